@@ -1,0 +1,123 @@
+//! Building DER from the inside out: every function gives one complete element.
+
+use super::*;
+
+/// One element: tag, shortest length, content.
+pub fn element(tag: Tag, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len().saturating_add(6));
+    out.push(tag);
+    push_length(&mut out, content.len());
+    out.extend_from_slice(content);
+    out
+}
+
+/// SEQUENCE of complete elements.
+pub fn sequence<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
+    constructed(SEQUENCE, parts)
+}
+
+/// SET OF complete elements, sorted as DER wants it (X.690, 11.6).
+pub fn set_of(mut parts: Vec<Vec<u8>>) -> Vec<u8> {
+    parts.sort();
+    constructed(SET, &parts)
+}
+
+/// A constructed element, such as an explicit tag, around complete elements.
+pub fn constructed<P: AsRef<[u8]>>(tag: Tag, parts: &[P]) -> Vec<u8> {
+    let content: Vec<u8> = parts.iter().flat_map(|p| p.as_ref().iter().copied()).collect();
+    element(tag, &content)
+}
+
+/// A non-negative INTEGER from big-endian bytes, leading zeros or not.
+pub fn unsigned(bytes: &[u8]) -> Vec<u8> {
+    let significant = bytes.iter().position(|&b| b != 0).map_or(&[0u8][..], |at| bytes.get(at..).unwrap_or(&[0]));
+    match significant.first() {
+        Some(&first) if first >= 0x80 => element(INTEGER, &[&[0], significant].concat()),
+        _ => element(INTEGER, significant),
+    }
+}
+
+/// A small non-negative INTEGER.
+pub fn small_integer(value: u32) -> Vec<u8> {
+    unsigned(&value.to_be_bytes())
+}
+
+/// BOOLEAN TRUE. FALSE is never written: where we use it, it is a default.
+pub fn boolean_true() -> Vec<u8> {
+    element(BOOLEAN, &[0xff])
+}
+
+/// NULL.
+pub fn null() -> Vec<u8> {
+    element(NULL, &[])
+}
+
+/// OBJECT IDENTIFIER from its encoded content (see [`oid`]).
+pub fn object_identifier(content: &[u8]) -> Vec<u8> {
+    element(OID, content)
+}
+
+/// OCTET STRING.
+pub fn octet_string(content: &[u8]) -> Vec<u8> {
+    element(OCTET_STRING, content)
+}
+
+/// BIT STRING of whole octets.
+pub fn bit_string(content: &[u8]) -> Vec<u8> {
+    element(BIT_STRING, &[&[0], content].concat())
+}
+
+/// BIT STRING of named bits (X.690, 11.2.2): trailing zero bits are cut. Bit 0 is the first of the first octet.
+pub fn named_bits(bits: &[u8]) -> Vec<u8> {
+    let Some(&last) = bits.iter().max() else {
+        return element(BIT_STRING, &[0]);
+    };
+    let mut octets = vec![0u8; usize::from(last / 8).saturating_add(1)];
+    for &bit in bits {
+        if let Some(octet) = octets.get_mut(usize::from(bit / 8)) {
+            *octet |= 0x80 >> (bit % 8);
+        }
+    }
+    let unused = 7 - last % 8;
+    element(BIT_STRING, &[&[unused], octets.as_slice()].concat())
+}
+
+/// `Time` of RFC 5280, 4.1.2.5: UTCTime through 2049, GeneralizedTime from then on. Takes year to second in UTC.
+pub fn time(year: i64, month: i64, day: i64, hour: i64, minute: i64, second: i64) -> Vec<u8> {
+    let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
+    if (1950..2050).contains(&year) {
+        element(UTC_TIME, format!("{:02}{rest}", year.rem_euclid(100)).as_bytes())
+    } else {
+        element(GENERALIZED_TIME, format!("{year:04}{rest}").as_bytes())
+    }
+}
+
+fn push_length(out: &mut Vec<u8>, length: usize) {
+    if length < 0x80 {
+        out.push(length as u8);
+        return;
+    }
+    let bytes = length.to_be_bytes();
+    let zeros = bytes.iter().take_while(|&&b| b == 0).count();
+    out.push(0x80 | bytes.len().saturating_sub(zeros) as u8);
+    out.extend(bytes.iter().skip(zeros));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_have_the_one_encoding_that_der_allows() {
+        assert_eq!(unsigned(&[0, 0, 0x80]), [2, 2, 0, 0x80]);
+        assert_eq!(unsigned(&[0, 0]), [2, 1, 0]);
+        assert_eq!(unsigned(&[]), [2, 1, 0]);
+        assert_eq!(small_integer(3), [2, 1, 3]);
+        assert_eq!(named_bits(&[5, 6]), [3, 2, 1, 0x06]);
+        assert_eq!(named_bits(&[0, 8]), [3, 3, 7, 0x80, 0x80]);
+        assert_eq!(element(OCTET_STRING, &[0; 200])[..3], [4, 0x81, 200]);
+        assert_eq!(element(OCTET_STRING, &[0; 300])[..4], [4, 0x82, 1, 44]);
+        assert_eq!(time(2049, 12, 31, 23, 59, 59), [&[0x17, 13][..], b"491231235959Z"].concat());
+        assert_eq!(time(2050, 1, 1, 0, 0, 0), [&[0x18, 15][..], b"20500101000000Z"].concat());
+    }
+}

@@ -1,0 +1,152 @@
+//! What can go wrong: a class that a program acts on and a sentence that a person reads.
+
+use std::fmt;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why something was refused or failed. The ACME room maps each class to one problem type (RFC 8555, 6.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The key of a request belongs to no account here.
+    AccountDoesNotExist,
+    /// The certificate signing request is not acceptable.
+    BadCsr,
+    /// The anti-replay nonce is unknown or used.
+    BadNonce,
+    /// The public key is malformed, weak or of a kind that is not supported.
+    BadPublicKey,
+    /// The JWS algorithm is not supported.
+    BadSignatureAlgorithm,
+    /// Another request got there first, or the state does not allow it any more.
+    Conflict,
+    /// A validation could not connect.
+    Connection,
+    /// A validation could not resolve the name.
+    Dns,
+    /// The account must be bound to an external account.
+    ExternalAccountRequired,
+    /// A validation got a wrong answer.
+    IncorrectResponse,
+    /// A fault of ours; the detail goes to the log, not to a client.
+    Internal,
+    /// A contact URL is malformed.
+    InvalidContact,
+    /// The request does not say what it should.
+    Malformed,
+    /// No such resource, or none that the asker may see.
+    NotFound,
+    /// The order cannot be finalized in its present state.
+    OrderNotReady,
+    /// A limit was reached.
+    RateLimited,
+    /// Policy forbids the name.
+    RejectedIdentifier,
+    /// A validation met a TLS error.
+    Tls,
+    /// The asker may not do this.
+    Unauthorized,
+    /// It cannot be done at the moment; the same request may succeed later.
+    Unavailable,
+    /// A contact URL has a scheme that is not supported.
+    UnsupportedContact,
+    /// The type of identifier is not supported.
+    UnsupportedIdentifier,
+    /// The body is of a media type that is not taken here.
+    UnsupportedMediaType,
+    /// The terms of service have not been agreed to.
+    UserActionRequired,
+}
+
+/// An error: its class, one sentence that says what was wrong and what to do, and where it concerns single
+/// identifiers, one error for each of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    class: Class,
+    detail: String,
+    identifier: Option<String>,
+    parts: Vec<Error>,
+}
+
+impl Error {
+    /// An error of `class`; `detail` is one sentence for a person.
+    pub fn new(class: Class, detail: impl Into<String>) -> Self {
+        Error { class, detail: detail.into(), identifier: None, parts: Vec::new() }
+    }
+
+    /// A fault of ours. The detail is for the log.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Error::new(Class::Internal, detail)
+    }
+
+    /// The request does not say what it should.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Error::new(Class::Malformed, detail)
+    }
+
+    /// No such resource.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Error::new(Class::NotFound, detail)
+    }
+
+    /// The state does not allow it.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Error::new(Class::Conflict, detail)
+    }
+
+    /// Not now; later perhaps.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Error::new(Class::Unavailable, detail)
+    }
+
+    /// The asker may not do this.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Error::new(Class::Unauthorized, detail)
+    }
+
+    /// The same error, said of one DNS name (a subproblem, RFC 8555, 6.7.1).
+    pub fn about(mut self, identifier: impl Into<String>) -> Self {
+        self.identifier = Some(identifier.into());
+        self
+    }
+
+    /// The same error, with one part for each identifier that it concerns.
+    pub fn with_parts(mut self, parts: Vec<Error>) -> Self {
+        self.parts = parts;
+        self
+    }
+
+    /// The class.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The sentence.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The DNS name that this error concerns, if it concerns one.
+    pub fn identifier(&self) -> Option<&str> {
+        self.identifier.as_deref()
+    }
+
+    /// The errors of the single identifiers.
+    pub fn parts(&self) -> &[Error] {
+        &self.parts
+    }
+
+    /// Put what was being done in front of the sentence.
+    pub fn context(mut self, what: impl fmt::Display) -> Self {
+        self.detail = format!("{what}: {}", self.detail);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Error {}

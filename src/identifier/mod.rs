@@ -1,0 +1,85 @@
+//! What a certificate can be for: validated DNS names and IP addresses, and the networks that addresses lie in.
+
+mod dns_name;
+mod network;
+
+pub use dns_name::DnsName;
+pub use network::Network;
+
+use crate::error::{Class, Error, Result};
+use std::fmt;
+use std::net::IpAddr;
+
+/// An identifier that has been validated (RFC 8555, 9.7.7, and RFC 8738).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Identifier {
+    /// A DNS name, perhaps a wildcard.
+    Dns(DnsName),
+    /// An IP address.
+    Ip(IpAddr),
+}
+
+impl Identifier {
+    /// Parse the `type` and `value` of an ACME identifier.
+    ///
+    /// # Errors
+    /// UnsupportedIdentifier for an unknown type, otherwise what the name's or address's own parser says.
+    pub fn parse(kind: &str, value: &str) -> Result<Identifier> {
+        match kind {
+            "dns" => DnsName::parse(value).map(Identifier::Dns),
+            "ip" => {
+                let address: IpAddr = value.parse().map_err(|_| {
+                    Error::malformed(format!("\"{}\" is not an IP address", printable(value))).about(printable(value))
+                })?;
+                if address.to_string() == value {
+                    Ok(Identifier::Ip(address))
+                } else {
+                    Err(Error::malformed(format!("write the address {value} as {address}")).about(value))
+                }
+            }
+            other => Err(Error::new(
+                Class::UnsupportedIdentifier,
+                format!("identifiers of type \"{}\" are not supported; use \"dns\"", printable(other)),
+            )
+            .about(printable(value))),
+        }
+    }
+
+    /// A host as it stands in a URL's authority, without brackets.
+    ///
+    /// # Errors
+    /// As [`DnsName::parse`].
+    pub fn parse_host(host: &str) -> Result<Identifier> {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(Identifier::Ip(address)),
+            Err(_) => DnsName::parse(host).map(Identifier::Dns),
+        }
+    }
+
+    /// The `type` member of an ACME identifier.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Identifier::Dns(_) => "dns",
+            Identifier::Ip(_) => "ip",
+        }
+    }
+}
+
+/// The `value` member of an ACME identifier.
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identifier::Dns(name) => name.fmt(f),
+            Identifier::Ip(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Foreign text made fit to be repeated in a sentence: at most 128 characters, no control characters.
+pub fn printable(text: &str) -> String {
+    let mut clean: String = text.chars().take(128).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(128).is_some() {
+        clean.push('…');
+    }
+    clean
+}

@@ -1,0 +1,43 @@
+//! The daemon's settings as plain data. Who reads flags and environment is `cli`; who checks them is the type.
+
+use crate::identifier::Network;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything that `certwright serve` can be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Database, fragments, keys, lock.
+    pub state_dir: PathBuf,
+    /// ACME over TLS.
+    pub listen: SocketAddr,
+    /// CA certificates in the clear.
+    pub plain_listen: SocketAddr,
+    /// Where commands come in.
+    pub admin_socket: PathBuf,
+    /// Further places for key fragments, after `<state-dir>/fragments`.
+    pub fragment_dirs: Vec<PathBuf>,
+    /// DNS servers for validation; none means the system's resolver.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Where http-01 connects to first.
+    pub http_01_port: u16,
+    /// Where tls-alpn-01 connects to; a redirect of http-01 may go there too.
+    pub tls_alpn_01_port: u16,
+    /// Networks that validation may reach although they are denied by default.
+    pub validation_allow: Vec<Network>,
+    /// Networks that validation may not reach.
+    pub validation_deny: Vec<Network>,
+    /// Request workers, and connections to tiny_http.
+    pub workers: usize,
+    /// The daemon's own certificate and key; without them it issues its own.
+    pub tls_files: Option<TlsFiles>,
+}
+
+/// PEM files of a TLS server certificate with its chain, and of its private key.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Certificate, then chain.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
