@@ -1,0 +1,226 @@
+//! Key-encryption keys in fragments: the key is the XOR of all its shares, each kept in a file in a place of its own.
+//! Any set of shares short of all is a set of random numbers.
+
+use super::{SecretKey, hex, random};
+use crate::error::{Error, Result};
+use ring::digest;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// One share of a key-encryption key.
+pub struct Share {
+    key: String,
+    number: usize,
+    of: usize,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl Share {
+    /// Split `kek` into `count` shares; `key` names the key that it seals.
+    ///
+    /// # Errors
+    /// Internal when the system gives no random bytes.
+    pub fn split(kek: &SecretKey, key: &str, count: usize) -> Result<Vec<Share>> {
+        let mut rest = Zeroizing::new(*kek.bytes());
+        let mut shares = Vec::with_capacity(count);
+        for number in 1..=count {
+            let bytes = if number == count { rest.clone() } else { Zeroizing::new(random::<32>()?) };
+            xor(&mut rest, &bytes);
+            shares.push(Share { key: key.to_owned(), number, of: count, bytes });
+        }
+        Ok(shares)
+    }
+
+    fn join(shares: &[Share]) -> SecretKey {
+        let mut kek = Zeroizing::new([0; 32]);
+        for share in shares {
+            xor(&mut kek, &share.bytes);
+        }
+        SecretKey::from_bytes(kek)
+    }
+
+    fn to_text(&self) -> Zeroizing<String> {
+        let body = Zeroizing::new(format!(
+            "certwright key fragment\nkey {}\nfragment {} of {}\nshare {}\n",
+            self.key,
+            self.number,
+            self.of,
+            *Zeroizing::new(hex(&self.bytes[..]))
+        ));
+        Zeroizing::new(format!("{}check {}\n", *body, checksum(&body)))
+    }
+
+    /// Why the text is no such fragment, or the share.
+    fn from_text(text: &str, key: &str, number: usize, of: usize) -> std::result::Result<Share, &'static str> {
+        let (body, check) = text.rsplit_once("check ").ok_or("is not a fragment")?;
+        if check.trim_end() != checksum(body) {
+            return Err("is damaged");
+        }
+        let head = format!("certwright key fragment\nkey {key}\nfragment {number} of {of}\nshare ");
+        let digits = body.strip_prefix(&head).ok_or("belongs to another key or place")?.trim_end();
+        let mut bytes = Zeroizing::new([0u8; 32]);
+        if digits.len() != 64 {
+            return Err("is damaged");
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| "is damaged")?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| "is damaged")?;
+        }
+        Ok(Share { key: key.to_owned(), number, of, bytes })
+    }
+}
+
+/// The directories that hold fragments, in turn: the first fragment in the first place, and so on round.
+#[derive(Clone, Debug)]
+pub struct Places(Vec<PathBuf>);
+
+impl Places {
+    /// `<state-dir>/fragments`, then the others.
+    pub fn new(state_dir: &Path, others: &[PathBuf]) -> Places {
+        let mut places = vec![state_dir.join("fragments")];
+        places.extend_from_slice(others);
+        Places(places)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Write every share to its place, durably, readable by the daemon alone, and say how long each took.
+    ///
+    /// # Errors
+    /// Unavailable, with the path, when one cannot be written; those already written are taken away again.
+    pub fn write(&self, shares: &[Share]) -> Result<Vec<Duration>> {
+        let mut times = Vec::with_capacity(shares.len());
+        for (done, share) in shares.iter().enumerate() {
+            let started = Instant::now();
+            let path = self.path(&share.key, share.number, share.of);
+            if let Err(e) = write_private(&path, share.to_text().as_bytes()) {
+                for written in shares.iter().take(done) {
+                    let _ = std::fs::remove_file(self.path(&written.key, written.number, written.of));
+                }
+                return Err(Error::unavailable(format!(
+                    "the key fragment {} cannot be written ({e}); make its directory writable for the daemon",
+                    path.display()
+                )));
+            }
+            times.push(started.elapsed());
+        }
+        Ok(times)
+    }
+
+    /// Read and join all the fragments of a key.
+    ///
+    /// # Errors
+    /// Unavailable, naming the fragment, when one is missing or damaged.
+    pub fn join(&self, key: &str, count: usize) -> Result<SecretKey> {
+        let shares = (1..=count).map(|number| self.read(key, number, count)).collect::<Result<Vec<_>>>()?;
+        Ok(Share::join(&shares))
+    }
+
+    /// Remove the fragments of a key that is deleted. What is gone already is fine.
+    pub fn remove(&self, key: &str, count: usize) {
+        for number in 1..=count {
+            let path = self.path(key, number, count);
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    log::warn!("the fragment {} of a deleted key could not be removed: {e}", path.display());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&self, key: &str, number: usize, of: usize) -> Result<Share> {
+        let path = self.path(key, number, of);
+        let named =
+            |why: String| Error::unavailable(format!("key fragment {number} of {of}, {}, {why}", path.display()));
+        let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => named("is missing; put it back from its backup".into()),
+            _ => named(format!("cannot be read ({e})")),
+        })?);
+        Share::from_text(&text, key, number, of).map_err(|why| named(format!("{why}; put it back from its backup")))
+    }
+
+    fn path(&self, key: &str, number: usize, of: usize) -> PathBuf {
+        let place = number.saturating_sub(1).checked_rem(self.0.len()).and_then(|i| self.0.get(i));
+        let file = format!("{key}.{number}-of-{of}.fragment");
+        place.map_or_else(|| PathBuf::from(&file), |dir| dir.join(&file))
+    }
+}
+
+/// A key has 2 to 16 fragments; one alone would be no split at all.
+///
+/// # Errors
+/// Malformed for any other number.
+pub fn check_split_level(count: i64) -> Result<usize> {
+    usize::try_from(count)
+        .ok()
+        .filter(|n| (2..=16).contains(n))
+        .ok_or_else(|| Error::malformed(format!("--split-level {count} is out of range; a key has 2 to 16 fragments")))
+}
+
+/// A new file for the owner alone, complete and durable before it gets its name.
+fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension("new");
+    let _ = std::fs::remove_file(&temporary);
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR)?);
+    let written =
+        file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(e) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(e);
+    }
+    File::open(dir)?.sync_all()
+}
+
+fn checksum(text: &str) -> String {
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
+}
+
+fn xor(into: &mut [u8; 32], other: &[u8; 32]) {
+    for (a, b) in into.iter_mut().zip(other) {
+        *a ^= b;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_shares_give_the_key_and_any_set_short_of_all_does_not() {
+        let kek = SecretKey::generate().unwrap();
+        let shares = Share::split(&kek, "k", 4).unwrap();
+        assert_eq!(Share::join(&shares).bytes(), kek.bytes());
+        for set in 0..15u32 {
+            let mut partial = [0u8; 32];
+            for share in shares.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, s)| s) {
+                xor(&mut partial, &share.bytes);
+            }
+            assert_ne!(&partial, kek.bytes(), "set {set:04b}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_fragment_is_told_apart() {
+        let shares = Share::split(&SecretKey::generate().unwrap(), "k", 2).unwrap();
+        let text = shares[0].to_text();
+        assert!(Share::from_text(&text, "k", 1, 2).is_ok());
+        assert_eq!(Share::from_text(&text, "j", 1, 2).err(), Some("belongs to another key or place"));
+        assert_eq!(Share::from_text(&text, "k", 2, 2).err(), Some("belongs to another key or place"));
+        for at in 0..text.len() {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[at] ^= 1;
+            let read = String::from_utf8(bytes).map(|t| Share::from_text(&t, "k", 1, 2).map(|s| s.bytes));
+            assert!(!matches!(read, Ok(Ok(_))) || at == text.len() - 1, "byte {at}");
+        }
+    }
+}

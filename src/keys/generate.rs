@@ -1,0 +1,107 @@
+//! Generating private keys, as PKCS #8 (RFC 5208, RFC 5958).
+
+use super::KeyAlgorithm;
+use crate::der::{self, oid};
+use crate::error::{Error, Result};
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use rsa::traits::{PrivateKeyParts, PublicKeyParts};
+use std::convert::Infallible;
+use zeroize::Zeroizing;
+
+/// A new private key. RSA-4096 may take seconds.
+///
+/// # Errors
+/// Internal when the system gives no random bytes.
+pub fn generate(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>> {
+    let random = SystemRandom::new();
+    let failed = |_| Error::internal("the key could not be generated");
+    let document = match algorithm {
+        KeyAlgorithm::Rsa2048 => return rsa_pkcs8(2048),
+        KeyAlgorithm::Rsa3072 => return rsa_pkcs8(3072),
+        KeyAlgorithm::Rsa4096 => return rsa_pkcs8(4096),
+        KeyAlgorithm::Ec256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random),
+        KeyAlgorithm::Ec384 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &random),
+        KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random),
+    };
+    document.map(|d| Zeroizing::new(d.as_ref().to_vec())).map_err(failed)
+}
+
+fn rsa_pkcs8(bits: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = || Error::internal("the RSA key could not be generated");
+    let key = rsa::PrivateKey::new(&mut RingRandom::new()?, bits).map_err(|_| failed())?;
+    let [p, q] = key.primes() else { return Err(failed()) };
+    let (dp, dq) = (key.dp().ok_or_else(failed)?, key.dq().ok_or_else(failed)?);
+    let coefficient = key.crt_coefficient().ok_or_else(failed)?;
+    // RSAPrivateKey of RFC 8017, A.1.2. Each element is wiped, and so is what they are joined into.
+    let numbers = [
+        der::small_integer(0),
+        der::unsigned(&key.n_bytes()),
+        der::unsigned(&key.e_bytes()),
+        der::unsigned(&Zeroizing::new(key.d().to_be_bytes().into_vec())),
+        der::unsigned(&Zeroizing::new(p.to_be_bytes().into_vec())),
+        der::unsigned(&Zeroizing::new(q.to_be_bytes().into_vec())),
+        der::unsigned(&Zeroizing::new(dp.to_be_bytes().into_vec())),
+        der::unsigned(&Zeroizing::new(dq.to_be_bytes().into_vec())),
+        der::unsigned(&Zeroizing::new(coefficient.to_be_bytes().into_vec())),
+    ]
+    .map(Zeroizing::new);
+    let private_key = Zeroizing::new(der::sequence(&numbers.each_ref().map(|n| n.as_slice())));
+    let algorithm = der::sequence(&[der::object_identifier(oid::RSA_ENCRYPTION), der::null()]);
+    let wrapped = Zeroizing::new(der::octet_string(&private_key));
+    Ok(Zeroizing::new(der::sequence(&[&der::small_integer(0), &algorithm, &*wrapped])))
+}
+
+/// ring's generator in the shape that the rsa crate wants, in blocks, since it is asked for numbers one by one.
+struct RingRandom {
+    system: SystemRandom,
+    block: Zeroizing<[u8; 256]>,
+    used: usize,
+}
+
+impl RingRandom {
+    fn new() -> Result<Self> {
+        // One trial here gives an error early; a generator that worked once and fails later aborts the operation below.
+        let mut random = RingRandom { system: SystemRandom::new(), block: Zeroizing::new([0; 256]), used: 256 };
+        random.refill().map_err(|_| Error::internal("the system gives no random bytes"))?;
+        Ok(random)
+    }
+
+    fn refill(&mut self) -> std::result::Result<(), ring::error::Unspecified> {
+        self.used = 0;
+        self.system.fill(&mut self.block[..])
+    }
+
+    fn take(&mut self, out: &mut [u8]) {
+        for byte in out {
+            if self.used == self.block.len() && self.refill().is_err() {
+                panic!("the system's random generator failed in the middle of making a key");
+            }
+            *byte = self.block.get(self.used).copied().unwrap_or_default();
+            self.used += 1;
+        }
+    }
+}
+
+impl rsa::rand_core::TryRng for RingRandom {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> std::result::Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.take(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> std::result::Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.take(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> std::result::Result<(), Infallible> {
+        self.take(out);
+        Ok(())
+    }
+}
+
+impl rsa::rand_core::TryCryptoRng for RingRandom {}

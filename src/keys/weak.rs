@@ -1,0 +1,116 @@
+//! Keys that are refused although they are well formed: too small, or broken by construction.
+
+use crate::error::{Class, Error, Result};
+
+/// An RSA key has 2048 to 4096 bits, an odd modulus without small factors, and an odd exponent of at least 65537.
+pub(super) fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<()> {
+    if modulus.first() == Some(&0) || exponent.first() == Some(&0) {
+        return Err(weak("an RSA number begins with a zero byte"));
+    }
+    let bits = bit_length(modulus);
+    if !(2048..=4096).contains(&bits) {
+        return Err(weak(format!("an RSA key has 2048 to 4096 bits, this one {bits}")));
+    }
+    // ring, like most verifiers, takes exponents of 33 bits at most.
+    let exponent_value = match exponent.len() {
+        0..=8 => exponent.iter().fold(0u64, |sum, &b| sum << 8 | u64::from(b)),
+        _ => u64::MAX,
+    };
+    if !(65_537..1 << 33).contains(&exponent_value) || exponent_value % 2 == 0 {
+        return Err(weak("an RSA exponent is odd, at least 65537 and below 2^33"));
+    }
+    if let Some(factor) = small_factor(modulus) {
+        return Err(weak(format!("the RSA modulus is divisible by {factor}")));
+    }
+    Ok(())
+}
+
+/// A public point of small order makes signatures verify that nobody made (RFC 8032, 8.9, calls for no check; we do).
+pub(super) fn check_ed25519(key: &[u8; 32]) -> Result<()> {
+    let mut without_sign = *key;
+    without_sign[31] &= 0x7f;
+    let small = SMALL_ORDER.contains(&without_sign);
+    // y must be below p = 2^255 - 19: all bytes ff but the first (ed or more) and the last (7f).
+    let not_reduced =
+        without_sign[31] == 0x7f && without_sign[1..31].iter().all(|&b| b == 0xff) && without_sign[0] >= 0xed;
+    if small || not_reduced { Err(weak("the Ed25519 key is a point of small order")) } else { Ok(()) }
+}
+
+/// The y coordinates of the points whose order divides 8.
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    [0; 32],
+    {
+        let mut one = [0; 32];
+        one[0] = 1;
+        one
+    },
+    {
+        let mut minus_one = [0xff; 32];
+        minus_one[0] = 0xec;
+        minus_one[31] = 0x7f;
+        minus_one
+    },
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+];
+
+fn bit_length(number: &[u8]) -> usize {
+    let leading = number.first().map_or(0, |b| b.leading_zeros() as usize);
+    number.len().saturating_mul(8).saturating_sub(leading)
+}
+
+/// The smallest prime below 752 that divides the number (CA/Browser Forum, 6.1.6, asks for this bound).
+fn small_factor(number: &[u8]) -> Option<u32> {
+    (2u32..752)
+        .filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0))
+        .find(|prime| number.iter().fold(0u32, |rest, &b| (rest << 8 | u32::from(b)) % prime) == 0)
+}
+
+fn weak(why: impl Into<String>) -> Error {
+    Error::new(Class::BadPublicKey, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weak_rsa_numbers_are_refused() {
+        let mut modulus = vec![0xff; 256];
+        modulus[255] = 0x53; // found by trial to have no factor below 752
+        while small_factor(&modulus).is_some() {
+            modulus[254] = modulus[254].wrapping_sub(1);
+        }
+        let e = [1, 0, 1];
+        assert_eq!(check_rsa(&modulus, &e), Ok(()));
+        assert!(check_rsa(&modulus, &[1]).is_err(), "e = 1");
+        assert!(check_rsa(&modulus, &[3]).is_err(), "e = 3");
+        assert!(check_rsa(&modulus, &[1, 0, 2]).is_err(), "even e");
+        assert!(check_rsa(&modulus, &[0xff; 9]).is_err(), "huge e");
+        assert!(check_rsa(&modulus[128..], &e).is_err(), "1024 bits");
+        assert!(check_rsa(&[&modulus[..], &modulus[..], &[3]].concat(), &e).is_err(), "over 4096 bits");
+        modulus[255] &= 0xfe;
+        assert!(check_rsa(&modulus, &e).is_err(), "even modulus");
+        assert!(check_rsa(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn points_of_small_order_are_refused_with_either_sign() {
+        for point in SMALL_ORDER {
+            let mut negative = point;
+            negative[31] |= 0x80;
+            assert!(check_ed25519(&point).is_err());
+            assert!(check_ed25519(&negative).is_err());
+        }
+        let mut not_reduced = [0xff; 32];
+        not_reduced[0] = 0xee;
+        assert!(check_ed25519(&not_reduced).is_err());
+        assert!(check_ed25519(&[7; 32]).is_ok());
+    }
+}
