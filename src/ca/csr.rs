@@ -1,0 +1,201 @@
+//! PKCS #10 certificate signing requests (RFC 2986), as finalize takes them (RFC 8555, 7.4).
+
+use crate::der::{self, Reader, oid};
+use crate::error::{Class, Error, Result};
+use crate::identifier::Identifier;
+use crate::keys::{Hash, PublicKey, SignatureEncoding};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A request whose own signature verifies and whose key is not weak.
+#[derive(Debug)]
+pub struct CertificateRequest {
+    public_key: PublicKey,
+    identifiers: BTreeSet<Identifier>,
+}
+
+impl CertificateRequest {
+    /// Parse and verify the DER of a request.
+    ///
+    /// # Errors
+    /// BadCsr when it is malformed, asks for what is not issued here, or is not signed by its own key; BadPublicKey
+    /// when its key is weak or not supported.
+    pub fn parse(request: &[u8]) -> Result<CertificateRequest> {
+        parse(request).map_err(|e| match e.class() {
+            Class::BadPublicKey | Class::BadCsr => e,
+            _ => bad(format!("the CSR: {e}")),
+        })
+    }
+
+    /// The key that asks for a certificate.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// Every name that the certificate is to have: subjectAltName and common name together.
+    pub fn identifiers(&self) -> &BTreeSet<Identifier> {
+        &self.identifiers
+    }
+}
+
+fn parse(request: &[u8]) -> Result<CertificateRequest> {
+    let mut outer = Reader::new(request);
+    let mut parts = outer.enter(der::SEQUENCE)?;
+    outer.finish()?;
+    let (tag, info, signed) = parts.any()?;
+    if tag != der::SEQUENCE {
+        return Err(bad("the CSR does not begin with its information"));
+    }
+    let hash = signature_hash(parts.enter(der::SEQUENCE)?)?;
+    let signature = parts.octet_aligned_bits()?;
+    parts.finish()?;
+
+    let mut info = Reader::new(info);
+    if info.unsigned()? != [0] {
+        return Err(bad("the CSR has a version other than 1"));
+    }
+    let common_names = common_names(info.enter(der::SEQUENCE)?)?;
+    let (_, _, spki) = info.any()?;
+    let public_key = PublicKey::from_spki(spki)?;
+    let mut identifiers = match info.optional(der::context_constructed(0))? {
+        Some(attributes) => requested_names(Reader::new(attributes))?,
+        None => BTreeSet::new(),
+    };
+    info.finish()?;
+    for name in common_names {
+        identifiers.insert(Identifier::parse_host(&name).map_err(|e| bad(format!("the CSR's common name: {e}")))?);
+    }
+    public_key
+        .verify(hash, SignatureEncoding::Asn1, signed, signature)
+        .map_err(|_| bad("the CSR is not signed by the key that it is for"))?;
+    Ok(CertificateRequest { public_key, identifiers })
+}
+
+fn signature_hash(mut algorithm: Reader<'_>) -> Result<Hash> {
+    let (hash, parameters_are_null) = match algorithm.read(der::OID)? {
+        oid::SHA256_WITH_RSA => (Hash::Sha256, true),
+        oid::SHA384_WITH_RSA => (Hash::Sha384, true),
+        oid::SHA512_WITH_RSA => (Hash::Sha512, true),
+        oid::ECDSA_WITH_SHA256 => (Hash::Sha256, false),
+        oid::ECDSA_WITH_SHA384 => (Hash::Sha384, false),
+        oid::ECDSA_WITH_SHA512 => (Hash::Sha512, false),
+        oid::ED25519 => (Hash::Sha512, false),
+        _ => return Err(bad("the CSR's signature algorithm is not supported; use SHA-256 or SHA-384")),
+    };
+    if parameters_are_null {
+        algorithm.read(der::NULL)?;
+    }
+    algorithm.finish()?;
+    Ok(hash)
+}
+
+fn common_names(mut subject: Reader<'_>) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    while !subject.is_empty() {
+        let mut rdn = subject.enter(der::SET)?;
+        while !rdn.is_empty() {
+            let mut pair = rdn.enter(der::SEQUENCE)?;
+            let attribute = pair.read(der::OID)?;
+            let (_, value, _) = pair.any()?;
+            pair.finish()?;
+            if attribute == oid::COMMON_NAME {
+                names
+                    .push(std::str::from_utf8(value).map_err(|_| bad("the CSR's common name is not text"))?.to_owned());
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn requested_names(mut attributes: Reader<'_>) -> Result<BTreeSet<Identifier>> {
+    let mut names = None;
+    while !attributes.is_empty() {
+        let mut attribute = attributes.enter(der::SEQUENCE)?;
+        let kind = attribute.read(der::OID)?;
+        let mut values = attribute.enter(der::SET)?;
+        attribute.finish()?;
+        if kind != oid::EXTENSION_REQUEST {
+            continue;
+        }
+        let extensions = values.enter(der::SEQUENCE)?;
+        values.finish()?;
+        if names.replace(names_in_extensions(extensions)?).is_some() {
+            return Err(bad("the CSR asks for extensions twice"));
+        }
+    }
+    Ok(names.unwrap_or_default())
+}
+
+/// The subjectAltName. Other extensions are the issuer's to decide, but a CA certificate is not to be had this way.
+fn names_in_extensions(mut extensions: Reader<'_>) -> Result<BTreeSet<Identifier>> {
+    let mut names = None;
+    while !extensions.is_empty() {
+        let mut extension = extensions.enter(der::SEQUENCE)?;
+        let kind = extension.read(der::OID)?;
+        if extension.peek() == Some(der::BOOLEAN) {
+            extension.boolean()?;
+        }
+        let mut value = Reader::new(extension.read(der::OCTET_STRING)?);
+        extension.finish()?;
+        match kind {
+            oid::SUBJECT_ALT_NAME => {
+                let general_names = value.enter(der::SEQUENCE)?;
+                value.finish()?;
+                if names.replace(general_names_in(general_names)?).is_some() {
+                    return Err(bad("the CSR has subjectAltName twice"));
+                }
+            }
+            oid::BASIC_CONSTRAINTS => {
+                let mut constraints = value.enter(der::SEQUENCE)?;
+                if constraints.peek() == Some(der::BOOLEAN) && constraints.boolean()? {
+                    return Err(bad("the CSR asks for a CA certificate, which is not issued here"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names.unwrap_or_default())
+}
+
+fn general_names_in(mut names: Reader<'_>) -> Result<BTreeSet<Identifier>> {
+    const DNS_NAME: der::Tag = der::context(2);
+    const IP_ADDRESS: der::Tag = der::context(7);
+    let mut identifiers = BTreeSet::new();
+    while !names.is_empty() {
+        let (tag, value, _) = names.any()?;
+        let identifier = match (tag, value.len()) {
+            (DNS_NAME, _) => {
+                let text = std::str::from_utf8(value).map_err(|_| bad("a DNS name in the CSR is not text"))?;
+                Identifier::parse("dns", text).map_err(|e| bad(format!("the CSR: {e}")))?
+            }
+            (IP_ADDRESS, 4 | 16) => Identifier::Ip(address(value)),
+            (IP_ADDRESS, _) => return Err(bad("an IP address in the CSR has neither 4 nor 16 bytes")),
+            _ => return Err(bad("the CSR's subjectAltName holds something other than DNS names and IP addresses")),
+        };
+        identifiers.insert(identifier);
+    }
+    Ok(identifiers)
+}
+
+fn address(octets: &[u8]) -> IpAddr {
+    match <[u8; 4]>::try_from(octets) {
+        Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),
+        Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(octets).unwrap_or_default())),
+    }
+}
+
+fn bad(why: impl Into<String>) -> Error {
+    Error::new(Class::BadCsr, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_bytes_are_refused_without_a_panic() {
+        for bytes in [&b""[..], b"\x30", b"\x30\x00", b"\x30\x03\x02\x01\x00", &[0x30; 300], &[0xff; 64]] {
+            assert_eq!(CertificateRequest::parse(bytes).map_err(|e| e.class()).err(), Some(Class::BadCsr));
+        }
+    }
+}

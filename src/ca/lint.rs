@@ -1,0 +1,120 @@
+//! The last look at the very bytes that are about to be signed: they are read back and held against what was meant and
+//! against RFC 5280. A bug above refuses here instead of mis-issuing.
+
+use super::certificate::{IssuerNames, Leaf, SignerCertificate, Validity, time};
+use super::extension::{ExtendedKeyUsage, KeyUsage};
+use super::parsed::ParsedCertificate;
+use crate::der::{self, Reader, oid};
+use crate::error::{Error, Result};
+use crate::identifier::Identifier;
+use std::collections::BTreeSet;
+
+pub(super) fn check_leaf(tbs: &[u8], meant: &Leaf, issuer: IssuerNames<'_>, signature: &[u8]) -> Result<()> {
+    let seen = ParsedCertificate::parse_tbs(tbs).map_err(|e| lint(e.detail()))?;
+    check_common(&seen, meant.serial.octets(), meant.validity, signature)?;
+    expect(seen.issuer == issuer.subject, "the issuer is not the signer's subject")?;
+    expect(seen.subject == meant.subject.to_der(), "the subject is not the one that was meant")?;
+    expect(seen.spki == meant.public_key.to_spki(), "the key is not the subscriber's")?;
+    expect(
+        seen.extension(oid::AUTHORITY_KEY_IDENTIFIER)
+            == Some((false, &der::sequence(&[der::element(der::context(0), issuer.key_identifier)])[..])),
+        "authorityKeyIdentifier is not the signer's",
+    )?;
+    let empty = der::sequence::<Vec<u8>>(&[]);
+    expect(
+        seen.extension(oid::BASIC_CONSTRAINTS) == Some((true, &empty[..])),
+        "basicConstraints is not that of a leaf",
+    )?;
+
+    let names = seen.subject_alt_names().map_err(|e| lint(e.detail()))?;
+    let unique: BTreeSet<&Identifier> = names.iter().collect();
+    expect(!names.is_empty() && unique.len() == names.len(), "subjectAltName is empty or repeats a name")?;
+    expect(
+        unique == meant.identifiers.iter().collect(),
+        "subjectAltName does not hold exactly the names that were meant",
+    )?;
+    let critical = seen.extension(oid::SUBJECT_ALT_NAME).is_some_and(|(critical, _)| critical);
+    expect(critical == meant.subject.is_empty(), "subjectAltName is critical exactly when the subject is empty")?;
+    if let Some(name) = meant.subject.common_name() {
+        let in_san = Identifier::parse_host(name).is_ok_and(|cn| unique.contains(&cn));
+        expect(in_san, "the common name is not among the names")?;
+    }
+
+    let usages = key_usages(&seen)?;
+    let allowed: &[KeyUsage] = if meant.public_key.is_rsa() {
+        &[
+            KeyUsage::DigitalSignature,
+            KeyUsage::ContentCommitment,
+            KeyUsage::KeyEncipherment,
+            KeyUsage::DataEncipherment,
+        ]
+    } else if meant.public_key.is_ec() {
+        &[
+            KeyUsage::DigitalSignature,
+            KeyUsage::ContentCommitment,
+            KeyUsage::KeyAgreement,
+            KeyUsage::EncipherOnly,
+            KeyUsage::DecipherOnly,
+        ]
+    } else {
+        &[KeyUsage::DigitalSignature, KeyUsage::ContentCommitment]
+    };
+    expect(usages.iter().all(|u| allowed.contains(u)), "keyUsage has a bit that this key cannot have")?;
+    let purposes: Vec<Vec<u8>> = meant.extended_key_usage.iter().map(|u| der::object_identifier(u.oid())).collect();
+    expect(
+        seen.extension(oid::EXTENDED_KEY_USAGE) == Some((false, &der::sequence(&purposes)[..])),
+        "extendedKeyUsage is not the one that was meant",
+    )?;
+    expect(meant.extended_key_usage.contains(&ExtendedKeyUsage::ServerAuth), "serverAuth is missing")
+}
+
+pub(super) fn check_signer(tbs: &[u8], meant: &SignerCertificate, signature: &[u8]) -> Result<()> {
+    let seen = ParsedCertificate::parse_tbs(tbs).map_err(|e| lint(e.detail()))?;
+    check_common(&seen, meant.serial.octets(), meant.validity, signature)?;
+    expect(seen.issuer == seen.subject, "a self-signed certificate has one name")?;
+    expect(
+        seen.subject == meant.subject.to_der() && !meant.subject.is_empty(),
+        "the subject is not the one that was meant",
+    )?;
+    let (critical, value) =
+        seen.extension(oid::BASIC_CONSTRAINTS).ok_or_else(|| lint("basicConstraints is missing"))?;
+    let mut outer = Reader::new(value);
+    let is_ca = outer.enter(der::SEQUENCE).and_then(|mut constraints| constraints.boolean()).unwrap_or(false);
+    expect(critical && is_ca, "a CA certificate has critical basicConstraints with cA")?;
+    expect(key_usages(&seen)?.contains(&KeyUsage::KeyCertSign), "a CA certificate has keyCertSign")
+}
+
+fn check_common(seen: &ParsedCertificate, serial: &[u8], validity: Validity, signature: &[u8]) -> Result<()> {
+    expect(seen.serial == serial && serial.len() <= 20, "the serial number is not the one that was drawn")?;
+    expect(seen.signature_identifier == signature, "the signature algorithm is not the signer's")?;
+    expect(
+        seen.validity == [time(validity.not_before), time(validity.not_after)],
+        "the validity is not the one that was meant",
+    )?;
+    expect(validity.not_before < validity.not_after, "it would end before it begins")?;
+    let oids: BTreeSet<&[u8]> = seen.extensions.iter().map(|(oid, _, _)| oid.as_slice()).collect();
+    expect(oids.len() == seen.extensions.len(), "an extension stands twice")?;
+    let identifier = seen.extension(oid::SUBJECT_KEY_IDENTIFIER);
+    expect(
+        identifier.is_some_and(|(critical, value)| !critical && value.len() == 22),
+        "subjectKeyIdentifier is missing",
+    )
+}
+
+fn key_usages(seen: &ParsedCertificate) -> Result<Vec<KeyUsage>> {
+    let (_, value) = seen.extension(oid::KEY_USAGE).ok_or_else(|| lint("keyUsage is missing"))?;
+    let bits = Reader::new(value).read(der::BIT_STRING).map_err(|e| lint(e.detail()))?;
+    let octets = bits.get(1..).unwrap_or_default();
+    let set = |bit: u8| octets.get(usize::from(bit / 8)).is_some_and(|octet| octet & (0x80 >> (bit % 8)) != 0);
+    let usages: Vec<KeyUsage> = KeyUsage::ALL.into_iter().filter(|u| set(u.bit())).collect();
+    expect(!usages.is_empty(), "keyUsage is empty")?;
+    Ok(usages)
+}
+
+fn expect(holds: bool, rule: &str) -> Result<()> {
+    if holds { Ok(()) } else { Err(lint(rule)) }
+}
+
+fn lint(rule: &str) -> Error {
+    Error::internal(format!("the certificate was not signed, since a lint refused it: {rule}"))
+}

@@ -1,0 +1,155 @@
+//! Distinguished names (RFC 5280, 4.1.2.4).
+
+use crate::der::{self, oid};
+use crate::error::{Error, Result};
+
+/// The attributes that a subject may have here, in the order in which they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Attribute {
+    Country,
+    Province,
+    Locality,
+    StreetAddress,
+    PostalCode,
+    Organization,
+    OrganizationalUnit,
+    CommonName,
+}
+
+impl Attribute {
+    const ALL: [Attribute; 8] = [
+        Attribute::Country,
+        Attribute::Province,
+        Attribute::Locality,
+        Attribute::StreetAddress,
+        Attribute::PostalCode,
+        Attribute::Organization,
+        Attribute::OrganizationalUnit,
+        Attribute::CommonName,
+    ];
+
+    /// The long and the short name that OpenSSL has for it.
+    pub fn names(self) -> [&'static str; 2] {
+        match self {
+            Attribute::Country => ["countryName", "C"],
+            Attribute::Province => ["stateOrProvinceName", "ST"],
+            Attribute::Locality => ["localityName", "L"],
+            Attribute::StreetAddress => ["streetAddress", "street"],
+            Attribute::PostalCode => ["postalCode", "postalCode"],
+            Attribute::Organization => ["organizationName", "O"],
+            Attribute::OrganizationalUnit => ["organizationalUnitName", "OU"],
+            Attribute::CommonName => ["commonName", "CN"],
+        }
+    }
+
+    /// The attribute that OpenSSL calls so, in any case.
+    pub fn parse(name: &str) -> Option<Attribute> {
+        Attribute::ALL.into_iter().find(|a| a.names().iter().any(|n| n.eq_ignore_ascii_case(name)))
+    }
+
+    fn oid(self) -> &'static [u8] {
+        match self {
+            Attribute::Country => oid::COUNTRY,
+            Attribute::Province => oid::STATE,
+            Attribute::Locality => oid::LOCALITY,
+            Attribute::StreetAddress => oid::STREET,
+            Attribute::PostalCode => oid::POSTAL_CODE,
+            Attribute::Organization => oid::ORGANIZATION,
+            Attribute::OrganizationalUnit => oid::ORGANIZATIONAL_UNIT,
+            Attribute::CommonName => oid::COMMON_NAME,
+        }
+    }
+
+    /// The upper bounds of RFC 5280, appendix A.1, in characters.
+    fn bound(self) -> usize {
+        match self {
+            Attribute::Country => 2,
+            Attribute::PostalCode => 40,
+            Attribute::Organization | Attribute::OrganizationalUnit | Attribute::CommonName => 64,
+            Attribute::Province | Attribute::Locality | Attribute::StreetAddress => 128,
+        }
+    }
+}
+
+/// A distinguished name; attributes stand in the order of [`Attribute`], equal ones as they were added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DistinguishedName(Vec<(Attribute, String)>);
+
+impl DistinguishedName {
+    /// Add a value.
+    ///
+    /// # Errors
+    /// Malformed when the value is empty, too long, has control characters, or is a country that is not two letters.
+    pub fn add(&mut self, attribute: Attribute, value: &str) -> Result<()> {
+        let [name, _] = attribute.names();
+        let wrong = |why: String| Err(Error::malformed(format!("{name}: {why}")));
+        if value.trim().is_empty() {
+            return wrong("the value is empty".into());
+        }
+        if value.chars().any(char::is_control) {
+            return wrong("the value has control characters".into());
+        }
+        if attribute == Attribute::Country && !(value.len() == 2 && value.bytes().all(|b| b.is_ascii_alphabetic())) {
+            return wrong(format!("\"{value}\" is not a country code of two letters"));
+        }
+        if value.chars().count() > attribute.bound() {
+            return wrong(format!("the value has more than {} characters", attribute.bound()));
+        }
+        let value = if attribute == Attribute::Country { value.to_ascii_uppercase() } else { value.to_owned() };
+        let at = self.0.iter().take_while(|(a, _)| *a <= attribute).count();
+        self.0.insert(at, (attribute, value));
+        Ok(())
+    }
+
+    /// Take away all values of an attribute, so that others can stand in their place.
+    pub fn clear(&mut self, attribute: Attribute) {
+        self.0.retain(|(a, _)| *a != attribute);
+    }
+
+    /// Whether there is no attribute at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The common name, if there is one.
+    pub fn common_name(&self) -> Option<&str> {
+        self.0.iter().find(|(a, _)| *a == Attribute::CommonName).map(|(_, v)| v.as_str())
+    }
+
+    /// The DER of the Name: one attribute in each RDN, PrintableString for the country, UTF8String for the rest.
+    pub fn to_der(&self) -> Vec<u8> {
+        let rdns: Vec<Vec<u8>> = self
+            .0
+            .iter()
+            .map(|(attribute, value)| {
+                let string = if *attribute == Attribute::Country { der::PRINTABLE_STRING } else { der::UTF8_STRING };
+                let pair = [der::object_identifier(attribute.oid()), der::element(string, value.as_bytes())];
+                der::set_of(vec![der::sequence(&pair)])
+            })
+            .collect();
+        der::sequence(&rdns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_checked_and_sorted() {
+        let mut name = DistinguishedName::default();
+        name.add(Attribute::CommonName, "acme.com").unwrap();
+        name.add(Attribute::Country, "us").unwrap();
+        assert_eq!(name.0[0], (Attribute::Country, "US".into()));
+        for (attribute, value) in [
+            (Attribute::Country, "USA"),
+            (Attribute::Country, "1é"),
+            (Attribute::CommonName, ""),
+            (Attribute::Organization, "a\nb"),
+            (Attribute::CommonName, &"x".repeat(65)),
+        ] {
+            assert!(name.add(attribute, value).is_err(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A certificate (RFC 5280, 4.1) as far as we need to read our own: the signer's, and what is about to be signed.
+
+use super::extension::NameConstraints;
+use crate::der::{self, Reader, oid};
+use crate::error::{Error, Result};
+use crate::identifier::{DnsName, Identifier, Network};
+
+/// The parts of a certificate or of what is to be signed.
+#[derive(Clone, Debug)]
+pub struct ParsedCertificate {
+    /// Big-endian, without leading zeros.
+    pub serial: Vec<u8>,
+    /// The whole AlgorithmIdentifier.
+    pub signature_identifier: Vec<u8>,
+    /// The whole Name.
+    pub issuer: Vec<u8>,
+    /// The whole Time elements, notBefore and notAfter.
+    pub validity: [Vec<u8>; 2],
+    /// The whole Name.
+    pub subject: Vec<u8>,
+    /// The whole SubjectPublicKeyInfo.
+    pub spki: Vec<u8>,
+    /// OID, critical, value; in order.
+    pub extensions: Vec<(Vec<u8>, bool, Vec<u8>)>,
+}
+
+impl ParsedCertificate {
+    /// Parse a whole certificate. Its signature is not looked at.
+    ///
+    /// # Errors
+    /// Malformed when it is not a certificate of version 3.
+    pub fn parse(certificate: &[u8]) -> Result<ParsedCertificate> {
+        let mut outer = Reader::new(certificate);
+        let mut parts = outer.enter(der::SEQUENCE)?;
+        outer.finish()?;
+        let (_, _, tbs) = parts.any()?;
+        Self::parse_tbs(tbs)
+    }
+
+    /// Parse a TBSCertificate.
+    ///
+    /// # Errors
+    /// As [`ParsedCertificate::parse`].
+    pub fn parse_tbs(tbs: &[u8]) -> Result<ParsedCertificate> {
+        let mut outer = Reader::new(tbs);
+        let mut parts = outer.enter(der::SEQUENCE)?;
+        outer.finish()?;
+        if parts.read(der::context_constructed(0))? != [der::INTEGER, 1, 2] {
+            return Err(Error::malformed("the certificate is not of version 3"));
+        }
+        let serial = parts.unsigned()?.to_vec();
+        let signature_identifier = whole(&mut parts)?;
+        let issuer = whole(&mut parts)?;
+        let mut times = parts.enter(der::SEQUENCE)?;
+        let validity = [whole(&mut times)?, whole(&mut times)?];
+        times.finish()?;
+        let subject = whole(&mut parts)?;
+        let spki = whole(&mut parts)?;
+        let mut explicit = parts.enter(der::context_constructed(3))?;
+        parts.finish()?;
+        let mut list = explicit.enter(der::SEQUENCE)?;
+        explicit.finish()?;
+        let mut extensions = Vec::new();
+        while !list.is_empty() {
+            let mut extension = list.enter(der::SEQUENCE)?;
+            let oid = extension.read(der::OID)?.to_vec();
+            let critical = extension.peek() == Some(der::BOOLEAN) && extension.boolean()?;
+            let value = extension.read(der::OCTET_STRING)?.to_vec();
+            extension.finish()?;
+            extensions.push((oid, critical, value));
+        }
+        Ok(ParsedCertificate { serial, signature_identifier, issuer, validity, subject, spki, extensions })
+    }
+
+    /// The value of an extension and whether it is critical.
+    pub fn extension(&self, oid: &[u8]) -> Option<(bool, &[u8])> {
+        self.extensions.iter().find(|(o, _, _)| o == oid).map(|(_, critical, value)| (*critical, value.as_slice()))
+    }
+
+    /// What nameConstraints permit; nothing is constrained where there are none.
+    ///
+    /// # Errors
+    /// Malformed when a subtree is of a form that we do not write.
+    pub fn name_constraints(&self) -> Result<NameConstraints> {
+        let mut constraints = NameConstraints::default();
+        let Some((_, value)) = self.extension(oid::NAME_CONSTRAINTS) else { return Ok(constraints) };
+        let mut outer = Reader::new(value);
+        let mut parts = outer.enter(der::SEQUENCE)?;
+        let mut permitted = Reader::new(parts.optional(der::context_constructed(0))?.unwrap_or_default());
+        while !permitted.is_empty() {
+            let (tag, base, _) = permitted.enter(der::SEQUENCE)?.any()?;
+            if tag == der::context(2) {
+                constraints.domains.push(DnsName::parse(&String::from_utf8_lossy(base))?);
+            } else if tag == der::context(7) {
+                constraints.networks.push(Network::from_octets_and_mask(base)?);
+            } else {
+                return Err(Error::malformed("nameConstraints hold something other than DNS names and networks"));
+            }
+        }
+        Ok(constraints)
+    }
+
+    /// The names in subjectAltName.
+    ///
+    /// # Errors
+    /// Malformed when it is missing or holds anything but DNS names and IP addresses.
+    pub fn subject_alt_names(&self) -> Result<Vec<Identifier>> {
+        let (_, value) = self
+            .extension(oid::SUBJECT_ALT_NAME)
+            .ok_or_else(|| Error::malformed("the certificate has no subjectAltName"))?;
+        let mut outer = Reader::new(value);
+        let mut names = outer.enter(der::SEQUENCE)?;
+        outer.finish()?;
+        let mut identifiers = Vec::new();
+        while !names.is_empty() {
+            let (tag, name, _) = names.any()?;
+            let four = <[u8; 4]>::try_from(name);
+            let sixteen = <[u8; 16]>::try_from(name);
+            identifiers.push(if tag == der::context(2) {
+                Identifier::parse("dns", &String::from_utf8_lossy(name))?
+            } else if let (true, Ok(octets)) = (tag == der::context(7), four) {
+                Identifier::Ip(octets.into())
+            } else if let (true, Ok(octets)) = (tag == der::context(7), sixteen) {
+                Identifier::Ip(octets.into())
+            } else {
+                return Err(Error::malformed("subjectAltName holds something other than DNS names and IP addresses"));
+            });
+        }
+        Ok(identifiers)
+    }
+}
+
+fn whole(reader: &mut Reader<'_>) -> Result<Vec<u8>> {
+    reader.any().map(|(_, _, whole)| whole.to_vec())
+}
