@@ -1,0 +1,227 @@
+-- Times are seconds since 1970-01-01T00:00:00Z. Public identifiers in URLs are these row ids: AUTOINCREMENT never gives
+-- one out twice, and every resource is shown to its own account only.
+
+-- What a command can name. A deleted item keeps its row, since certificates and audit rows refer to it.
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    item_id TEXT NOT NULL UNIQUE,
+    display_id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('DFC_KEY', 'PKI_CERT_ISSUER', 'CERTIFICATE')),
+    enabled INTEGER NOT NULL DEFAULT 1,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    delete_protection INTEGER NOT NULL DEFAULT 0,
+    description TEXT NOT NULL DEFAULT '',
+    delete_at INTEGER,
+    deleted INTEGER
+) STRICT;
+CREATE UNIQUE INDEX items_by_name ON items (name) WHERE deleted IS NULL;
+
+CREATE TABLE item_tags (
+    item INTEGER NOT NULL REFERENCES items (id),
+    tag TEXT NOT NULL,
+    PRIMARY KEY (item, tag)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE keys (
+    item INTEGER PRIMARY KEY REFERENCES items (id),
+    algorithm TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    split_level INTEGER NOT NULL,
+    certificate_format TEXT NOT NULL CHECK (certificate_format IN ('pem', 'der'))
+) STRICT;
+
+-- `sealed` is the private key under a key-encryption key whose fragments are files named after `fragments`; it is NULL
+-- once the key is deleted.
+CREATE TABLE key_versions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key INTEGER NOT NULL REFERENCES keys (item),
+    version INTEGER NOT NULL,
+    fragments TEXT NOT NULL UNIQUE,
+    sealed BLOB,
+    spki BLOB NOT NULL,
+    key_identifier BLOB NOT NULL UNIQUE,
+    certificate BLOB,
+    not_before INTEGER,
+    not_after INTEGER,
+    created INTEGER NOT NULL,
+    UNIQUE (key, version)
+) STRICT;
+
+-- Keys that seal values in this database; split into fragments like a signer's.
+CREATE TABLE data_keys (
+    name TEXT PRIMARY KEY,
+    fragments TEXT NOT NULL UNIQUE,
+    split_level INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE issuers (
+    item INTEGER PRIMARY KEY REFERENCES items (id),
+    signer_key INTEGER NOT NULL REFERENCES keys (item),
+    ttl INTEGER NOT NULL,
+    acme_enabled INTEGER NOT NULL,
+    gw_cluster_url TEXT,
+    destination_path TEXT,
+    allow_subdomains INTEGER NOT NULL,
+    disable_wildcards INTEGER NOT NULL,
+    allow_any_name INTEGER NOT NULL,
+    client_flag INTEGER NOT NULL,
+    critical_key_usage INTEGER NOT NULL,
+    not_require_cn INTEGER NOT NULL,
+    require_eab INTEGER NOT NULL,
+    tls_issuer INTEGER NOT NULL,
+    reuse_authorizations INTEGER NOT NULL,
+    terms_of_service TEXT,
+    website TEXT
+) STRICT;
+CREATE INDEX issuers_by_key ON issuers (signer_key);
+
+-- The lists among an issuer's settings: allowed-domains, key-usage, challenges, organizations …
+CREATE TABLE issuer_values (
+    issuer INTEGER NOT NULL REFERENCES issuers (item),
+    list TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (issuer, list, position)
+) STRICT, WITHOUT ROWID;
+
+-- Every gw-cluster-url that an issuer ever had: accounts remember their URL under it.
+CREATE TABLE issuer_urls (
+    issuer INTEGER NOT NULL REFERENCES issuers (item),
+    url TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (issuer, url)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE eabs (
+    kid TEXT PRIMARY KEY,
+    issuer INTEGER NOT NULL REFERENCES issuers (item),
+    sealed_mac_key BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0 CHECK (used <= uses)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE accounts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    issuer INTEGER NOT NULL REFERENCES issuers (item),
+    spki BLOB NOT NULL,
+    thumbprint TEXT NOT NULL,
+    contacts TEXT NOT NULL,
+    terms_agreed INTEGER,
+    eab TEXT REFERENCES eabs (kid),
+    created INTEGER NOT NULL,
+    last_used INTEGER NOT NULL,
+    deactivated INTEGER,
+    deleted INTEGER
+) STRICT;
+CREATE UNIQUE INDEX accounts_by_key ON accounts (issuer, thumbprint) WHERE deleted IS NULL;
+
+CREATE TABLE authorizations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL REFERENCES accounts (id),
+    identifier_type TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    wildcard INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    deactivated INTEGER
+) STRICT;
+CREATE INDEX authorizations_by_name ON authorizations (account, identifier, expires);
+
+-- `requested` without `validated` or `failed` is a validation that is due or running; it is taken up at every start.
+CREATE TABLE challenges (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    authorization INTEGER NOT NULL REFERENCES authorizations (id),
+    type TEXT NOT NULL,
+    token TEXT NOT NULL,
+    requested INTEGER,
+    validated INTEGER,
+    failed INTEGER,
+    error_class TEXT,
+    error_detail TEXT,
+    UNIQUE (authorization, type)
+) STRICT;
+CREATE INDEX challenges_due ON challenges (id) WHERE requested IS NOT NULL AND validated IS NULL AND failed IS NULL;
+
+CREATE TABLE orders (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL REFERENCES accounts (id),
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    not_before INTEGER,
+    not_after INTEGER,
+    csr_hash BLOB,
+    error_class TEXT,
+    error_detail TEXT
+) STRICT;
+CREATE INDEX orders_by_account ON orders (account, id);
+
+CREATE TABLE order_authorizations (
+    order_id INTEGER NOT NULL REFERENCES orders (id),
+    position INTEGER NOT NULL,
+    authorization INTEGER NOT NULL REFERENCES authorizations (id),
+    PRIMARY KEY (order_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX orders_by_authorization ON order_authorizations (authorization);
+
+-- Append-only. `order_id` has no foreign key, since orders are tidied long before certificates. `item` and `version` are
+-- NULL for the daemon's own TLS certificates.
+CREATE TABLE certificates (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    serial BLOB NOT NULL UNIQUE,
+    purpose TEXT NOT NULL CHECK (purpose IN ('acme', 'tls')),
+    issuer INTEGER NOT NULL REFERENCES issuers (item),
+    signer INTEGER NOT NULL REFERENCES key_versions (id),
+    account INTEGER REFERENCES accounts (id),
+    order_id INTEGER UNIQUE,
+    item INTEGER REFERENCES items (id),
+    version INTEGER,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    issued INTEGER NOT NULL,
+    certificate BLOB NOT NULL,
+    UNIQUE (item, version)
+) STRICT;
+CREATE INDEX certificates_by_issuer ON certificates (issuer, not_after);
+
+CREATE TRIGGER certificates_are_never_changed BEFORE UPDATE ON certificates
+BEGIN
+    SELECT RAISE(ABORT, 'certificates are append-only');
+END;
+CREATE TRIGGER certificates_are_never_deleted BEFORE DELETE ON certificates
+BEGIN
+    SELECT RAISE(ABORT, 'certificates are append-only');
+END;
+
+-- The certificate that the daemon shows for a host; its key is a file named after the serial number.
+CREATE TABLE tls_certificates (
+    issuer INTEGER PRIMARY KEY REFERENCES issuers (item),
+    host TEXT NOT NULL,
+    certificate INTEGER NOT NULL REFERENCES certificates (id)
+) STRICT;
+
+-- Append-only; each row's hash covers the one before it. The address stands outside the hash, so that it can be blanked.
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    object TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('done', 'refused')),
+    detail TEXT NOT NULL,
+    address TEXT,
+    hash BLOB NOT NULL
+) STRICT;
+
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE OF id, at, actor, action, object, outcome, detail, hash ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;

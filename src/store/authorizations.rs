@@ -1,0 +1,352 @@
+//! Authorizations and their challenges (RFC 8555, 7.1.4 and 7.1.5). Only facts are stored; the status follows from them.
+
+use super::{Read, Write};
+use crate::clock::{Span, Time};
+use crate::error::{Error, Result};
+use rusqlite::{Row, params};
+
+/// An authorization with its challenges.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    /// Row id; its URL ends with it.
+    pub id: i64,
+    /// Whose it is.
+    pub account: i64,
+    /// `dns` or `ip`.
+    pub identifier_type: String,
+    /// The name, without a leading `*.`.
+    pub identifier: String,
+    /// Whether it is for the wildcard of that name.
+    pub wildcard: bool,
+    /// Until when it serves.
+    pub expires: Time,
+    /// When it was deactivated.
+    pub deactivated: Option<Time>,
+    /// Its challenges.
+    pub challenges: Vec<Challenge>,
+}
+
+/// RFC 8555, 7.1.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum AuthorizationStatus {
+    Pending,
+    Valid,
+    Invalid,
+    Deactivated,
+    Expired,
+}
+
+impl AuthorizationStatus {
+    /// The word in RFC 8555, 7.1.6.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthorizationStatus::Pending => "pending",
+            AuthorizationStatus::Valid => "valid",
+            AuthorizationStatus::Invalid => "invalid",
+            AuthorizationStatus::Deactivated => "deactivated",
+            AuthorizationStatus::Expired => "expired",
+        }
+    }
+}
+
+impl Authorization {
+    /// Its status at this time.
+    pub fn status(&self, now: Time) -> AuthorizationStatus {
+        if self.deactivated.is_some() {
+            AuthorizationStatus::Deactivated
+        } else if self.challenges.iter().any(|c| c.failed.is_some()) {
+            AuthorizationStatus::Invalid
+        } else if now >= self.expires {
+            AuthorizationStatus::Expired
+        } else if self.challenges.iter().any(|c| c.validated.is_some()) {
+            AuthorizationStatus::Valid
+        } else {
+            AuthorizationStatus::Pending
+        }
+    }
+
+    /// The identifier as an order names it: with `*.` if it is for the wildcard.
+    pub fn full_identifier(&self) -> String {
+        if self.wildcard { format!("*.{}", self.identifier) } else { self.identifier.clone() }
+    }
+}
+
+/// A challenge.
+#[derive(Clone, Debug)]
+pub struct Challenge {
+    /// Row id; its URL ends with it.
+    pub id: i64,
+    /// What it belongs to.
+    pub authorization: i64,
+    /// `http-01` and so on.
+    pub kind: String,
+    /// The token (RFC 8555, 8.1), in base64url.
+    pub token: String,
+    /// When the client asked for validation.
+    pub requested: Option<Time>,
+    /// When it was validated.
+    pub validated: Option<Time>,
+    /// When it failed for good.
+    pub failed: Option<Time>,
+    /// Why it failed: the name of the class, and the sentence.
+    pub error: Option<(String, String)>,
+}
+
+/// RFC 8555, 7.1.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ChallengeStatus {
+    Pending,
+    Processing,
+    Valid,
+    Invalid,
+}
+
+impl ChallengeStatus {
+    /// The word in RFC 8555, 7.1.6.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChallengeStatus::Pending => "pending",
+            ChallengeStatus::Processing => "processing",
+            ChallengeStatus::Valid => "valid",
+            ChallengeStatus::Invalid => "invalid",
+        }
+    }
+}
+
+impl Challenge {
+    /// Its status.
+    pub fn status(&self) -> ChallengeStatus {
+        match (self.failed, self.validated, self.requested) {
+            (Some(_), _, _) => ChallengeStatus::Invalid,
+            (None, Some(_), _) => ChallengeStatus::Valid,
+            (None, None, Some(_)) => ChallengeStatus::Processing,
+            (None, None, None) => ChallengeStatus::Pending,
+        }
+    }
+}
+
+/// What a validator has to know.
+#[derive(Clone, Debug)]
+pub struct ValidationJob {
+    /// The challenge.
+    pub challenge: i64,
+    /// Its type.
+    pub kind: String,
+    /// Its token.
+    pub token: String,
+    /// The account, whose share of the validators is bounded.
+    pub account: i64,
+    /// The account key's thumbprint.
+    pub thumbprint: String,
+    /// `dns` or `ip`.
+    pub identifier_type: String,
+    /// What is to be validated, without a leading `*.`.
+    pub identifier: String,
+    /// How long a valid authorization lasts with the issuer of the account.
+    pub reuse: Span,
+}
+
+impl Read<'_> {
+    /// An authorization with its challenges.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn authorization(&self, id: i64) -> Result<Option<Authorization>> {
+        let found = self.optional(
+            "SELECT id, account, identifier_type, identifier, wildcard, expires, deactivated
+             FROM authorizations WHERE id = ?1",
+            [id],
+            |row| {
+                Ok(Authorization {
+                    id: row.get(0)?,
+                    account: row.get(1)?,
+                    identifier_type: row.get(2)?,
+                    identifier: row.get(3)?,
+                    wildcard: row.get(4)?,
+                    expires: Time(row.get(5)?),
+                    deactivated: row.get::<_, Option<i64>>(6)?.map(Time),
+                    challenges: Vec::new(),
+                })
+            },
+        )?;
+        let Some(mut authorization) = found else { return Ok(None) };
+        let sql = format!("SELECT {CHALLENGE_COLUMNS} FROM challenges WHERE authorization = ?1 ORDER BY id");
+        authorization.challenges = self.all(&sql, [id], challenge_from)?;
+        Ok(Some(authorization))
+    }
+
+    /// A challenge.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn challenge(&self, id: i64) -> Result<Option<Challenge>> {
+        let sql = format!("SELECT {CHALLENGE_COLUMNS} FROM challenges WHERE id = ?1");
+        self.optional(&sql, [id], challenge_from)
+    }
+
+    /// A valid authorization of the account for a name that was validated after `since`, the one that lasts longest.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn reusable_authorization(
+        &self,
+        account: i64,
+        (identifier_type, identifier, wildcard): (&str, &str, bool),
+        now: Time,
+        since: Time,
+    ) -> Result<Option<i64>> {
+        self.optional(
+            "SELECT a.id FROM authorizations a
+             WHERE a.account = ?1 AND a.identifier = ?3 AND a.identifier_type = ?2 AND a.wildcard = ?4
+             AND a.expires > ?5 AND a.deactivated IS NULL
+             AND EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id AND c.validated >= ?6)
+             AND NOT EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id AND c.failed IS NOT NULL)
+             ORDER BY a.expires DESC LIMIT 1",
+            (account, identifier_type, identifier, wildcard, now.0, since.0),
+            |row| row.get(0),
+        )
+    }
+
+    /// The validations that were asked for and have no result.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn due_validations(&self) -> Result<Vec<i64>> {
+        self.all(
+            "SELECT id FROM challenges WHERE requested IS NOT NULL AND validated IS NULL AND failed IS NULL ORDER BY id",
+            [],
+            |row| row.get(0),
+        )
+    }
+
+    /// What a validator has to know; `None` when there is nothing to do any more.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn validation_job(&self, challenge: i64, now: Time) -> Result<Option<ValidationJob>> {
+        self.optional(
+            "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, i.reuse_authorizations
+             FROM challenges c JOIN authorizations a ON a.id = c.authorization
+             JOIN accounts n ON n.id = a.account JOIN issuers i ON i.item = n.issuer
+             WHERE c.id = ?1 AND c.requested IS NOT NULL AND c.validated IS NULL AND c.failed IS NULL
+             AND a.deactivated IS NULL AND a.expires > ?2",
+            (challenge, now.0),
+            |row| {
+                Ok(ValidationJob {
+                    challenge: row.get(0)?,
+                    kind: row.get(1)?,
+                    token: row.get(2)?,
+                    account: row.get(3)?,
+                    thumbprint: row.get(4)?,
+                    identifier_type: row.get(5)?,
+                    identifier: row.get(6)?,
+                    reuse: Span(row.get(7)?),
+                })
+            },
+        )
+    }
+}
+
+impl Write<'_> {
+    /// Make a pending authorization with challenges, each a type and a token.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn insert_authorization(
+        &self,
+        account: i64,
+        (identifier_type, identifier, wildcard): (&str, &str, bool),
+        challenges: &[(String, String)],
+        now: Time,
+        expires: Time,
+    ) -> Result<i64> {
+        let id = self.insert(
+            "INSERT INTO authorizations (account, identifier_type, identifier, wildcard, created, expires)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (account, identifier_type, identifier, wildcard, now.0, expires.0),
+        )?;
+        for (kind, token) in challenges {
+            self.insert("INSERT INTO challenges (authorization, type, token) VALUES (?1, ?2, ?3)", (id, kind, token))?;
+        }
+        Ok(id)
+    }
+
+    /// Note that the client asked for validation. False when it had asked before or there is a result.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn request_validation(&self, challenge: i64, now: Time) -> Result<bool> {
+        let changed = self.execute(
+            "UPDATE challenges SET requested = ?2 WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL",
+            (challenge, now.0),
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Note that a validation succeeded; the authorization lasts until `expires`. A result that came too late, since the
+    /// authorization was deactivated or has expired, changes nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn complete_validation(&self, challenge: i64, now: Time, expires: Time) -> Result<bool> {
+        let changed = self.execute(
+            "UPDATE challenges SET validated = ?2
+             WHERE id = ?1 AND requested IS NOT NULL AND validated IS NULL AND failed IS NULL
+             AND EXISTS (SELECT 1 FROM authorizations a
+                         WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)",
+            (challenge, now.0),
+        )?;
+        if changed == 1 {
+            self.execute(
+                "UPDATE authorizations SET expires = ?2 WHERE id = (SELECT authorization FROM challenges WHERE id = ?1)",
+                (challenge, expires.0),
+            )?;
+        }
+        Ok(changed == 1)
+    }
+
+    /// Note that a validation failed for good.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn fail_validation(&self, challenge: i64, class: &str, detail: &str, now: Time) -> Result<()> {
+        self.execute(
+            "UPDATE challenges SET failed = ?2, error_class = ?3, error_detail = ?4
+             WHERE id = ?1 AND validated IS NULL AND failed IS NULL",
+            params![challenge, now.0, class, detail],
+        )?;
+        Ok(())
+    }
+
+    /// Deactivate an authorization (RFC 8555, 7.5.2).
+    ///
+    /// # Errors
+    /// Conflict when it is neither pending nor valid.
+    pub fn deactivate_authorization(&self, id: i64, now: Time) -> Result<()> {
+        let status = self.authorization(id)?.map(|a| a.status(now));
+        if !matches!(status, Some(AuthorizationStatus::Pending | AuthorizationStatus::Valid)) {
+            return Err(Error::conflict("the authorization is neither pending nor valid, so it cannot be deactivated"));
+        }
+        self.execute("UPDATE authorizations SET deactivated = ?2 WHERE id = ?1", (id, now.0))?;
+        Ok(())
+    }
+}
+
+const CHALLENGE_COLUMNS: &str =
+    "id, authorization, type, token, requested, validated, failed, error_class, error_detail";
+
+fn challenge_from(row: &Row<'_>) -> rusqlite::Result<Challenge> {
+    let error: (Option<String>, Option<String>) = (row.get(7)?, row.get(8)?);
+    Ok(Challenge {
+        id: row.get(0)?,
+        authorization: row.get(1)?,
+        kind: row.get(2)?,
+        token: row.get(3)?,
+        requested: row.get::<_, Option<i64>>(4)?.map(Time),
+        validated: row.get::<_, Option<i64>>(5)?.map(Time),
+        failed: row.get::<_, Option<i64>>(6)?.map(Time),
+        error: error.0.zip(error.1),
+    })
+}

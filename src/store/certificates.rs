@@ -1,0 +1,212 @@
+//! Issued certificates, append-only, and which of them the daemon shows on its own door.
+
+use super::{Read, Write};
+use crate::clock::Time;
+use crate::error::{Error, Result};
+use rusqlite::{Row, params};
+
+/// What a certificate was issued for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Purpose {
+    Acme,
+    Tls,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Purpose::Acme => "acme",
+            Purpose::Tls => "tls",
+        }
+    }
+}
+
+/// An issued certificate.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Row id; its URL ends with it.
+    pub id: i64,
+    /// The serial number, big-endian.
+    pub serial: Vec<u8>,
+    /// Who issued it.
+    pub issuer: i64,
+    /// The key version that signed it.
+    pub signer: i64,
+    /// Who ordered it.
+    pub account: Option<i64>,
+    /// Its version under its item.
+    pub version: Option<i64>,
+    /// Its life.
+    pub not_before: Time,
+    /// Its life.
+    pub not_after: Time,
+    /// The DER.
+    pub der: Vec<u8>,
+}
+
+/// A certificate to be kept.
+#[derive(Clone, Debug)]
+pub struct NewCertificate {
+    /// The serial number.
+    pub serial: Vec<u8>,
+    /// What for.
+    pub purpose: Purpose,
+    /// Who issued it.
+    pub issuer: i64,
+    /// The key version that signed it.
+    pub signer: i64,
+    /// Who ordered it, by which order.
+    pub ordered: Option<(i64, i64)>,
+    /// The item that it is a version of.
+    pub item: Option<i64>,
+    /// Its life.
+    pub not_before: Time,
+    /// Its life.
+    pub not_after: Time,
+    /// The DER.
+    pub der: Vec<u8>,
+}
+
+/// The daemon's own certificate from an issuer.
+#[derive(Clone, Debug)]
+pub struct TlsCertificate {
+    /// The issuer.
+    pub issuer: i64,
+    /// The host that it is for.
+    pub host: String,
+    /// The certificate.
+    pub certificate: Certificate,
+}
+
+const COLUMNS: &str = "id, serial, issuer, signer, account, version, not_before, not_after, certificate";
+
+impl Read<'_> {
+    /// A certificate by its row id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn certificate(&self, id: i64) -> Result<Option<Certificate>> {
+        self.optional(&format!("SELECT {COLUMNS} FROM certificates WHERE id = ?1"), [id], certificate_from)
+    }
+
+    /// A version of a certificate item; the newest when none is named.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn certificate_version(&self, item: i64, version: Option<i64>) -> Result<Option<Certificate>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM certificates WHERE item = ?1 AND (?2 IS NULL OR version = ?2)
+             ORDER BY version DESC LIMIT 1"
+        );
+        self.optional(&sql, (item, version), certificate_from)
+    }
+
+    /// How many certificates of an issuer, its own TLS ones aside, have not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn unexpired_certificates(&self, issuer: i64, now: Time) -> Result<i64> {
+        let count = self.optional(
+            "SELECT count(*) FROM certificates WHERE issuer = ?1 AND not_after >= ?2 AND purpose = 'acme'",
+            (issuer, now.0),
+            |row| row.get(0),
+        )?;
+        Ok(count.unwrap_or(0))
+    }
+
+    /// How many certificates of a signer key have not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn unexpired_certificates_of_key(&self, key: i64, now: Time) -> Result<i64> {
+        let count = self.optional(
+            "SELECT count(*) FROM certificates c JOIN key_versions v ON v.id = c.signer
+             WHERE v.key = ?1 AND c.not_after >= ?2 AND c.purpose = 'acme'",
+            (key, now.0),
+            |row| row.get(0),
+        )?;
+        Ok(count.unwrap_or(0))
+    }
+
+    /// The daemon's own certificates of issuers that are not deleted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn tls_certificates(&self) -> Result<Vec<TlsCertificate>> {
+        let rows: Vec<(i64, String, i64)> = self.all(
+            "SELECT t.issuer, t.host, t.certificate FROM tls_certificates t JOIN items i ON i.id = t.issuer
+             WHERE i.deleted IS NULL ORDER BY t.issuer",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        rows.into_iter()
+            .map(|(issuer, host, id)| {
+                let gone = || Error::internal(format!("certificate {id} is gone"));
+                Ok(TlsCertificate { issuer, host, certificate: self.certificate(id)?.ok_or_else(gone)? })
+            })
+            .collect()
+    }
+}
+
+impl Write<'_> {
+    /// Keep a certificate.
+    ///
+    /// # Errors
+    /// The database's; a serial number or an order that has one already is refused by the schema.
+    pub fn insert_certificate(&self, new: &NewCertificate, now: Time) -> Result<i64> {
+        let version: Option<i64> = match new.item {
+            Some(item) => self.optional(
+                "SELECT coalesce(max(version), 0) + 1 FROM certificates WHERE item = ?1",
+                [item],
+                |row| row.get(0),
+            )?,
+            None => None,
+        };
+        self.insert(
+            "INSERT INTO certificates (serial, purpose, issuer, signer, account, order_id, item, version, not_before,
+             not_after, issued, certificate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            params![
+                new.serial,
+                new.purpose.as_str(),
+                new.issuer,
+                new.signer,
+                new.ordered.map(|(account, _)| account),
+                new.ordered.map(|(_, order)| order),
+                new.item,
+                version,
+                new.not_before.0,
+                new.not_after.0,
+                now.0,
+                new.der,
+            ],
+        )
+    }
+
+    /// Show this certificate for an issuer's host from now on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn put_tls_certificate(&self, issuer: i64, host: &str, certificate: i64) -> Result<()> {
+        self.execute(
+            "INSERT INTO tls_certificates (issuer, host, certificate) VALUES (?1, ?2, ?3)
+             ON CONFLICT (issuer) DO UPDATE SET host = ?2, certificate = ?3",
+            (issuer, host, certificate),
+        )?;
+        Ok(())
+    }
+}
+
+fn certificate_from(row: &Row<'_>) -> rusqlite::Result<Certificate> {
+    Ok(Certificate {
+        id: row.get(0)?,
+        serial: row.get(1)?,
+        issuer: row.get(2)?,
+        signer: row.get(3)?,
+        account: row.get(4)?,
+        version: row.get(5)?,
+        not_before: Time(row.get(6)?),
+        not_after: Time(row.get(7)?),
+        der: row.get(8)?,
+    })
+}

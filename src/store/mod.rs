@@ -1,0 +1,151 @@
+//! The store: SQLite, opened and migrated, read through snapshots and changed through shared commits.
+//!
+//! Rooms above never see SQL. They hand in a closure that gets a [`Read`] or a [`Write`] and calls what the file of each
+//! noun adds to it. A closure for [`Store::change`] touches no memory outside its transaction.
+
+mod accounts;
+mod audit;
+mod authorizations;
+mod certificates;
+mod eabs;
+mod issuers;
+mod items;
+mod keys;
+mod orders;
+mod readers;
+mod schema;
+mod writer;
+
+pub use accounts::{Account, AccountStatus, NewAccount};
+pub use audit::{AuditEntry, Outcome};
+pub use authorizations::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ValidationJob};
+pub use certificates::{Certificate, NewCertificate, Purpose, TlsCertificate};
+pub use eabs::Eab;
+pub use issuers::Issuer;
+pub use items::{Item, ItemFilter, ItemKind, NewItem};
+pub use keys::{DataKey, Key, KeyVersion, NewKey};
+pub use orders::{NewOrder, Order, OrderStatus};
+
+use crate::error::{Class, Error, Result};
+use readers::Readers;
+use rusqlite::Connection;
+use std::ops::Deref;
+use std::path::Path;
+use writer::Writer;
+
+/// The database of one state directory.
+pub struct Store {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Store {
+    /// Open the database file, making and migrating it as needed.
+    ///
+    /// # Errors
+    /// Unavailable or Internal, with what is wrong with the file.
+    pub fn open(path: &Path) -> Result<Store> {
+        let connection = schema::open(path)?;
+        Ok(Store { readers: Readers::open(path)?, writer: Writer::start(connection)? })
+    }
+
+    /// Run a closure in the next shared commit and return once it is durable. An error from the closure undoes what it
+    /// did and nothing else.
+    ///
+    /// # Errors
+    /// The closure's own; Unavailable when the commit failed; Internal when the closure panicked.
+    pub fn change<T: Send + 'static>(&self, work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.writer.change(work)
+    }
+
+    /// Run a closure over one consistent snapshot.
+    ///
+    /// # Errors
+    /// The closure's own, or Unavailable when the database cannot be read.
+    pub fn read<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+        self.readers.read(work)
+    }
+}
+
+/// A snapshot to read from. What can be read is added by the files of the nouns.
+pub struct Read<'c> {
+    db: &'c Connection,
+}
+
+/// A transaction to change. What can be changed is added by the files of the nouns.
+pub struct Write<'c> {
+    read: Read<'c>,
+}
+
+impl<'c> Write<'c> {
+    fn new(db: &'c Connection) -> Write<'c> {
+        Write { read: Read { db } }
+    }
+
+    /// Run one statement and say how many rows it changed.
+    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
+        Ok(self.db.prepare_cached(sql)?.execute(parameters)?)
+    }
+
+    /// Run an INSERT and give the new row's id.
+    fn insert(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
+        Ok(self.db.prepare_cached(sql)?.insert(parameters)?)
+    }
+}
+
+impl<'c> Deref for Write<'c> {
+    type Target = Read<'c>;
+
+    fn deref(&self) -> &Read<'c> {
+        &self.read
+    }
+}
+
+impl Read<'_> {
+    /// The single row that a query gives, if it gives one.
+    fn optional<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query(parameters)?;
+        match rows.next()? {
+            Some(found) => Ok(Some(row(found)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// All rows that a query gives.
+    fn all<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.db.prepare_cached(sql)?;
+        let rows = statement.query_map(parameters, row)?;
+        Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?)
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(e: rusqlite::Error) -> Error {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
+        };
+        let class = match e.sqlite_error_code() {
+            Some(CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | ReadOnly | SystemIoFailure) => {
+                Class::Unavailable
+            }
+            _ => Class::Internal,
+        };
+        Error::new(class, format!("the database: {e}"))
+    }
+}
+
+/// A value that the database should never hold; whoever reads it denies.
+fn damaged(what: &str) -> Error {
+    Error::internal(format!("the database holds {what} that cannot be understood; run the integrity check"))
+}

@@ -1,0 +1,169 @@
+//! Orders (RFC 8555, 7.1.3). Only facts are stored; the status follows from them.
+
+use super::{Authorization, AuthorizationStatus, Read, Write};
+use crate::clock::Time;
+use crate::error::{Class, Error, Result};
+
+/// An order with its authorizations.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Row id; its URL ends with it.
+    pub id: i64,
+    /// Whose it is.
+    pub account: i64,
+    /// Until when it can be finalized.
+    pub expires: Time,
+    /// The validity that was asked for.
+    pub not_before: Option<Time>,
+    /// The validity that was asked for.
+    pub not_after: Option<Time>,
+    /// SHA-256 of the CSR that the certificate was issued for.
+    pub csr_hash: Option<Vec<u8>>,
+    /// Why issuance failed for good: the name of the class, and the sentence.
+    pub error: Option<(String, String)>,
+    /// The row id of its certificate.
+    pub certificate: Option<i64>,
+    /// One for each identifier, in the order of the request.
+    pub authorizations: Vec<Authorization>,
+}
+
+/// RFC 8555, 7.1.6. Issuance takes less than a request does, so that no order is ever seen `processing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OrderStatus {
+    Pending,
+    Ready,
+    Valid,
+    Invalid,
+}
+
+impl OrderStatus {
+    /// The word in RFC 8555, 7.1.6.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OrderStatus::Pending => "pending",
+            OrderStatus::Ready => "ready",
+            OrderStatus::Valid => "valid",
+            OrderStatus::Invalid => "invalid",
+        }
+    }
+}
+
+impl Order {
+    /// Its status at this time.
+    pub fn status(&self, now: Time) -> OrderStatus {
+        use AuthorizationStatus::{Pending, Valid};
+        let statuses: Vec<AuthorizationStatus> = self.authorizations.iter().map(|a| a.status(now)).collect();
+        if self.certificate.is_some() {
+            OrderStatus::Valid
+        } else if self.error.is_some() || now >= self.expires || statuses.iter().any(|s| !matches!(s, Pending | Valid))
+        {
+            OrderStatus::Invalid
+        } else if statuses.iter().all(|s| *s == Valid) {
+            OrderStatus::Ready
+        } else {
+            OrderStatus::Pending
+        }
+    }
+}
+
+/// An order to be made.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// Whose it is.
+    pub account: i64,
+    /// Until when it can be finalized.
+    pub expires: Time,
+    /// The validity that was asked for.
+    pub not_before: Option<Time>,
+    /// The validity that was asked for.
+    pub not_after: Option<Time>,
+}
+
+impl Read<'_> {
+    /// An order with its authorizations.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn order(&self, id: i64) -> Result<Option<Order>> {
+        let found = self.optional(
+            "SELECT o.id, o.account, o.expires, o.not_before, o.not_after, o.csr_hash, o.error_class, o.error_detail,
+             (SELECT c.id FROM certificates c WHERE c.order_id = o.id) FROM orders o WHERE o.id = ?1",
+            [id],
+            |row| {
+                let error: (Option<String>, Option<String>) = (row.get(6)?, row.get(7)?);
+                Ok(Order {
+                    id: row.get(0)?,
+                    account: row.get(1)?,
+                    expires: Time(row.get(2)?),
+                    not_before: row.get::<_, Option<i64>>(3)?.map(Time),
+                    not_after: row.get::<_, Option<i64>>(4)?.map(Time),
+                    csr_hash: row.get(5)?,
+                    error: error.0.zip(error.1),
+                    certificate: row.get(8)?,
+                    authorizations: Vec::new(),
+                })
+            },
+        )?;
+        let Some(mut order) = found else { return Ok(None) };
+        let ids: Vec<i64> = self.all(
+            "SELECT authorization FROM order_authorizations WHERE order_id = ?1 ORDER BY position",
+            [id],
+            |row| row.get(0),
+        )?;
+        for id in ids {
+            let gone = || Error::internal(format!("authorization {id} is gone"));
+            order.authorizations.push(self.authorization(id)?.ok_or_else(gone)?);
+        }
+        Ok(Some(order))
+    }
+
+    /// The ids of an account's orders above `after`, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn orders_of(&self, account: i64, after: i64, limit: usize) -> Result<Vec<i64>> {
+        self.all(
+            "SELECT id FROM orders WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+            (account, after, limit),
+            |row| row.get(0),
+        )
+    }
+}
+
+impl Write<'_> {
+    /// Make an order over these authorizations, in this order.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn insert_order(&self, order: &NewOrder, authorizations: &[i64], now: Time) -> Result<i64> {
+        let id = self.insert(
+            "INSERT INTO orders (account, created, expires, not_before, not_after) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (order.account, now.0, order.expires.0, order.not_before.map(|t| t.0), order.not_after.map(|t| t.0)),
+        )?;
+        for (position, authorization) in authorizations.iter().enumerate() {
+            self.execute(
+                "INSERT INTO order_authorizations (order_id, position, authorization) VALUES (?1, ?2, ?3)",
+                (id, position, authorization),
+            )?;
+        }
+        Ok(id)
+    }
+
+    /// Note the CSR that an order is finalized with, in the same change as its certificate.
+    ///
+    /// # Errors
+    /// OrderNotReady when the order is not ready at this time: it was finalized meanwhile, or has ended.
+    pub fn finalize_order(&self, id: i64, csr_hash: &[u8], now: Time) -> Result<()> {
+        let order = self.order(id)?.ok_or_else(|| Error::internal(format!("order {id} is gone")))?;
+        let status = order.status(now);
+        if status != OrderStatus::Ready {
+            return Err(Error::new(
+                Class::OrderNotReady,
+                format!("the order is {}, so it cannot be finalized", status.as_str()),
+            ));
+        }
+        self.execute("UPDATE orders SET csr_hash = ?2 WHERE id = ?1", (id, csr_hash))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so all changes go through
+//! one thread, which runs what has queued up, each in a savepoint, and commits once. Whoever asked waits for that commit.
+
+use super::Write;
+use crate::error::{Error, Result};
+use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+/// More than the request workers and commands that can wait at once; a bound in case that ever changes.
+const LARGEST_BATCH: usize = 256;
+
+pub(super) struct Writer {
+    jobs: Option<Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(db: Connection) -> Result<Writer> {
+        let (jobs, queue) = channel();
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || run(&db, &queue))
+            .map_err(|e| Error::unavailable(format!("the writer thread cannot be started: {e}")))?;
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub(super) fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let gone = || Error::unavailable("the daemon is stopping");
+        let (reply, result) = sync_channel(1);
+        let job = Change { work: Some(work), result: None, reply };
+        self.jobs.as_ref().ok_or_else(gone)?.send(Box::new(job)).map_err(|_| gone())?;
+        result.recv().map_err(|_| gone())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A change with its type forgotten, so that changes of all kinds share a queue.
+trait Job: Send {
+    /// Do the work and keep the result. True when it is to be kept in the transaction.
+    fn run(&mut self, write: &Write<'_>) -> bool;
+    /// Tell the asker: what the work gave when the commit succeeded, otherwise why it did not.
+    fn finish(self: Box<Self>, committed: &Result<()>);
+}
+
+struct Change<T, F> {
+    work: Option<F>,
+    result: Option<Result<T>>,
+    reply: SyncSender<Result<T>>,
+}
+
+impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
+    fn run(&mut self, write: &Write<'_>) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        let result = catch_unwind(AssertUnwindSafe(|| work(write)))
+            .unwrap_or_else(|_| Err(Error::internal("a change to the database panicked")));
+        let keep = result.is_ok();
+        self.result = Some(result);
+        keep
+    }
+
+    fn finish(self: Box<Self>, committed: &Result<()>) {
+        let result = match (committed, self.result) {
+            // A refusal too was decided on rows that are now gone.
+            (Err(e), _) => Err(e.clone()),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(Error::internal("a change was not run")),
+        };
+        let _ = self.reply.send(result);
+    }
+}
+
+fn run(db: &Connection, queue: &Receiver<Box<dyn Job>>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(LARGEST_BATCH - 1));
+        let committed = commit_together(db, &mut batch);
+        if let Err(e) = &committed {
+            log::error!("a commit of {} changes failed: {e}", batch.len());
+        }
+        for job in batch {
+            job.finish(&committed);
+        }
+    }
+}
+
+fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<()> {
+    let outcome = run_batch(db, batch);
+    if outcome.is_err() && !db.is_autocommit() {
+        // The error that made the batch fail is the one to report.
+        let _ = db.execute_batch("ROLLBACK");
+    }
+    outcome.map_err(|e| {
+        Error::unavailable(format!("nothing was changed, since the database could not commit ({e}); try again"))
+    })
+}
+
+fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<()> {
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    for job in batch {
+        db.execute_batch("SAVEPOINT change")?;
+        let keep = job.run(&Write::new(db));
+        // FULL, IOERR and NOMEM may have rolled the whole transaction back; a savepoint opened now would commit alone.
+        if db.is_autocommit() {
+            return Err(Error::internal("the transaction was lost"));
+        }
+        db.execute_batch(if keep { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" })?;
+    }
+    db.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    fn counter() -> (tempfile::TempDir, Writer) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Connection::open(dir.path().join("db")).unwrap();
+        db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
+        (dir, Writer::start(db).unwrap())
+    }
+
+    fn insert(n: i64) -> impl FnOnce(&Write<'_>) -> Result<i64> {
+        move |write| write.insert("INSERT INTO t (n) VALUES (?1)", [n])
+    }
+
+    fn count(writer: &Writer) -> i64 {
+        writer.change(|w| Ok(w.optional("SELECT count(*) FROM t", [], |r| r.get(0))?.unwrap_or(-1))).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_and_a_panic_undo_only_themselves() {
+        let (_dir, writer) = counter();
+        writer.change(insert(1)).unwrap();
+        let refused: Result<()> = writer.change(|w| insert(2)(w).and_then(|_| Err(Error::conflict("no"))));
+        assert_eq!(refused.map_err(|e| e.class()), Err(Class::Conflict));
+        let panicked: Result<()> = writer.change(|w| insert(3)(w).map(|_| panic!("in a test")));
+        assert_eq!(panicked.map_err(|e| e.class()), Err(Class::Internal));
+        writer.change(insert(4)).unwrap();
+        assert_eq!(count(&writer), 2);
+    }
+
+    #[test]
+    fn a_lost_transaction_fails_everybody_in_the_batch_and_nobody_after() {
+        let (_dir, writer) = counter();
+        let (hold, held) = channel::<()>();
+        std::thread::scope(|scope| {
+            // The first change keeps the writer busy until the others have queued up behind it.
+            scope.spawn(|| writer.change(move |_| held.recv().map_err(|_| Error::internal("held"))));
+            while writer.jobs.is_none() {}
+            let others: Vec<_> = (0..3)
+                .map(|n| {
+                    let writer = &writer;
+                    scope.spawn(move || {
+                        writer.change(move |w| {
+                            insert(n)(w)?;
+                            if n == 1 {
+                                w.db.execute_batch("ROLLBACK")?;
+                            }
+                            Ok(())
+                        })
+                    })
+                })
+                .collect();
+            hold.send(()).unwrap();
+            let failed = others.into_iter().map(|o| o.join().unwrap()).filter(Result::is_err).count();
+            assert!(failed >= 1, "the change that lost the transaction fails");
+        });
+        let kept = count(&writer);
+        writer.change(insert(10)).unwrap();
+        assert_eq!(count(&writer), kept + 1, "the next batch commits as ever");
+    }
+}
