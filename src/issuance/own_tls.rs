@@ -1,0 +1,198 @@
+//! The daemon's own TLS certificates: issued by the issuer whose gw-cluster-url names the host, outside its allowed
+//! domains; stored; renewed by themselves before two thirds of their life.
+
+use super::Issuance;
+use super::tls_table::OwnCertificate;
+use crate::ca::{Leaf, Serial, Validity, prepare_leaf, verify_for_names};
+use crate::clock::Time;
+use crate::error::{Error, Result};
+use crate::identifier::Identifier;
+use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex};
+use crate::policy::IssuerPolicy;
+use crate::store::{NewCertificate, Purpose, TlsCertificate, Write};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A certificate for the daemon's host, its key on disk, ready to come into the store. Dropped without that, the key goes.
+pub struct PreparedTls {
+    host: Identifier,
+    new: Option<NewCertificate>,
+    key_file: PathBuf,
+}
+
+impl PreparedTls {
+    /// Bring it into the store, in the same change as its issuer if that is new. Call [`PreparedTls::kept`] after the
+    /// commit.
+    pub fn insert(&self) -> impl FnOnce(&Write<'_>, i64, Time) -> Result<()> + Send + 'static {
+        let (host, new) = (self.host.to_string(), self.new.clone());
+        move |write, issuer, now| {
+            let new = new.ok_or_else(|| Error::internal("a prepared TLS certificate was kept twice"))?;
+            let certificate = write.insert_certificate(&NewCertificate { issuer, ..new }, now)?;
+            write.put_tls_certificate(issuer, &host, certificate)
+        }
+    }
+
+    /// The commit succeeded: the key stays.
+    pub fn kept(mut self) {
+        self.new = None;
+    }
+}
+
+impl Drop for PreparedTls {
+    fn drop(&mut self) {
+        if self.new.is_some() {
+            let _ = std::fs::remove_file(&self.key_file);
+        }
+    }
+}
+
+impl Issuance {
+    /// Whether the chain above an issuer can carry the host of its gw-cluster-url, where the daemon has to certify itself.
+    ///
+    /// # Errors
+    /// Malformed when its name constraints forbid it.
+    pub fn check_own_host(&self, policy: &IssuerPolicy) -> Result<()> {
+        let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(()) };
+        let host = url.host();
+        if self.signer_certificate(policy.signer_key)?.name_constraints.permit(host) {
+            return Ok(());
+        }
+        Err(Error::malformed(format!(
+            "the signer's name constraints do not permit {host}, the host of --gw-cluster-url, so the daemon cannot certify \
+             itself; start it with --tls-cert and --tls-key, or choose another host"
+        )))
+    }
+
+    /// Issue a certificate for the host of an issuer's gw-cluster-url. `None` when the issuer has none, or when the daemon
+    /// was given a certificate.
+    ///
+    /// # Errors
+    /// Malformed when the chain's name constraints forbid the host; Unavailable when the signer cannot sign.
+    pub fn prepare_tls(&self, policy: &IssuerPolicy) -> Result<Option<PreparedTls>> {
+        let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(None) };
+        let host = url.host().clone();
+        self.check_own_host(policy)?;
+        let ca = self.signer_certificate(policy.signer_key)?;
+        let now = self.clock.now();
+        let signer = self.vault.signer(policy.signer_key)?;
+        let pkcs8 = generate(KeyAlgorithm::Ec256)?;
+        let public_key = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?.public_key().clone();
+        let leaf = Leaf {
+            serial: Serial::generate()?,
+            validity: Validity::starting_within(now, policy.ttl, ca.validity),
+            subject: policy.subject().clone(),
+            identifiers: vec![host.clone()],
+            key_usage: vec![crate::ca::KeyUsage::DigitalSignature],
+            key_usage_critical: true,
+            extended_key_usage: vec![crate::ca::ExtendedKeyUsage::ServerAuth],
+            public_key,
+        };
+        let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;
+        verify_for_names(&signed.der, &[ca.der], &leaf.identifiers, now)?;
+        let key_file = self.key_file(signed.serial.octets());
+        write_key(&key_file, &pkcs8).map_err(|e| {
+            Error::unavailable(format!(
+                "the TLS key {} cannot be written ({e}); make its directory writable",
+                key_file.display()
+            ))
+        })?;
+        let new = NewCertificate {
+            serial: signed.serial.octets().to_vec(),
+            purpose: Purpose::Tls,
+            issuer: policy.item,
+            signer: ca.version,
+            ordered: None,
+            item: None,
+            not_before: signed.validity.not_before,
+            not_after: signed.validity.not_after,
+            der: signed.der,
+        };
+        Ok(Some(PreparedTls { host, new: Some(new), key_file }))
+    }
+
+    /// Renew what is due, then show what the store says. An issuer that cannot sign keeps the certificate that it has.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn refresh_tls(&self) -> Result<()> {
+        let now = self.clock.now();
+        let issuers = self.store.read(|read| read.issuers())?;
+        let shown = self.store.read(|read| read.tls_certificates())?;
+        let policies: Vec<IssuerPolicy> = issuers.iter().map(IssuerPolicy::parse).collect::<Result<_>>()?;
+        for policy in &policies {
+            let current = shown.iter().find(|t| t.issuer == policy.item);
+            if let Err(e) = self.renew_if_due(policy, current, now) {
+                log::error!("the TLS certificate of issuer {} could not be renewed: {e}", policy.item);
+            }
+        }
+        self.show_tls(&policies)
+    }
+
+    /// Show what the store says.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn show_tls(&self, policies: &[IssuerPolicy]) -> Result<()> {
+        let stored = self.store.read(|read| read.tls_certificates())?;
+        let mut shown = Vec::new();
+        for TlsCertificate { issuer, certificate, .. } in &stored {
+            let Some(policy) = policies.iter().find(|p| p.item == *issuer) else { continue };
+            let Some(url) = &policy.acme else { continue };
+            let pkcs8 = match std::fs::read(self.key_file(&certificate.serial)) {
+                Ok(pkcs8) => zeroize::Zeroizing::new(pkcs8),
+                Err(e) => {
+                    log::error!("the key of the TLS certificate for {} cannot be read: {e}", url.host());
+                    continue;
+                }
+            };
+            let chain = self.chain_above(certificate.signer)?;
+            shown.push(OwnCertificate {
+                host: url.host().clone(),
+                preferred: policy.tls_issuer,
+                chain: [vec![certificate.der.clone()], chain].concat(),
+                pkcs8,
+            });
+        }
+        self.tls.show(shown)
+    }
+
+    fn renew_if_due(&self, policy: &IssuerPolicy, current: Option<&TlsCertificate>, now: Time) -> Result<()> {
+        let Some(url) = &policy.acme else { return Ok(()) };
+        let due = match current {
+            None => true,
+            Some(tls) => {
+                let life = tls.certificate.not_after.since(tls.certificate.not_before);
+                let renew_at = tls.certificate.not_before.plus(crate::clock::Span(life.0 / 5 * 3));
+                tls.host != url.host().to_string()
+                    || now >= renew_at
+                    || !self.key_file(&tls.certificate.serial).exists()
+            }
+        };
+        if !due {
+            return Ok(());
+        }
+        let Some(prepared) = self.prepare_tls(policy)? else { return Ok(()) };
+        let (insert, issuer) = (prepared.insert(), policy.item);
+        self.store.change(move |write| insert(write, issuer, now))?;
+        prepared.kept();
+        log::info!("issued the daemon's own TLS certificate for {}", url.host());
+        if let Some(old) = current {
+            let _ = std::fs::remove_file(self.key_file(&old.certificate.serial));
+        }
+        Ok(())
+    }
+
+    fn key_file(&self, serial: &[u8]) -> PathBuf {
+        self.tls_keys.join(format!("tls-{}.p8", hex(serial)))
+    }
+}
+
+fn write_key(path: &Path, pkcs8: &[u8]) -> std::io::Result<()> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+    file.write_all(pkcs8)?;
+    file.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}

@@ -1,0 +1,141 @@
+//! The TLS certificates in use: chosen by the name that a client asks for, swapped without a restart.
+
+use crate::der::from_pem;
+use crate::error::{Error, Result};
+use crate::identifier::Identifier;
+use crate::settings::TlsFiles;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use zeroize::Zeroizing;
+
+/// What the daemon shows, and to whom.
+#[derive(Debug)]
+pub struct TlsTable {
+    given: Option<TlsFiles>,
+    entries: Arc<RwLock<Vec<Entry>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// `None` for a certificate that was given, which is shown to everybody.
+    host: Option<Identifier>,
+    preferred: bool,
+    key: Arc<CertifiedKey>,
+}
+
+/// The daemon's own certificate for a host.
+pub(super) struct OwnCertificate {
+    pub(super) host: Identifier,
+    /// Whether it goes before those of older issuers.
+    pub(super) preferred: bool,
+    /// The leaf first.
+    pub(super) chain: Vec<Vec<u8>>,
+    pub(super) pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl TlsTable {
+    /// An empty table, or one with the certificate that was given.
+    ///
+    /// # Errors
+    /// Malformed, naming the file, when the given files cannot be used.
+    pub(super) fn new(given: Option<TlsFiles>) -> Result<TlsTable> {
+        let table = TlsTable { given, entries: Arc::default() };
+        table.reload_files()?;
+        Ok(table)
+    }
+
+    /// Whether a certificate was given.
+    pub fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Read the files that were given again.
+    ///
+    /// # Errors
+    /// Malformed, naming the file, when they cannot be used; the old ones stay in use.
+    pub fn reload_files(&self) -> Result<()> {
+        let Some(files) = &self.given else { return Ok(()) };
+        let key = Arc::new(read_files(files)?);
+        self.replace(vec![Entry { host: None, preferred: false, key }]);
+        Ok(())
+    }
+
+    /// Show these certificates, the oldest issuer's first.
+    pub(super) fn show(&self, certificates: Vec<OwnCertificate>) -> Result<()> {
+        if self.is_given() {
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        for OwnCertificate { host, preferred, chain, pkcs8 } in certificates {
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.to_vec()));
+            let key = any_supported_type(&key).map_err(|e| Error::internal(format!("the TLS key of {host}: {e}")))?;
+            let chain = chain.into_iter().map(CertificateDer::from).collect();
+            entries.push(Entry { host: Some(host), preferred, key: Arc::new(CertifiedKey::new(chain, key)) });
+        }
+        // Stable: within each kind the oldest issuer stays first.
+        entries.sort_by_key(|e| !e.preferred);
+        self.replace(entries);
+        Ok(())
+    }
+
+    /// Chooses for connections to one local address.
+    pub fn resolver(&self, local: IpAddr) -> Arc<dyn ResolvesServerCert> {
+        Arc::new(Resolver { entries: Arc::clone(&self.entries), local: Identifier::Ip(local.to_canonical()) })
+    }
+
+    fn replace(&self, entries: Vec<Entry>) {
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
+    }
+}
+
+/// By SNI; without it by the local address that the client reached; else the first.
+#[derive(Debug)]
+struct Resolver {
+    entries: Arc<RwLock<Vec<Entry>>>,
+    local: Identifier,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asked = match hello.server_name() {
+            Some(name) => Identifier::parse_host(name).ok(),
+            None => Some(self.local.clone()),
+        };
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let matching = entries.iter().find(|e| e.host.is_none() || e.host == asked);
+        matching.or(entries.first()).map(|e| Arc::clone(&e.key))
+    }
+}
+
+fn read_files(files: &TlsFiles) -> Result<CertifiedKey> {
+    let read = |path: &std::path::Path| {
+        std::fs::read_to_string(path).map_err(|e| Error::malformed(format!("{} cannot be read: {e}", path.display())))
+    };
+    let chain =
+        from_pem("CERTIFICATE", &read(&files.certificate)?).map_err(|e| e.context(files.certificate.display()))?;
+    if chain.is_empty() {
+        return Err(Error::malformed(format!("{} holds no certificate in PEM", files.certificate.display())));
+    }
+    let named = |why: String| Error::malformed(format!("{}: {why}", files.key.display()));
+    let key = Zeroizing::new(read(&files.key)?);
+    let block = |label: &str| from_pem(label, &key).map(|blocks| blocks.into_iter().next());
+    let key = if let Some(der) = block("PRIVATE KEY")? {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))
+    } else if let Some(der) = block("EC PRIVATE KEY")? {
+        PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der))
+    } else if let Some(der) = block("RSA PRIVATE KEY")? {
+        PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der))
+    } else {
+        return Err(named("holds no private key in unencrypted PEM".into()));
+    };
+    let key = any_supported_type(&key).map_err(|e| named(e.to_string()))?;
+    let certified = CertifiedKey::new(chain.into_iter().map(CertificateDer::from).collect(), key);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
+        Err(e) => Err(named(format!("it does not belong to {} ({e})", files.certificate.display()))),
+    }
+}

@@ -1,0 +1,233 @@
+//! An issuer's settings, understood.
+
+use super::{ChallengeType, GatewayUrl, NamePolicy};
+use crate::ca::{Attribute, DistinguishedName, ExtendedKeyUsage, KeyUsage};
+use crate::clock::Span;
+use crate::error::{Class, Error, Result};
+use crate::identifier::{DnsName, Identifier};
+use crate::keys::PublicKey;
+use crate::store::Issuer;
+
+/// The longest lifetime that an issuer with ACME may allow.
+pub const LONGEST_ACME_TTL: Span = Span::days(90);
+const SHORTEST_TTL: Span = Span(600);
+
+/// What an issuer permits and writes into certificates.
+#[derive(Clone, Debug)]
+pub struct IssuerPolicy {
+    /// The issuer's item.
+    pub item: i64,
+    /// The item of its signer key.
+    pub signer_key: i64,
+    /// The longest lifetime.
+    pub ttl: Span,
+    /// Where clients reach it, when it speaks ACME.
+    pub acme: Option<GatewayUrl>,
+    /// The folder that certificates are filed under, if they are.
+    pub destination_path: Option<String>,
+    /// The names.
+    pub names: NamePolicy,
+    /// The challenges that it offers; at least one.
+    pub challenges: Vec<ChallengeType>,
+    /// Whether an account needs an external account binding.
+    pub require_eab: bool,
+    /// Whether this one certifies the daemon's own host before older ones.
+    pub tls_issuer: bool,
+    /// How long a valid authorization serves new orders.
+    pub reuse_authorizations: Span,
+    /// What accounts have to agree to.
+    pub terms_of_service: Option<String>,
+    /// Shown in the directory.
+    pub website: Option<String>,
+    subject: DistinguishedName,
+    key_usage: Vec<KeyUsage>,
+    key_usage_critical: bool,
+    client_flag: bool,
+}
+
+impl IssuerPolicy {
+    /// Understand the settings of an issuer.
+    ///
+    /// # Errors
+    /// Malformed, naming the flag, when a setting cannot be or two do not go together.
+    pub fn parse(issuer: &Issuer) -> Result<IssuerPolicy> {
+        check_ttl(issuer)?;
+        let acme = match (&issuer.gw_cluster_url, issuer.acme_enabled) {
+            (Some(url), true) => Some(GatewayUrl::parse(url)?),
+            (Some(url), false) => GatewayUrl::parse(url).map(|_| None)?,
+            (None, true) => {
+                return Err(Error::malformed(
+                    "--enable-acme needs --gw-cluster-url, the https URL at which clients reach this daemon",
+                ));
+            }
+            (None, false) => None,
+        };
+        let allowed = issuer
+            .allowed_domains
+            .iter()
+            .map(|domain| DnsName::parse(domain).map_err(|e| e.context("--allowed-domains")))
+            .collect::<Result<Vec<_>>>()?;
+        let challenges = issuer.challenges.iter().map(|c| ChallengeType::parse(c)).collect::<Result<Vec<_>>>()?;
+        if challenges.is_empty() {
+            return Err(Error::malformed("--challenges is empty; name at least one, such as http-01"));
+        }
+        Ok(IssuerPolicy {
+            item: issuer.item,
+            signer_key: issuer.signer_key,
+            ttl: issuer.ttl,
+            names: NamePolicy {
+                allowed,
+                subdomains: issuer.allow_subdomains,
+                no_wildcards: issuer.disable_wildcards,
+                any_name: issuer.allow_any_name,
+                own_host: acme.as_ref().map(|url| url.host().clone()),
+            },
+            acme,
+            destination_path: issuer.destination_path.clone(),
+            challenges,
+            require_eab: issuer.require_eab,
+            tls_issuer: issuer.tls_issuer,
+            reuse_authorizations: issuer.reuse_authorizations,
+            terms_of_service: issuer
+                .terms_of_service
+                .as_deref()
+                .map(|u| web_url("--terms-of-service", u))
+                .transpose()?,
+            website: issuer.website.as_deref().map(|u| web_url("--website", u)).transpose()?,
+            subject: subject(&issuer.subject)?,
+            key_usage: leaf_key_usage(&issuer.key_usage)?,
+            key_usage_critical: issuer.critical_key_usage,
+            client_flag: issuer.client_flag,
+        })
+    }
+
+    /// The challenges that can prove control of a name and are offered.
+    ///
+    /// # Errors
+    /// RejectedIdentifier, about the name, when there is none.
+    pub fn challenges_for(&self, identifier: &Identifier) -> Result<Vec<ChallengeType>> {
+        let fitting: Vec<ChallengeType> = self
+            .challenges
+            .iter()
+            .copied()
+            .filter(|challenge| match identifier {
+                Identifier::Dns(name) => !name.is_wildcard() || challenge.proves_wildcards(),
+                Identifier::Ip(_) => challenge.proves_addresses(),
+            })
+            .collect();
+        if fitting.is_empty() {
+            let why = format!("{identifier}: no challenge that this issuer offers can prove control of it");
+            return Err(Error::new(Class::RejectedIdentifier, why).about(identifier.to_string()));
+        }
+        Ok(fitting)
+    }
+
+    /// The subject that certificates get.
+    pub fn subject(&self) -> &DistinguishedName {
+        &self.subject
+    }
+
+    /// The key usages for a leaf with this key: those of the issuer that such a key can have (RFC 5480, 3; RFC 8410, 5).
+    ///
+    /// # Errors
+    /// BadPublicKey when there is none.
+    pub fn key_usage_for(&self, key: &PublicKey) -> Result<Vec<KeyUsage>> {
+        let usages: Vec<KeyUsage> = self
+            .key_usage
+            .iter()
+            .copied()
+            .filter(|usage| match usage {
+                KeyUsage::DigitalSignature | KeyUsage::ContentCommitment => true,
+                KeyUsage::KeyEncipherment | KeyUsage::DataEncipherment => key.is_rsa(),
+                KeyUsage::KeyAgreement | KeyUsage::EncipherOnly | KeyUsage::DecipherOnly => key.is_ec(),
+                KeyUsage::KeyCertSign | KeyUsage::CrlSign => false,
+            })
+            .collect();
+        if usages.is_empty() {
+            return Err(Error::new(
+                Class::BadPublicKey,
+                "the issuer allows no key usage that this type of key can have",
+            ));
+        }
+        Ok(usages)
+    }
+
+    /// Whether keyUsage is critical.
+    pub fn key_usage_critical(&self) -> bool {
+        self.key_usage_critical
+    }
+
+    /// What leaves are for: always TLS servers, and clients too where the issuer says so.
+    pub fn extended_key_usage(&self) -> Vec<ExtendedKeyUsage> {
+        let mut usages = vec![ExtendedKeyUsage::ServerAuth];
+        if self.client_flag {
+            usages.push(ExtendedKeyUsage::ClientAuth);
+        }
+        usages
+    }
+}
+
+fn check_ttl(issuer: &Issuer) -> Result<()> {
+    if issuer.ttl < SHORTEST_TTL {
+        return Err(Error::malformed(format!(
+            "--ttl {} is too short; certificates last ten minutes at least",
+            issuer.ttl
+        )));
+    }
+    if issuer.acme_enabled && issuer.ttl > LONGEST_ACME_TTL {
+        return Err(Error::malformed(format!(
+            "--ttl {} is too long; with --enable-acme certificates last 90d at most",
+            issuer.ttl
+        )));
+    }
+    // Certificates end in 9999 at the latest (RFC 5280, 4.1.2.5), and nobody means a century.
+    if issuer.ttl > Span::days(36_500) {
+        return Err(Error::malformed(format!("--ttl {} is too long; a hundred years are the most", issuer.ttl)));
+    }
+    Ok(())
+}
+
+fn leaf_key_usage(names: &[String]) -> Result<Vec<KeyUsage>> {
+    let mut usages = Vec::new();
+    for name in names {
+        let usage = KeyUsage::parse(name).map_err(|e| e.context("--key-usage"))?;
+        if matches!(usage, KeyUsage::KeyCertSign | KeyUsage::CrlSign) {
+            return Err(Error::malformed(format!(
+                "--key-usage {name} belongs to a CA; this issuer makes certificates for servers"
+            )));
+        }
+        if !usages.contains(&usage) {
+            usages.push(usage);
+        }
+    }
+    usages.sort();
+    if usages.is_empty() {
+        Err(Error::malformed("--key-usage is empty; name at least DigitalSignature"))
+    } else {
+        Ok(usages)
+    }
+}
+
+fn subject(pairs: &[(String, String)]) -> Result<DistinguishedName> {
+    let mut name = DistinguishedName::default();
+    for (flag, value) in pairs {
+        let attribute = match flag.as_str() {
+            "organizations" => Attribute::Organization,
+            "organizational-units" => Attribute::OrganizationalUnit,
+            "country" => Attribute::Country,
+            "locality" => Attribute::Locality,
+            "province" => Attribute::Province,
+            "street-address" => Attribute::StreetAddress,
+            "postal-code" => Attribute::PostalCode,
+            other => return Err(Error::malformed(format!("\"{other}\" is not an attribute of a subject"))),
+        };
+        name.add(attribute, value).map_err(|e| e.context(format!("--{flag}")))?;
+    }
+    Ok(name)
+}
+
+fn web_url(flag: &str, url: &str) -> Result<String> {
+    let shaped =
+        (url.starts_with("https://") || url.starts_with("http://")) && url.bytes().all(|b| b.is_ascii_graphic());
+    if shaped { Ok(url.to_owned()) } else { Err(Error::malformed(format!("{flag} {url} is not an http or https URL"))) }
+}

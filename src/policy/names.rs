@@ -1,0 +1,128 @@
+//! Which names an issuer certifies.
+
+use crate::error::{Class, Error, Result};
+use crate::identifier::{DnsName, Identifier};
+
+/// The names that an issuer allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePolicy {
+    /// Exact names, and `*.` entries, which allow that wildcard and one label below.
+    pub allowed: Vec<DnsName>,
+    /// Whether any name below an allowed one is allowed, its wildcards too.
+    pub subdomains: bool,
+    /// Whether no wildcard is allowed at all.
+    pub no_wildcards: bool,
+    /// Whether any DNS name is allowed.
+    pub any_name: bool,
+    /// The daemon's own host, which needs an exact entry.
+    pub own_host: Option<Identifier>,
+}
+
+impl NamePolicy {
+    /// Whether a name may stand in a certificate of this issuer.
+    ///
+    /// # Errors
+    /// RejectedIdentifier, about the name, with the reason.
+    pub fn check(&self, identifier: &Identifier) -> Result<()> {
+        let refused = |why: &str| {
+            let name = identifier.to_string();
+            Err(Error::new(Class::RejectedIdentifier, format!("{name}: {why}")).about(name))
+        };
+        let name = match identifier {
+            Identifier::Dns(name) => name,
+            Identifier::Ip(_) => return refused("this issuer certifies no IP addresses"),
+        };
+        let exact = self.allowed.contains(name);
+        if name.is_wildcard() && self.no_wildcards {
+            return refused("this issuer allows no wildcards");
+        }
+        if name.is_wildcard() && !name.base().contains('.') {
+            return refused("no client accepts a wildcard over a single label");
+        }
+        if self.own_host.as_ref() == Some(identifier) && !exact {
+            return refused(
+                "this is the certificate authority's own host, which needs an exact entry in its allowed domains",
+            );
+        }
+        if name.label_count() == 1 && !exact {
+            return refused("a name of a single label needs an exact entry in the issuer's allowed domains");
+        }
+        if exact || self.any_name || self.allowed.iter().any(|entry| self.entry_allows(entry, name)) {
+            Ok(())
+        } else {
+            refused("this name is not in the issuer's allowed domains")
+        }
+    }
+
+    fn entry_allows(&self, entry: &DnsName, name: &DnsName) -> bool {
+        let one_below = entry.is_wildcard() && !name.is_wildcard() && name.parent() == Some(entry.base());
+        one_below || (self.subdomains && name.is_below(entry.base()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(allowed: &[&str]) -> NamePolicy {
+        NamePolicy {
+            allowed: allowed.iter().map(|n| DnsName::parse(n).unwrap()).collect(),
+            subdomains: false,
+            no_wildcards: false,
+            any_name: false,
+            own_host: Some(Identifier::parse_host("ca.acme.com").unwrap()),
+        }
+    }
+
+    fn allows(policy: &NamePolicy, name: &str) -> bool {
+        policy.check(&Identifier::parse_host(name).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn exact_entries_allow_themselves_and_no_look_alike() {
+        let exact = policy(&["acme.com", "printer"]);
+        for name in ["acme.com", "printer"] {
+            assert!(allows(&exact, name), "{name}");
+        }
+        for name in
+            ["evilacme.com", "acme.com.evil.org", "www.acme.com", "*.acme.com", "acme.co", "scanner", "10.0.0.1", "::1"]
+        {
+            assert!(!allows(&exact, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_entry_allows_the_wildcard_and_one_label_below() {
+        let wildcard = policy(&["*.acme.com"]);
+        for name in ["*.acme.com", "www.acme.com"] {
+            assert!(allows(&wildcard, name), "{name}");
+        }
+        for name in ["acme.com", "a.b.acme.com", "*.b.acme.com", "ca.acme.com"] {
+            assert!(!allows(&wildcard, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn subdomains_are_any_name_below_and_wildcards_unless_disabled() {
+        let mut below = policy(&["acme.com"]);
+        below.subdomains = true;
+        for name in ["acme.com", "a.acme.com", "a.b.acme.com", "*.acme.com", "*.b.acme.com"] {
+            assert!(allows(&below, name), "{name}");
+        }
+        for name in ["evilacme.com", "com", "*.com", "ca.acme.com"] {
+            assert!(!allows(&below, name), "{name}");
+        }
+        below.no_wildcards = true;
+        assert!(!allows(&below, "*.acme.com"));
+    }
+
+    #[test]
+    fn any_name_means_dns_names_of_several_labels() {
+        let mut any = policy(&[]);
+        any.any_name = true;
+        assert!(allows(&any, "whatever.example") && allows(&any, "*.whatever.example"));
+        for name in ["localhost", "*.lan", "10.0.0.1", "ca.acme.com"] {
+            assert!(!allows(&any, name), "{name}");
+        }
+    }
+}
