@@ -1,0 +1,251 @@
+//! Accounts (RFC 8555, 7.3): registering, reading, changing contacts, deactivating.
+
+use super::issuer::IssuerContext;
+use super::request::{Authenticated, SelfSigned};
+use super::route::Resource;
+use super::{Acme, Reply, Request, not_yours};
+use crate::error::{Class, Error, Result};
+use crate::identifier::printable;
+use crate::jose::{ExternalAccountBinding, thumbprint};
+use crate::store::{Account, AccountStatus, AuditEntry, NewAccount, Outcome};
+use serde_json::{Map, Value, json};
+
+const MOST_CONTACTS: usize = 10;
+const LONGEST_CONTACT: usize = 320;
+const ORDERS_PER_PAGE: usize = 100;
+
+impl Acme {
+    /// newAccount (RFC 8555, 7.3). The key is looked up first: a client that repeats its request, binding and all, gets
+    /// its account, and no credential is looked at or used.
+    pub(super) fn new_account(&self, issuer: &IssuerContext, request: &Request<'_>) -> Result<Reply> {
+        let SelfSigned { key, url, payload } = self.self_signed(issuer, request)?;
+        let thumbprint = thumbprint(&key);
+        if let Some(existing) = self.store.read(|read| read.account_by_key(issuer.item.id, &thumbprint))? {
+            return existing_account(issuer, &existing);
+        }
+        if boolean(&payload, "onlyReturnExisting")? {
+            return Err(Error::new(Class::AccountDoesNotExist, "no account is registered with this key"));
+        }
+        issuer.check_enabled()?;
+        self.issuance.check_can_sign(&issuer.policy)?;
+        let terms_agreed = boolean(&payload, "termsOfServiceAgreed")?;
+        if let (Some(terms), false) = (&issuer.policy.terms_of_service, terms_agreed) {
+            return Err(Error::new(Class::UserActionRequired, format!("agree to the terms of service at {terms}")));
+        }
+        let contacts = contacts(&payload)?.unwrap_or_default();
+        let eab = self.checked_binding(issuer, &payload, &key, &url, request.address)?;
+        let new = NewAccount { issuer: issuer.item.id, spki: key.to_spki(), thumbprint, contacts, terms_agreed, eab };
+        let now = self.clock.now();
+        let address = request.address.to_owned();
+        let (account, created) = self.store.change(move |write| {
+            let (account, created) = write.register_account(&new, now)?;
+            if created {
+                let detail = new.eab.as_ref().map_or_else(String::new, |kid| format!("with EAB {kid}"));
+                write.append_audit(
+                    now,
+                    &AuditEntry {
+                        actor: format!("account {}", account.id),
+                        address: Some(address),
+                        action: "newAccount",
+                        object: format!("account {}", account.id),
+                        outcome: Outcome::Done,
+                        detail,
+                    },
+                )?;
+            }
+            Ok((account, created))
+        })?;
+        if !created {
+            return existing_account(issuer, &account);
+        }
+        log::info!("account={} registered with {}", account.id, issuer.item.name);
+        Ok(Reply::json(201, &account_object(issuer, &account))
+            .header("Location", issuer.url_of(Resource::Account(account.id))))
+    }
+
+    /// An account is read, changed and deactivated at its URL (RFC 8555, 7.3.2 and 7.3.6).
+    pub(super) fn account(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
+        if request.account.id != id {
+            return Err(not_yours("account"));
+        }
+        let mut account = request.account.clone();
+        if !request.is_post_as_get() {
+            let payload = request.object()?;
+            match payload.get("status").map(|s| s.as_str()) {
+                None => {}
+                Some(Some("deactivated")) => return self.deactivate(request),
+                Some(_) => return Err(Error::malformed("\"status\" can be set to \"deactivated\" only")),
+            }
+            if let Some(contacts) = contacts(&payload)? {
+                account.contacts.clone_from(&contacts);
+                self.store.change(move |write| write.set_contacts(id, &contacts))?;
+            }
+        }
+        Ok(Reply::json(200, &account_object(request.issuer, &account)))
+    }
+
+    /// The orders of an account, in pages (RFC 8555, 7.1.2.1).
+    pub(super) fn account_orders(&self, request: &Authenticated<'_>, id: i64, query: Option<&str>) -> Result<Reply> {
+        request.post_as_get()?;
+        if request.account.id != id {
+            return Err(not_yours("list of orders"));
+        }
+        let after = match query {
+            None => 0,
+            Some(query) => query
+                .strip_prefix("cursor=")
+                .and_then(|cursor| cursor.parse::<i64>().ok())
+                .ok_or_else(|| Error::malformed("follow the link \"next\" of the page before"))?,
+        };
+        let mut ids = self.store.read(|read| read.orders_of(id, after, ORDERS_PER_PAGE + 1))?;
+        let more = ids.len() > ORDERS_PER_PAGE;
+        ids.truncate(ORDERS_PER_PAGE);
+        let urls: Vec<String> = ids.iter().map(|id| request.issuer.url_of(Resource::Order(*id))).collect();
+        let reply = Reply::json(200, &json!({ "orders": urls }));
+        match ids.last().filter(|_| more) {
+            Some(last) => {
+                let page = request.issuer.url_of(Resource::AccountOrders(id));
+                Ok(reply.header("Link", format!("<{page}?cursor={last}>;rel=\"next\"")))
+            }
+            None => Ok(reply),
+        }
+    }
+
+    fn deactivate(&self, request: &Authenticated<'_>) -> Result<Reply> {
+        let now = self.clock.now();
+        let id = request.account.id;
+        self.store.change(move |write| {
+            write.deactivate_account(id, now)?;
+            write.append_audit(
+                now,
+                &AuditEntry {
+                    actor: format!("account {id}"),
+                    address: None,
+                    action: "deactivate-account",
+                    object: format!("account {id}"),
+                    outcome: Outcome::Done,
+                    detail: String::new(),
+                },
+            )
+        })?;
+        let account = Account { deactivated: Some(now), ..request.account.clone() };
+        Ok(Reply::json(200, &account_object(request.issuer, &account)))
+    }
+
+    /// The credential of an external account binding whose MAC is right (RFC 8555, 7.3.4). It is used up only in the
+    /// change that makes the account; a wrong MAC does not burn it.
+    fn checked_binding(
+        &self,
+        issuer: &IssuerContext,
+        payload: &Map<String, Value>,
+        key: &crate::keys::PublicKey,
+        url: &str,
+        address: &str,
+    ) -> Result<Option<String>> {
+        let Some(value) = payload.get("externalAccountBinding") else {
+            return if issuer.policy.require_eab {
+                Err(Error::new(
+                    Class::ExternalAccountRequired,
+                    "an external account binding is required; ask the administrator for a kid and a MAC key",
+                ))
+            } else {
+                Ok(None)
+            };
+        };
+        let binding = ExternalAccountBinding::parse(value, key, url)?;
+        // One sentence for unknown, foreign and wrong, so that nobody can try out identifiers.
+        let refused = || {
+            Error::unauthorized(
+                "the external account binding is not valid: its kid is unknown here or its MAC is wrong",
+            )
+        };
+        let eab = self.store.read(|read| read.eab(binding.kid()))?;
+        let eab = eab.filter(|e| e.issuer == issuer.item.id).ok_or_else(refused)?;
+        let mac_key = self.issuance.open_mac_key(&eab.kid, &eab.sealed_mac_key)?;
+        let now = self.clock.now();
+        let verdict = if !binding.verify(&mac_key) {
+            Err(refused())
+        } else if eab.used >= eab.uses {
+            Err(Error::unauthorized("the external account binding has been used already; ask for a new one"))
+        } else if now >= eab.expires {
+            Err(Error::unauthorized("the external account binding has expired; ask for a new one"))
+        } else {
+            Ok(())
+        };
+        if let Err(e) = verdict {
+            let entry = AuditEntry {
+                actor: format!("EAB {}", eab.kid),
+                address: Some(address.to_owned()),
+                action: "newAccount",
+                object: issuer.item.name.clone(),
+                outcome: Outcome::Refused,
+                detail: e.detail().to_owned(),
+            };
+            self.store.change(move |write| write.append_audit(now, &entry))?;
+            return Err(e);
+        }
+        Ok(Some(eab.kid))
+    }
+}
+
+fn existing_account(issuer: &IssuerContext, account: &Account) -> Result<Reply> {
+    if account.status() != AccountStatus::Valid {
+        return Err(Error::unauthorized("the account of this key is deactivated; register with another key"));
+    }
+    let location = issuer.url_of(Resource::Account(account.id));
+    Ok(Reply::json(200, &account_object(issuer, account)).header("Location", location))
+}
+
+fn account_object(issuer: &IssuerContext, account: &Account) -> Value {
+    let mut members = Map::new();
+    members.insert("status".into(), account.status().as_str().into());
+    members.insert("contact".into(), json!(account.contacts));
+    if account.terms_agreed.is_some() {
+        members.insert("termsOfServiceAgreed".into(), true.into());
+    }
+    members.insert("orders".into(), issuer.url_of(Resource::AccountOrders(account.id)).into());
+    Value::Object(members)
+}
+
+fn boolean(payload: &Map<String, Value>, name: &str) -> Result<bool> {
+    match payload.get(name) {
+        None => Ok(false),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(_) => Err(Error::malformed(format!("\"{name}\" is neither true nor false"))),
+    }
+}
+
+/// The contact URLs of a request (RFC 8555, 7.3): mail addresses.
+fn contacts(payload: &Map<String, Value>) -> Result<Option<Vec<String>>> {
+    let Some(value) = payload.get("contact") else { return Ok(None) };
+    let list = value.as_array().ok_or_else(|| Error::malformed("\"contact\" is not a list"))?;
+    if list.len() > MOST_CONTACTS {
+        return Err(Error::new(Class::InvalidContact, format!("give {MOST_CONTACTS} contacts at most")));
+    }
+    let mut contacts = Vec::new();
+    for contact in list {
+        let contact = contact.as_str().ok_or_else(|| Error::malformed("a contact is not text"))?;
+        // HAProxy sends this when it has no contact.
+        if contact != "mailto:" {
+            check_contact(contact)?;
+            contacts.push(contact.to_owned());
+        }
+    }
+    Ok(Some(contacts))
+}
+
+fn check_contact(contact: &str) -> Result<()> {
+    let Some(address) = contact.strip_prefix("mailto:") else {
+        let why = format!("the contact \"{}\" is not a mailto URL", printable(contact));
+        return Err(Error::new(Class::UnsupportedContact, why));
+    };
+    let shaped = address.len() <= LONGEST_CONTACT
+        && !address.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, ',' | '?' | '<' | '>'))
+        && matches!(address.rsplit_once('@'), Some((local, domain)) if !local.is_empty() && !domain.is_empty());
+    if shaped {
+        Ok(())
+    } else {
+        let why = format!("the contact \"{}\" is not a single mail address", printable(contact));
+        Err(Error::new(Class::InvalidContact, why))
+    }
+}

@@ -1,0 +1,57 @@
+//! Challenges (RFC 8555, 7.5.1): reading, and asking for validation. The answer comes at once, the validation later.
+
+use super::issuer::IssuerContext;
+use super::request::Authenticated;
+use super::route::Resource;
+use super::{Acme, Reply, no_such, problem};
+use crate::error::{Error, Result};
+use crate::store::{AuthorizationStatus, Challenge, ChallengeStatus};
+use serde_json::{Map, Value};
+
+impl Acme {
+    /// POST-as-GET reads a challenge; an object as the payload asks for its validation.
+    pub(super) fn challenge(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
+        let mut challenge = self.store.read(|read| read.challenge(id))?.ok_or_else(|| no_such("challenge"))?;
+        let authorization = self.own_authorization(request, challenge.authorization)?;
+        if !request.is_post_as_get() {
+            request.object()?;
+            let now = self.clock.now();
+            if challenge.status() == ChallengeStatus::Pending {
+                request.issuer.check_enabled()?;
+                let status = authorization.status(now);
+                if status != AuthorizationStatus::Pending {
+                    let why = format!("the authorization of this challenge is {}; make a new order", status.as_str());
+                    return Err(Error::malformed(why));
+                }
+                let job = self.store.change(move |write| match write.request_validation(id, now)? {
+                    true => write.validation_job(id, now),
+                    false => Ok(None),
+                })?;
+                if let Some(job) = job {
+                    self.validation.enqueue(&job);
+                }
+                challenge.requested = challenge.requested.or(Some(now));
+            }
+        }
+        let authorization = request.issuer.url_of(Resource::Authorization(challenge.authorization));
+        let reply = Reply::json(200, &challenge_object(request.issuer, &challenge))
+            .header("Link", format!("<{authorization}>;rel=\"up\""));
+        let processing = challenge.status() == ChallengeStatus::Processing;
+        Ok(if processing { reply.header("Retry-After", "1") } else { reply })
+    }
+}
+
+pub(super) fn challenge_object(issuer: &IssuerContext, challenge: &Challenge) -> Value {
+    let mut members = Map::new();
+    members.insert("type".into(), challenge.kind.as_str().into());
+    members.insert("url".into(), issuer.url_of(Resource::Challenge(challenge.id)).into());
+    members.insert("status".into(), challenge.status().as_str().into());
+    members.insert("token".into(), challenge.token.as_str().into());
+    if let Some(validated) = challenge.validated {
+        members.insert("validated".into(), validated.to_string().into());
+    }
+    if let Some((class, detail)) = &challenge.error {
+        members.insert("error".into(), problem::stored(class, detail));
+    }
+    Value::Object(members)
+}

@@ -1,0 +1,168 @@
+//! ACME (RFC 8555): one file for each resource of section 7. A request that reaches a resource has been authenticated;
+//! what it may do is decided there.
+
+mod account;
+mod authorization;
+mod certificate;
+mod challenge;
+mod directory;
+mod issuer;
+mod nonce;
+mod order;
+mod problem;
+mod request;
+mod route;
+
+pub use problem::problem_document;
+
+use crate::clock::Clock;
+use crate::error::{Class, Error, Result};
+use crate::issuance::Issuance;
+use crate::store::Store;
+use crate::validation::Validation;
+use issuer::IssuerContext;
+use nonce::Nonces;
+use route::{Resource, Route};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The ACME side of all issuers.
+pub struct Acme {
+    store: Arc<Store>,
+    issuance: Arc<Issuance>,
+    validation: Arc<Validation>,
+    clock: Clock,
+    nonces: Nonces,
+}
+
+/// A request as the HTTP room hands it in.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Method, as written.
+    pub method: &'a str,
+    /// Path without query, beginning with `/acme/`.
+    pub path: &'a str,
+    /// The query, if there is one.
+    pub query: Option<&'a str>,
+    /// Content-Type, if there is one.
+    pub content_type: Option<&'a str>,
+    /// The body.
+    pub body: &'a [u8],
+    /// The client's address.
+    pub address: &'a str,
+    /// What the log calls this request.
+    pub id: &'a str,
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Headers, Content-Type among them, Content-Length not.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    fn new(status: u16) -> Reply {
+        Reply { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    fn json(status: u16, value: &Value) -> Reply {
+        let mut reply = Reply::new(status).header("Content-Type", "application/json");
+        reply.body = value.to_string().into_bytes();
+        reply
+    }
+
+    fn header(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl Acme {
+    /// The ACME side of all issuers of a store.
+    ///
+    /// # Errors
+    /// Internal when the system gives no random bytes.
+    pub fn new(store: Arc<Store>, issuance: Arc<Issuance>, validation: Arc<Validation>, clock: Clock) -> Result<Acme> {
+        Ok(Acme { store, issuance, validation, clock, nonces: Nonces::new()? })
+    }
+
+    /// Answer a request. Nothing that a client sends makes this fail.
+    pub fn answer(&self, request: &Request<'_>) -> Reply {
+        let mut index = None;
+        let outcome = self.dispatch(request, &mut index);
+        let mut reply = match outcome {
+            Ok(reply) => reply,
+            Err(e) => problem::reply(&e, request.id),
+        };
+        let gives_nonce = request.method == "POST";
+        if gives_nonce {
+            reply = reply.header("Replay-Nonce", self.nonces.issue()).header("Cache-Control", "no-store");
+        }
+        if let Some(directory) = index {
+            reply = reply.header("Link", format!("<{directory}>;rel=\"index\""));
+        }
+        // RFC 8555, 6.1: clients may be web pages.
+        reply.header("Access-Control-Allow-Origin", "*")
+    }
+
+    /// Find the resource and hand the request to it. `index` becomes the directory's URL once the issuer is known.
+    fn dispatch(&self, request: &Request<'_>, index: &mut Option<String>) -> Result<Reply> {
+        let route = Route::parse(request.path).ok_or_else(|| Error::not_found("there is no such resource"))?;
+        if !route.resource.allows(request.method) {
+            return Ok(problem::method_not_allowed(route.resource.methods()));
+        }
+        let issuer = IssuerContext::load(&self.store, route.display_id)?;
+        if route.resource != Resource::Directory {
+            *index = Some(issuer.directory_url());
+        }
+        if request.method != "POST" {
+            return match route.resource {
+                Resource::Directory => Ok(directory::show(&issuer)),
+                Resource::NewNonce => Ok(self.new_nonce(request.method == "HEAD")),
+                _ => Err(Error::not_found("there is no such resource")),
+            };
+        }
+        match route.resource {
+            Resource::NewAccount => self.new_account(&issuer, request),
+            Resource::Directory => {
+                self.authenticated(&issuer, request)?.post_as_get()?;
+                Ok(directory::show(&issuer))
+            }
+            Resource::NewNonce => {
+                self.authenticated(&issuer, request)?.post_as_get()?;
+                Ok(Reply::new(200))
+            }
+            Resource::NewOrder => self.new_order(&self.authenticated(&issuer, request)?),
+            Resource::Account(id) => self.account(&self.authenticated(&issuer, request)?, id),
+            Resource::AccountOrders(id) => {
+                self.account_orders(&self.authenticated(&issuer, request)?, id, request.query)
+            }
+            Resource::Order(id) => self.show_order(&self.authenticated(&issuer, request)?, id),
+            Resource::Finalize(id) => self.finalize(&self.authenticated(&issuer, request)?, id, request.address),
+            Resource::Authorization(id) => self.authorization(&self.authenticated(&issuer, request)?, id),
+            Resource::Challenge(id) => self.challenge(&self.authenticated(&issuer, request)?, id),
+            Resource::Certificate(id) => self.certificate(&self.authenticated(&issuer, request)?, id),
+        }
+    }
+
+    /// RFC 8555, 7.2: 200 to HEAD, 204 to GET.
+    fn new_nonce(&self, head: bool) -> Reply {
+        Reply::new(if head { 200 } else { 204 })
+            .header("Replay-Nonce", self.nonces.issue())
+            .header("Cache-Control", "no-store")
+    }
+}
+
+/// A resource of another account. RFC 8555, 6.3: the server verifies that the account has access to the resource.
+fn not_yours(what: &str) -> Error {
+    Error::new(Class::Unauthorized, format!("this {what} belongs to another account"))
+}
+
+fn no_such(what: &str) -> Error {
+    Error::not_found(format!("there is no such {what}"))
+}

@@ -1,0 +1,131 @@
+//! Problem documents (RFC 7807) for errors: the one place where a class becomes a type of RFC 8555, 6.7, and a status.
+
+use super::Reply;
+use crate::error::{Class, Error};
+use crate::jose::SignatureAlgorithm;
+use serde_json::{Map, Value, json};
+
+/// Seconds; acme.sh gives up above 600.
+const RETRY_UNAVAILABLE: &str = "5";
+const RETRY_RATE_LIMITED: &str = "60";
+
+pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
+    let (_, status) = type_and_status(error.class());
+    if status >= 500 {
+        log::error!("request={request_id} status={status} {error}");
+    }
+    let mut members = members_of(error);
+    if error.class() == Class::Internal {
+        members.insert(
+            "detail".into(),
+            format!("the server met a fault; its log tells more under request {request_id}").into(),
+        );
+    }
+    if error.class() == Class::BadSignatureAlgorithm {
+        // RFC 8555, 6.2.
+        members.insert("algorithms".into(), json!(SignatureAlgorithm::NAMES));
+    }
+    members.insert("status".into(), status.into());
+    let mut reply = Reply::new(status).header("Content-Type", "application/problem+json");
+    reply.body = Value::Object(members).to_string().into_bytes();
+    match error.class() {
+        Class::Unavailable => reply.header("Retry-After", RETRY_UNAVAILABLE),
+        Class::RateLimited => reply.header("Retry-After", RETRY_RATE_LIMITED),
+        _ => reply,
+    }
+}
+
+pub(super) fn method_not_allowed(methods: &[&str]) -> Reply {
+    let detail = format!("this resource answers {} only", methods.join(", "));
+    let mut reply =
+        Reply::new(405).header("Content-Type", "application/problem+json").header("Allow", methods.join(", "));
+    reply.body = problem_document("malformed", &detail, 405).into_bytes();
+    reply
+}
+
+/// A problem document as text, for rooms that answer before a request has come this far.
+pub fn problem_document(kind: &str, detail: &str, status: u16) -> String {
+    json!({ "type": urn(kind), "detail": detail, "status": status }).to_string()
+}
+
+/// The error of a challenge or an order, which is kept as the name of its class.
+pub(super) fn stored(class: &str, detail: &str) -> Value {
+    let class = ALL.into_iter().find(|c| format!("{c:?}") == class).unwrap_or(Class::Internal);
+    let (kind, status) = type_and_status(class);
+    json!({ "type": urn(kind), "detail": detail, "status": status })
+}
+
+fn members_of(error: &Error) -> Map<String, Value> {
+    let (kind, _) = type_and_status(error.class());
+    let mut members = Map::new();
+    members.insert("type".into(), urn(kind).into());
+    members.insert("detail".into(), error.detail().into());
+    if let Some(name) = error.identifier() {
+        members.insert("identifier".into(), json!({ "type": "dns", "value": name }));
+    }
+    if !error.parts().is_empty() {
+        let parts: Vec<Value> = error.parts().iter().map(|part| Value::Object(members_of(part))).collect();
+        members.insert("subproblems".into(), parts.into());
+    }
+    members
+}
+
+fn urn(kind: &str) -> String {
+    format!("urn:ietf:params:acme:error:{kind}")
+}
+
+const ALL: [Class; 24] = [
+    Class::AccountDoesNotExist,
+    Class::BadCsr,
+    Class::BadNonce,
+    Class::BadPublicKey,
+    Class::BadSignatureAlgorithm,
+    Class::Conflict,
+    Class::Connection,
+    Class::Dns,
+    Class::ExternalAccountRequired,
+    Class::IncorrectResponse,
+    Class::Internal,
+    Class::InvalidContact,
+    Class::Malformed,
+    Class::NotFound,
+    Class::OrderNotReady,
+    Class::RateLimited,
+    Class::RejectedIdentifier,
+    Class::Tls,
+    Class::Unauthorized,
+    Class::Unavailable,
+    Class::UnsupportedContact,
+    Class::UnsupportedIdentifier,
+    Class::UnsupportedMediaType,
+    Class::UserActionRequired,
+];
+
+fn type_and_status(class: Class) -> (&'static str, u16) {
+    match class {
+        Class::AccountDoesNotExist => ("accountDoesNotExist", 400),
+        Class::BadCsr => ("badCSR", 400),
+        Class::BadNonce => ("badNonce", 400),
+        Class::BadPublicKey => ("badPublicKey", 400),
+        Class::BadSignatureAlgorithm => ("badSignatureAlgorithm", 400),
+        Class::Conflict => ("malformed", 409),
+        Class::Connection => ("connection", 400),
+        Class::Dns => ("dns", 400),
+        Class::ExternalAccountRequired => ("externalAccountRequired", 403),
+        Class::IncorrectResponse => ("incorrectResponse", 403),
+        Class::Internal => ("serverInternal", 500),
+        Class::InvalidContact => ("invalidContact", 400),
+        Class::Malformed => ("malformed", 400),
+        Class::NotFound => ("malformed", 404),
+        Class::OrderNotReady => ("orderNotReady", 403),
+        Class::RateLimited => ("rateLimited", 429),
+        Class::RejectedIdentifier => ("rejectedIdentifier", 400),
+        Class::Tls => ("tls", 400),
+        Class::Unauthorized => ("unauthorized", 403),
+        Class::Unavailable => ("serverInternal", 503),
+        Class::UnsupportedContact => ("unsupportedContact", 400),
+        Class::UnsupportedIdentifier => ("unsupportedIdentifier", 400),
+        Class::UnsupportedMediaType => ("malformed", 415),
+        Class::UserActionRequired => ("userActionRequired", 403),
+    }
+}

@@ -1,0 +1,107 @@
+//! Who sent a request: content type, JWS, URL, nonce, account, signature, in the order of what they cost.
+
+use super::issuer::IssuerContext;
+use super::route::Resource;
+use super::{Acme, Request};
+use crate::error::{Class, Error, Result};
+use crate::jose::{Jws, KeyReference, json};
+use crate::keys::PublicKey;
+use crate::store::{Account, AccountStatus};
+use serde_json::{Map, Value};
+
+/// A request whose signature verified under the key of a valid account.
+pub(super) struct Authenticated<'i> {
+    pub(super) issuer: &'i IssuerContext,
+    pub(super) account: Account,
+    payload: Vec<u8>,
+}
+
+impl Authenticated<'_> {
+    /// The payload of a POST that is not a POST-as-GET.
+    pub(super) fn object(&self) -> Result<Map<String, Value>> {
+        json::parse_object(&self.payload)
+    }
+
+    /// Whether the payload is empty (RFC 8555, 6.3).
+    pub(super) fn is_post_as_get(&self) -> bool {
+        self.payload.is_empty()
+    }
+
+    /// The payload must be empty.
+    pub(super) fn post_as_get(&self) -> Result<()> {
+        if self.is_post_as_get() {
+            Ok(())
+        } else {
+            Err(Error::malformed("this resource is read by POST-as-GET, with an empty payload"))
+        }
+    }
+}
+
+/// A request that carries its own key.
+pub(super) struct SelfSigned {
+    pub(super) key: PublicKey,
+    pub(super) url: String,
+    pub(super) payload: Map<String, Value>,
+}
+
+impl Acme {
+    /// Authenticate by account (RFC 8555, 6.2: `kid`).
+    pub(super) fn authenticated<'i>(
+        &self,
+        issuer: &'i IssuerContext,
+        request: &Request<'_>,
+    ) -> Result<Authenticated<'i>> {
+        let jws = self.fresh_jws(issuer, request)?;
+        let KeyReference::Kid(kid) = jws.key() else {
+            return Err(Error::malformed("this request is signed with \"kid\", the account's URL, not with \"jwk\""));
+        };
+        let unknown =
+            || Error::new(Class::AccountDoesNotExist, "\"kid\" is not the URL of an account here; register first");
+        let Some(Resource::Account(id)) = issuer.resource_at(kid) else { return Err(unknown()) };
+        let account = self.store.read(|read| read.account(id))?;
+        let account = account.filter(|a| a.issuer == issuer.item.id).ok_or_else(unknown)?;
+        let payload = jws.verify(&PublicKey::from_spki(&account.spki)?)?.to_vec();
+        // Only now, so that nobody else learns the state of an account.
+        if account.status() != AccountStatus::Valid {
+            return Err(Error::unauthorized("the account is deactivated; register with another key"));
+        }
+        Ok(Authenticated { issuer, account, payload })
+    }
+
+    /// Authenticate by the key in the request (RFC 8555, 6.2: `jwk`).
+    pub(super) fn self_signed(&self, issuer: &IssuerContext, request: &Request<'_>) -> Result<SelfSigned> {
+        let jws = self.fresh_jws(issuer, request)?;
+        let KeyReference::Jwk(key) = jws.key() else {
+            return Err(Error::malformed("this request is signed with \"jwk\", the key itself, not with \"kid\""));
+        };
+        let payload = json::parse_object(jws.verify(key)?)?;
+        Ok(SelfSigned { key: key.clone(), url: jws.url().to_owned(), payload })
+    }
+
+    /// A JWS for this URL with a nonce that was not used before. Its signature is not verified yet.
+    fn fresh_jws(&self, issuer: &IssuerContext, request: &Request<'_>) -> Result<Jws> {
+        let media_type = request.content_type.and_then(|t| t.split(';').next()).map(str::trim);
+        if !media_type.is_some_and(|t| t.eq_ignore_ascii_case("application/jose+json")) {
+            return Err(Error::new(
+                Class::UnsupportedMediaType,
+                "send the request as Content-Type application/jose+json",
+            ));
+        }
+        let jws = Jws::parse(request.body)?;
+        let target = match request.query {
+            Some(query) => format!("{}?{query}", request.path),
+            None => request.path.to_owned(),
+        };
+        if !issuer.is_url_of_path(jws.url(), &target) {
+            return Err(Error::unauthorized("\"url\" in the JWS is not the URL of this resource (RFC 8555, 6.4)"));
+        }
+        let nonce = jws.nonce().ok_or_else(|| {
+            Error::new(
+                Class::BadNonce,
+                "JWS has an invalid anti-replay nonce: it has none; use the one from this reply",
+            )
+        })?;
+        self.nonces.spend(nonce)?;
+        Ok(jws)
+    }
+}

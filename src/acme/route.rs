@@ -1,0 +1,123 @@
+//! Paths: exactly these, anything else is not there.
+
+/// A path under `/acme/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route<'a> {
+    pub(super) display_id: &'a str,
+    pub(super) resource: Resource,
+}
+
+/// The resources of an issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    Directory,
+    NewNonce,
+    NewAccount,
+    NewOrder,
+    Account(i64),
+    AccountOrders(i64),
+    Order(i64),
+    Finalize(i64),
+    Authorization(i64),
+    Challenge(i64),
+    Certificate(i64),
+}
+
+impl<'a> Route<'a> {
+    pub(super) fn parse(path: &'a str) -> Option<Route<'a>> {
+        let segments: Vec<&str> = path.strip_prefix("/acme/")?.split('/').collect();
+        let (display_id, rest) = segments.split_first()?;
+        let resource = match rest {
+            ["directory"] => Resource::Directory,
+            ["new-nonce"] => Resource::NewNonce,
+            ["new-account"] => Resource::NewAccount,
+            ["new-order"] => Resource::NewOrder,
+            ["account", id] => Resource::Account(row_id(id)?),
+            ["account", id, "orders"] => Resource::AccountOrders(row_id(id)?),
+            ["order", id] => Resource::Order(row_id(id)?),
+            ["order", id, "finalize"] => Resource::Finalize(row_id(id)?),
+            ["authz", id] => Resource::Authorization(row_id(id)?),
+            ["challenge", id] => Resource::Challenge(row_id(id)?),
+            ["cert", id] => Resource::Certificate(row_id(id)?),
+            _ => return None,
+        };
+        Some(Route { display_id, resource })
+    }
+}
+
+impl Resource {
+    pub(super) fn methods(self) -> &'static [&'static str] {
+        match self {
+            Resource::Directory => &["GET", "HEAD", "POST"],
+            Resource::NewNonce => &["HEAD", "GET", "POST"],
+            _ => &["POST"],
+        }
+    }
+
+    pub(super) fn allows(self, method: &str) -> bool {
+        self.methods().contains(&method)
+    }
+
+    /// The path of this resource under its issuer.
+    pub(super) fn path(self) -> String {
+        match self {
+            Resource::Directory => "directory".into(),
+            Resource::NewNonce => "new-nonce".into(),
+            Resource::NewAccount => "new-account".into(),
+            Resource::NewOrder => "new-order".into(),
+            Resource::Account(id) => format!("account/{id}"),
+            Resource::AccountOrders(id) => format!("account/{id}/orders"),
+            Resource::Order(id) => format!("order/{id}"),
+            Resource::Finalize(id) => format!("order/{id}/finalize"),
+            Resource::Authorization(id) => format!("authz/{id}"),
+            Resource::Challenge(id) => format!("challenge/{id}"),
+            Resource::Certificate(id) => format!("cert/{id}"),
+        }
+    }
+}
+
+/// A positive number in its one spelling.
+fn row_id(text: &str) -> Option<i64> {
+    let id: i64 = text.parse().ok()?;
+    (id > 0 && id.to_string() == text).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_resource_is_found_under_its_own_path_and_nothing_else_is() {
+        for resource in [
+            Resource::Directory,
+            Resource::NewNonce,
+            Resource::NewAccount,
+            Resource::NewOrder,
+            Resource::Account(1),
+            Resource::AccountOrders(2),
+            Resource::Order(3),
+            Resource::Finalize(4),
+            Resource::Authorization(5),
+            Resource::Challenge(6),
+            Resource::Certificate(7),
+        ] {
+            let path = format!("/acme/x/{}", resource.path());
+            assert_eq!(Route::parse(&path), Some(Route { display_id: "x", resource }));
+        }
+        for path in [
+            "/acme/x",
+            "/acme/x/",
+            "/acme/x/directory/",
+            "/acme//directory/x",
+            "/acme/x/order/0",
+            "/acme/x/order/01",
+            "/acme/x/order/+1",
+            "/acme/x/order/-1",
+            "/acme/x/order/99999999999999999999",
+            "/acme/x/order/1/",
+            "/other",
+        ] {
+            assert_eq!(Route::parse(path), None, "{path}");
+        }
+    }
+}
