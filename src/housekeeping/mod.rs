@@ -1,0 +1,114 @@
+//! What happens by itself on a clock: the daemon's own TLS certificates are renewed, deletions that are due are carried
+//! out.
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::issuance::Issuance;
+use crate::store::{AuditEntry, ItemKind, Outcome, Store};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const ROUND: Duration = Duration::from_secs(60);
+
+/// The thread that looks after everything once a minute.
+pub struct Housekeeping {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    store: Arc<Store>,
+    issuance: Arc<Issuance>,
+    clock: Clock,
+    stopping: Mutex<bool>,
+    stop: Condvar,
+}
+
+impl Housekeeping {
+    /// Make a first round now, then one a minute.
+    ///
+    /// # Errors
+    /// Unavailable when the thread cannot be started.
+    pub fn start(store: Arc<Store>, issuance: Arc<Issuance>, clock: Clock) -> Result<Housekeeping> {
+        let shared = Arc::new(Shared { store, issuance, clock, stopping: Mutex::new(false), stop: Condvar::new() });
+        shared.round();
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("housekeeping".into())
+            .spawn(move || {
+                while !for_thread.wait() {
+                    for_thread.round();
+                }
+            })
+            .map_err(|e| Error::unavailable(format!("the housekeeping thread cannot be started: {e}")))?;
+        Ok(Housekeeping { shared, thread: Some(thread) })
+    }
+
+    /// Make a round now.
+    pub fn round(&self) {
+        self.shared.round();
+    }
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        *self.shared.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.stop.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Each duty by itself: one that fails is tried again in the next round and holds up no other.
+    fn round(&self) {
+        let duties: [(&str, &dyn Fn() -> Result<()>); 2] = [
+            ("renewing the daemon's TLS certificates", &|| self.issuance.refresh_tls()),
+            ("deleting items", &|| self.delete_due_items()),
+        ];
+        for (duty, carry_out) in duties {
+            if let Err(e) = carry_out() {
+                log::error!("{duty} failed and will be tried again in a minute: {e}");
+            }
+        }
+    }
+
+    fn delete_due_items(&self) -> Result<()> {
+        let now = self.clock.now();
+        for id in self.store.read(|read| read.items_due_for_deletion(now))? {
+            let item = self.store.read(|read| read.item(id))?;
+            let entry = AuditEntry {
+                actor: "daemon".into(),
+                address: None,
+                action: "delete-item",
+                object: item.name.clone(),
+                outcome: Outcome::Done,
+                detail: "the delay is over".into(),
+            };
+            let is_key = item.kind == ItemKind::Key;
+            self.store.change(move |write| {
+                write.delete_item(id, now)?;
+                if is_key {
+                    write.forget_private_keys(id)?;
+                }
+                write.append_audit(now, &entry)
+            })?;
+            if is_key {
+                self.issuance.destroy_key(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// True when it is time to stop.
+    fn wait(&self) -> bool {
+        let stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stopping, _) = self
+            .stop
+            .wait_timeout_while(stopping, ROUND, |stopping| !*stopping)
+            .unwrap_or_else(PoisonError::into_inner);
+        *stopping
+    }
+}
