@@ -1,0 +1,53 @@
+//! list-acme-accounts, deactivate-acme-account.
+
+use super::{Administration, Arguments, Peer, done, items};
+use crate::error::{Error, Result};
+use crate::store::{Account, ItemKind};
+use serde_json::{Value, json};
+
+pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
+    let issuer =
+        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    arguments.finish()?;
+    let accounts = admin.store.read(|read| read.accounts(issuer.id))?;
+    let shown: Vec<Value> = accounts.iter().map(|(account, orders)| shown(account, *orders)).collect();
+    Ok(json!({ "accounts": shown }))
+}
+
+pub(super) fn deactivate(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
+    let issuer =
+        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    let id = arguments.required("acme-account-id")?;
+    let delete = arguments.boolean("delete-account")?.unwrap_or(false);
+    arguments.finish()?;
+    let unknown = || Error::not_found(format!("{} has no account {id}; list-acme-accounts shows them", issuer.name));
+    let account: i64 = id.parse().map_err(|_| unknown())?;
+    if admin.store.read(|read| read.account(account))?.is_none_or(|a| a.issuer != issuer.id) {
+        return Err(unknown());
+    }
+    let now = admin.now();
+    let entry =
+        done(peer, "deactivate-acme-account", format!("account {account}"), if delete { "deleted" } else { "" });
+    admin.store.change(move |write| {
+        if delete {
+            write.delete_account(account, now)?;
+        } else {
+            write.deactivate_account(account, now)?;
+        }
+        write.append_audit(now, &entry)
+    })?;
+    Ok(json!({}))
+}
+
+fn shown(account: &Account, orders: i64) -> Value {
+    json!({
+        "account_id": account.id.to_string(),
+        "key_digest": account.thumbprint,
+        "status": account.status().as_str(),
+        "contacts": account.contacts,
+        "created": account.created.to_string(),
+        "eab_kid": account.eab,
+        "last_use": account.last_used.to_string(),
+        "orders": orders,
+    })
+}

@@ -1,0 +1,230 @@
+//! create-pki-cert-issuer, update-pki-cert-issuer, and what describe-item says of an issuer.
+
+use super::{Administration, Arguments, Peer, done, item_path, items};
+use crate::clock::Span;
+use crate::error::{Error, Result};
+use crate::policy::IssuerPolicy;
+use crate::store::{Issuer, Item, ItemKind};
+use serde_json::{Map, Value, json};
+
+const DEFAULT_KEY_USAGE: [&str; 3] = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"];
+const DEFAULT_CHALLENGES: [&str; 1] = ["http-01"];
+/// Lists that become attributes of the subject.
+const SUBJECT_LISTS: [&str; 7] =
+    ["organizations", "organizational-units", "country", "locality", "province", "street-address", "postal-code"];
+
+pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
+    let name = item_path::parse("name", &arguments.required("name")?)?;
+    let ttl = arguments.duration("ttl")?.ok_or_else(|| Error::malformed("--ttl is missing"))?;
+    let signer_key = signer_key(admin, &arguments.required("signer-key-name")?)?;
+    let blank = Issuer {
+        item: 0,
+        signer_key,
+        ttl,
+        acme_enabled: false,
+        gw_cluster_url: None,
+        destination_path: None,
+        allowed_domains: Vec::new(),
+        allow_subdomains: false,
+        disable_wildcards: false,
+        allow_any_name: false,
+        client_flag: false,
+        key_usage: DEFAULT_KEY_USAGE.map(str::to_owned).to_vec(),
+        critical_key_usage: true,
+        not_require_cn: false,
+        subject: Vec::new(),
+        challenges: DEFAULT_CHALLENGES.map(str::to_owned).to_vec(),
+        require_eab: true,
+        tls_issuer: false,
+        reuse_authorizations: Span(0),
+        terms_of_service: None,
+        website: None,
+    };
+    let settings = with_flags(blank, arguments)?;
+    let item = items::new_item(name.clone(), ItemKind::Issuer, arguments)?;
+    arguments.finish()?;
+    items::check_free(admin, &name)?;
+    let (settings, policy) = canonical(settings)?;
+
+    // The daemon's own certificate comes with the issuer, or the issuer does not come.
+    let tls = admin.issuance.prepare_tls(&policy)?;
+    let insert_tls = tls.as_ref().map(|tls| tls.insert());
+    let now = admin.now();
+    let entry = done(peer, "create-pki-cert-issuer", &name, format!("ttl {}", settings.ttl));
+    admin.store.change(move |write| {
+        let id = write.insert_item(&item, now)?;
+        write.put_issuer(&Issuer { item: id, ..settings }, now)?;
+        if let Some(insert) = insert_tls {
+            insert(write, id, now)?;
+        }
+        write.append_audit(now, &entry)
+    })?;
+    if let Some(tls) = tls {
+        tls.kept();
+    }
+    admin.issuance.refresh_tls()?;
+    Ok(json!({ "name": name }))
+}
+
+pub(super) fn update(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
+    let item = items::item_of_kind(admin, "name", &arguments.required("name")?, ItemKind::Issuer)?;
+    let mut settings = admin.store.read(|read| read.issuer(item.id))?;
+    if let Some(ttl) = arguments.duration("ttl")? {
+        settings.ttl = ttl;
+    }
+    if let Some(key) = arguments.text("signer-key-name")? {
+        settings.signer_key = signer_key(admin, &key)?;
+    }
+    let settings = with_flags(settings, arguments)?;
+    let (description, protection) = (arguments.text("description")?, arguments.boolean("delete-protection")?);
+    let tags = arguments.list("tag")?;
+    arguments.finish()?;
+    let (settings, policy) = canonical(settings)?;
+    admin.issuance.check_own_host(&policy)?;
+    let now = admin.now();
+    let entry = done(peer, "update-pki-cert-issuer", &item.name, "");
+    let name = item.name.clone();
+    admin.store.change(move |write| {
+        write.put_issuer(&settings, now)?;
+        write.update_item(item.id, now, protection, description.as_deref(), tags.as_deref())?;
+        write.append_audit(now, &entry)
+    })?;
+    admin.issuance.refresh_tls()?;
+    Ok(json!({ "name": name }))
+}
+
+/// What describe-item says of an issuer beyond what all items have.
+pub(super) fn describe(admin: &Administration, item: &Item, members: &mut Map<String, Value>) -> Result<()> {
+    let issuer = admin.store.read(|read| read.issuer(item.id))?;
+    let signer = admin.store.read(|read| read.item(issuer.signer_key))?;
+    members.insert("cert_issuer_signer_key_name".into(), signer.name.into());
+    let subject: Map<String, Value> = SUBJECT_LISTS
+        .iter()
+        .map(|list| {
+            let values: Vec<&str> = issuer.subject.iter().filter(|(l, _)| l == list).map(|(_, v)| v.as_str()).collect();
+            (list.replace('-', "_"), json!(values))
+        })
+        .collect();
+    let mut details = json!({
+        "acme_enabled": issuer.acme_enabled,
+        "allowed_domains_list": issuer.allowed_domains,
+        "allow_subdomains": issuer.allow_subdomains,
+        "allow_any_name": issuer.allow_any_name,
+        "disable_wildcards": issuer.disable_wildcards,
+        "destination_path": issuer.destination_path,
+        "gw_cluster_url": issuer.gw_cluster_url,
+        "server_flag": true,
+        "client_flag": issuer.client_flag,
+        "key_usage_list": issuer.key_usage,
+        "critical_key_usage": issuer.critical_key_usage,
+        "not_require_cn": issuer.not_require_cn,
+        "challenges": issuer.challenges,
+        "require_eab": issuer.require_eab,
+        "tls_issuer": issuer.tls_issuer,
+        "reuse_authorizations": issuer.reuse_authorizations.0,
+        "terms_of_service": issuer.terms_of_service,
+        "website": issuer.website,
+    });
+    if let Some(details) = details.as_object_mut() {
+        details.extend(subject);
+    }
+    members.insert(
+        "certificate_issue_details".into(),
+        json!({ "max_ttl": issuer.ttl.0, "pki_cert_issuer_details": details }),
+    );
+    members.insert("certificates".into(), chain_pem(admin, issuer.signer_key)?.into());
+    if let Some(url) = directory_url(&issuer, item) {
+        members.insert("acme_directory_url".into(), url.into());
+    }
+    Ok(())
+}
+
+/// Where clients find the ACME directory of an issuer.
+pub(super) fn directory_url(issuer: &Issuer, item: &Item) -> Option<String> {
+    let url = issuer.gw_cluster_url.as_ref().filter(|_| issuer.acme_enabled)?;
+    Some(format!("{url}/acme/{}/directory", item.display_id))
+}
+
+fn chain_pem(admin: &Administration, key: i64) -> Result<String> {
+    let chain = admin.issuance.chain_of_key(key)?;
+    Ok(chain.iter().map(|der| crate::der::to_pem("CERTIFICATE", der)).collect())
+}
+
+/// A key that can sign certificates.
+fn signer_key(admin: &Administration, name: &str) -> Result<i64> {
+    let item = items::item_of_kind(admin, "signer-key-name", name, ItemKind::Key)?;
+    if item.delete_at.is_some() || !item.enabled {
+        return Err(Error::conflict(format!("{} is {}; enable it with set-item-state first", item.name, item.state())));
+    }
+    admin.issuance.chain_of_key(item.id).map_err(|e| e.context(&item.name))?;
+    Ok(item.id)
+}
+
+/// The settings with what the flags change; what no flag names stays.
+fn with_flags(mut issuer: Issuer, arguments: &mut Arguments) -> Result<Issuer> {
+    for (flag, setting) in [
+        ("enable-acme", &mut issuer.acme_enabled),
+        ("allow-subdomains", &mut issuer.allow_subdomains),
+        ("disable-wildcards", &mut issuer.disable_wildcards),
+        ("allow-any-name", &mut issuer.allow_any_name),
+        ("client-flag", &mut issuer.client_flag),
+        ("critical-key-usage", &mut issuer.critical_key_usage),
+        ("not-require-cn", &mut issuer.not_require_cn),
+        ("require-eab", &mut issuer.require_eab),
+        ("tls-issuer", &mut issuer.tls_issuer),
+    ] {
+        if let Some(value) = arguments.boolean(flag)? {
+            *setting = value;
+        }
+    }
+    if arguments.boolean("server-flag")? == Some(false) {
+        return Err(Error::malformed("--server-flag=false cannot be: certificates by ACME are for TLS servers"));
+    }
+    for (flag, setting) in [
+        ("gw-cluster-url", &mut issuer.gw_cluster_url),
+        ("terms-of-service", &mut issuer.terms_of_service),
+        ("website", &mut issuer.website),
+    ] {
+        if let Some(value) = arguments.text(flag)? {
+            *setting = Some(value).filter(|v| !v.is_empty());
+        }
+    }
+    if let Some(path) = arguments.text("destination-path")? {
+        issuer.destination_path = match path.as_str() {
+            "" => None,
+            path => Some(item_path::parse_destination("destination-path", path)?),
+        };
+    }
+    for (flag, setting) in [
+        ("allowed-domains", &mut issuer.allowed_domains),
+        ("key-usage", &mut issuer.key_usage),
+        ("challenges", &mut issuer.challenges),
+    ] {
+        if let Some(values) = arguments.list(flag)? {
+            *setting = values;
+        }
+    }
+    for list in SUBJECT_LISTS {
+        if let Some(values) = arguments.list(list)? {
+            issuer.subject.retain(|(l, _)| l != list);
+            issuer.subject.extend(values.into_iter().map(|v| (list.to_owned(), v)));
+        }
+    }
+    if let Some(reuse) = arguments.duration("reuse-authorizations")? {
+        if reuse > Span::days(30) {
+            return Err(Error::malformed("--reuse-authorizations is 30d at most; control of a name changes hands"));
+        }
+        issuer.reuse_authorizations = reuse;
+    }
+    Ok(issuer)
+}
+
+/// The settings as they are kept, if they make sense, with what they mean.
+fn canonical(mut issuer: Issuer) -> Result<(Issuer, IssuerPolicy)> {
+    let policy = IssuerPolicy::parse(&issuer)?;
+    if let Some(url) = &policy.acme {
+        issuer.gw_cluster_url = Some(url.to_string());
+    }
+    issuer.allowed_domains = policy.names.allowed.iter().map(ToString::to_string).collect();
+    Ok((issuer, policy))
+}

@@ -1,0 +1,129 @@
+//! The commands: one flat JSON object in, one out, over a Unix socket. A file for each noun.
+
+mod accounts;
+mod arguments;
+mod certificates;
+mod eabs;
+mod issuers;
+mod item_path;
+mod items;
+mod keys;
+mod socket;
+mod status;
+
+pub use socket::AdminSocket;
+pub use status::Addresses;
+
+use crate::clock::{Clock, Time};
+use crate::error::{Error, Result};
+use crate::issuance::Issuance;
+use crate::jose::json;
+use crate::store::{AuditEntry, Outcome, Store};
+use arguments::Arguments;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Who carries out commands.
+pub struct Administration {
+    store: Arc<Store>,
+    issuance: Arc<Issuance>,
+    clock: Clock,
+    addresses: Addresses,
+}
+
+/// Who gave a command.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    uid: u32,
+}
+
+impl Peer {
+    fn actor(self) -> String {
+        format!("uid {}", self.uid)
+    }
+}
+
+/// A command that is carried out; where it says so, one that changes something and is audited.
+struct Command {
+    name: &'static str,
+    audited: bool,
+    run: fn(&Administration, Peer, &mut Arguments) -> Result<Value>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command { name: "create-dfc-key", audited: true, run: keys::create },
+    Command { name: "create-pki-cert-issuer", audited: true, run: issuers::create },
+    Command { name: "update-pki-cert-issuer", audited: true, run: issuers::update },
+    Command { name: "describe-item", audited: false, run: items::describe },
+    Command { name: "list-items", audited: false, run: items::list },
+    Command { name: "set-item-state", audited: true, run: items::set_state },
+    Command { name: "update-item", audited: true, run: items::update },
+    Command { name: "delete-item", audited: true, run: items::delete },
+    Command { name: "generate-acme-eab", audited: true, run: eabs::generate },
+    Command { name: "list-acme-accounts", audited: false, run: accounts::list },
+    Command { name: "deactivate-acme-account", audited: true, run: accounts::deactivate },
+    Command { name: "get-certificate-value", audited: false, run: certificates::value },
+    Command { name: "status", audited: false, run: status::show },
+];
+
+impl Administration {
+    /// Commands over these.
+    pub fn new(store: Arc<Store>, issuance: Arc<Issuance>, clock: Clock, addresses: Addresses) -> Administration {
+        Administration { store, issuance, clock, addresses }
+    }
+
+    /// Carry out one request line. The reply is one line, without its end.
+    fn answer(&self, peer: Peer, line: &[u8]) -> String {
+        let outcome = json::parse_object(line).and_then(|request| self.execute(peer, request));
+        match outcome {
+            Ok(reply) => reply.to_string(),
+            Err(e) => Value::Object(Map::from_iter([("error".to_owned(), e.detail().into())])).to_string(),
+        }
+    }
+
+    fn execute(&self, peer: Peer, mut request: Map<String, Value>) -> Result<Value> {
+        let name = match request.remove("command") {
+            Some(Value::String(name)) => name,
+            _ => return Err(Error::malformed("the request has no text member \"command\"")),
+        };
+        let command = COMMANDS.iter().find(|c| c.name == name).ok_or_else(|| {
+            Error::malformed(format!("there is no command \"{}\"", crate::identifier::printable(&name)))
+        })?;
+        log::info!("uid={} command={name}", peer.uid);
+        let mut arguments = Arguments::new(request);
+        let outcome = (command.run)(self, peer, &mut arguments);
+        if let Err(e) = &outcome {
+            log::info!("uid={} command={name} refused: {e}", peer.uid);
+            if command.audited {
+                self.audit_refusal(peer, command.name, arguments.object(), e);
+            }
+        }
+        outcome
+    }
+
+    fn audit_refusal(&self, peer: Peer, action: &'static str, object: String, e: &Error) {
+        let now = self.clock.now();
+        let detail = e.detail().to_owned();
+        let entry =
+            AuditEntry { actor: peer.actor(), address: None, action, object, outcome: Outcome::Refused, detail };
+        if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
+            log::error!("a refusal could not be audited: {e}");
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+}
+
+/// The audit row of a command that was carried out.
+fn done(peer: Peer, action: &'static str, object: impl Into<String>, detail: impl Into<String>) -> AuditEntry {
+    AuditEntry {
+        actor: peer.actor(),
+        address: None,
+        action,
+        object: object.into(),
+        outcome: Outcome::Done,
+        detail: detail.into(),
+    }
+}

@@ -1,0 +1,184 @@
+//! The admin socket: one JSON object a line. Its mode and group decide who may connect; the peer's uid is logged.
+
+use super::{Administration, Peer};
+use crate::error::{Error, Result};
+use rustix::fs::{Gid, Mode};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// sun_path has 108 bytes, the last of which ends it.
+const LONGEST_PATH: usize = 107;
+const LONGEST_LINE: u64 = 1 << 20;
+const MOST_CONNECTIONS: usize = 64;
+const IDLE: Duration = Duration::from_secs(30);
+const GROUP: &str = "certwright-admin";
+
+/// The listening socket; it goes when this is dropped.
+pub struct AdminSocket {
+    path: PathBuf,
+    stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AdminSocket {
+    /// Check a path before anything is made.
+    ///
+    /// # Errors
+    /// Malformed when it is too long for a socket.
+    pub fn check_path(path: &Path) -> Result<()> {
+        let length = path.as_os_str().as_bytes().len();
+        if length > LONGEST_PATH {
+            return Err(Error::malformed(format!(
+                "--admin-socket {} has {length} bytes, and a socket's path has {LONGEST_PATH} at most; choose a shorter one",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Listen, and carry out commands until dropped. A socket file that nobody listens on any more is removed.
+    ///
+    /// # Errors
+    /// Conflict when another daemon listens there; Unavailable when the socket cannot be made.
+    pub fn start(path: &Path, administration: Arc<Administration>) -> Result<AdminSocket> {
+        Self::check_path(path)?;
+        let failed =
+            |e: std::io::Error| Error::unavailable(format!("the admin socket {} cannot be made: {e}", path.display()));
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
+        rustix::fs::chmod(path, mode).map_err(|e| failed(e.into()))?;
+        if let Some(group) = group_id(GROUP)
+            && let Err(e) = rustix::fs::chown(path, None, Some(group))
+        {
+            log::warn!("the admin socket could not be given to the group {GROUP} ({e}); only its owner can use it");
+        }
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopping);
+        let thread = std::thread::Builder::new()
+            .name("admin".into())
+            .spawn(move || accept(&listener, &administration, &stop))
+            .map_err(failed)?;
+        Ok(AdminSocket { path: path.to_owned(), stopping, thread: Some(thread) })
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits in accept.
+        drop(UnixStream::connect(&self.path));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn remove_stale(path: &Path) -> Result<()> {
+    match UnixStream::connect(path) {
+        Ok(_) => Err(Error::conflict(format!(
+            "another certwright listens on {}; stop it, or choose another --admin-socket",
+            path.display()
+        ))),
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
+            .map_err(|e| Error::unavailable(format!("{} cannot be removed: {e}", path.display()))),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The id of a group, from /etc/group; groups that only a directory service knows are set by the unit file instead.
+fn group_id(name: &str) -> Option<Gid> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    let fields = groups.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&name))?;
+    fields.get(2)?.parse().ok().map(Gid::from_raw)
+}
+
+/// Connections that wait for a request, oldest first; they make room when there are too many.
+type Idle = Arc<Mutex<VecDeque<(u64, UnixStream)>>>;
+
+fn accept(listener: &UnixListener, administration: &Arc<Administration>, stopping: &AtomicBool) {
+    let idle = Idle::default();
+    let open = Arc::new(());
+    let mut number = 0u64;
+    loop {
+        let accepted = listener.accept();
+        if stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // Out of descriptors, most likely: some connection will end.
+                log::error!("an admin connection could not be accepted: {e}");
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            }
+        };
+        if Arc::strong_count(&open) > MOST_CONNECTIONS {
+            let oldest = idle.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            if let Some((_, oldest)) = oldest {
+                let _ = oldest.shutdown(Shutdown::Both);
+            }
+        }
+        number += 1;
+        let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
+        let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(move || {
+            if let Err(e) = converse(number, stream, &administration, &idle) {
+                log::debug!("an admin connection ended: {e}");
+            }
+            drop(guard);
+        });
+        if let Err(e) = spawned {
+            log::error!("an admin connection could not be served: {e}");
+        }
+    }
+}
+
+fn converse(number: u64, stream: UnixStream, administration: &Administration, idle: &Idle) -> std::io::Result<()> {
+    let credentials = rustix::net::sockopt::socket_peercred(&stream)?;
+    let peer = Peer { uid: credentials.uid.as_raw() };
+    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_write_timeout(Some(IDLE))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut writer = stream.try_clone()?;
+    loop {
+        idle.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, stream.try_clone()?));
+        let line = read_line(&mut reader);
+        idle.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != number);
+        let reply = match line? {
+            Line::End => return Ok(()),
+            Line::TooLong => {
+                writer.write_all(b"{\"error\":\"the request is longer than a mebibyte\"}\n")?;
+                return Ok(());
+            }
+            Line::Whole(line) => administration.answer(peer, &line),
+        };
+        writer.write_all(format!("{reply}\n").as_bytes())?;
+    }
+}
+
+enum Line {
+    Whole(Vec<u8>),
+    TooLong,
+    End,
+}
+
+fn read_line(reader: &mut BufReader<UnixStream>) -> std::io::Result<Line> {
+    let mut line = Vec::new();
+    reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    match line.pop() {
+        Some(b'\n') => Ok(Line::Whole(line)),
+        Some(_) if line.len() as u64 + 1 == LONGEST_LINE => Ok(Line::TooLong),
+        // A request that is not ended was not meant to be carried out.
+        _ => Ok(Line::End),
+    }
+}

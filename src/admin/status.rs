@@ -1,0 +1,41 @@
+//! status.
+
+use super::{Administration, Arguments, Peer, issuers};
+use crate::error::Result;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// Where the daemon listens; ports that were 0 are the real ones here.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// ACME over TLS.
+    pub listen: SocketAddr,
+    /// In the clear.
+    pub plain_listen: SocketAddr,
+}
+
+pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
+    arguments.finish()?;
+    let issuers = admin.store.read(|read| {
+        let issuers = read.issuers()?;
+        issuers.into_iter().map(|issuer| Ok((read.item(issuer.item)?, issuer))).collect::<Result<Vec<_>>>()
+    })?;
+    let issuers: Vec<Value> = issuers
+        .iter()
+        .map(|(item, issuer)| {
+            json!({
+                "name": item.name,
+                "display_id": item.display_id,
+                "state": item.state(),
+                "acme_directory_url": issuers::directory_url(issuer, item),
+            })
+        })
+        .collect();
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "listen": admin.addresses.listen.to_string(),
+        "plain_listen": admin.addresses.plain_listen.to_string(),
+        "issuers": issuers,
+        "warnings": admin.issuance.warnings(),
+    }))
+}
