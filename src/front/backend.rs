@@ -1,0 +1,244 @@
+//! The connections to tiny_http: a fixed number, kept. They are opened one by one, with an answer on each before the next,
+//! at the start and at each reopening: opened together, some are never served, since its thread pool races. One that
+//! breaks or is overdue is closed and never used again.
+
+use super::refusal::Refusal;
+use crate::http::{Door, HEADER_DOOR, HEADER_SECRET};
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const OVERDUE: Duration = Duration::from_secs(30);
+const PROBE: Duration = Duration::from_secs(2);
+const MOST_WAITING: usize = 512;
+const LARGEST_REPLY: usize = 16 << 20;
+
+/// Whose request it is: a slot and the number of its connection, so that a late reply finds nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientId {
+    pub(super) slot: usize,
+    pub(super) number: u64,
+}
+
+/// A request on its way to a worker.
+pub(super) struct Request {
+    pub(super) client: ClientId,
+    pub(super) bytes: Vec<u8>,
+    pub(super) head_only: bool,
+}
+
+/// What became of a request: a whole reply with the length of its head, or a refusal.
+pub(super) type Outcome = (ClientId, Result<(Vec<u8>, usize), Refusal>);
+
+pub(super) struct Backends {
+    socket: PathBuf,
+    probe: Vec<u8>,
+    first_token: usize,
+    connections: Vec<Connection>,
+    waiting: VecDeque<Request>,
+}
+
+enum Connection {
+    Closed,
+    Open { stream: UnixStream, work: Work },
+}
+
+enum Work {
+    Idle,
+    Probing(Exchange),
+    Answering(ClientId, Exchange),
+}
+
+/// One request and its reply.
+struct Exchange {
+    out: Vec<u8>,
+    sent: usize,
+    reply: Vec<u8>,
+    head_only: bool,
+    deadline: Instant,
+}
+
+impl Backends {
+    pub(super) fn new(socket: PathBuf, secret: &str, count: usize, first_token: usize) -> Backends {
+        let door = Door::Probe.as_str();
+        let probe =
+            format!("GET / HTTP/1.1\r\nHost: door\r\n{HEADER_SECRET}: {secret}\r\n{HEADER_DOOR}: {door}\r\n\r\n");
+        let connections = (0..count).map(|_| Connection::Closed).collect();
+        Backends { socket, probe: probe.into_bytes(), first_token, connections, waiting: VecDeque::new() }
+    }
+
+    /// Whether a token is one of these connections'.
+    pub(super) fn owns(&self, token: Token) -> bool {
+        token.0 >= self.first_token && token.0 - self.first_token < self.connections.len()
+    }
+
+    /// Whether some connection has answered its probe.
+    pub(super) fn is_ready(&self) -> bool {
+        self.connections.iter().any(|c| matches!(c, Connection::Open { work: Work::Idle | Work::Answering(..), .. }))
+    }
+
+    /// Open the next connection, unless one is just being tried.
+    pub(super) fn open_next(&mut self, registry: &Registry) {
+        let probing = self.connections.iter().any(|c| matches!(c, Connection::Open { work: Work::Probing(_), .. }));
+        let Some(at) = self.connections.iter().position(|c| matches!(c, Connection::Closed)).filter(|_| !probing)
+        else {
+            return;
+        };
+        let token = Token(self.first_token + at);
+        let opened = UnixStream::connect(&self.socket).and_then(|mut stream| {
+            registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            Ok(stream)
+        });
+        match opened {
+            Ok(stream) => {
+                let exchange = Exchange::new(self.probe.clone(), false, PROBE);
+                if let Some(place) = self.connections.get_mut(at) {
+                    *place = Connection::Open { stream, work: Work::Probing(exchange) };
+                }
+                let mut nothing = Vec::new();
+                self.progress(at, registry, &mut nothing);
+            }
+            Err(e) => log::error!("a connection to the HTTP workers could not be opened: {e}"),
+        }
+    }
+
+    /// Hand a request to an idle connection, or let it wait; false when too many wait already.
+    pub(super) fn submit(&mut self, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        let idle = self.connections.iter().position(|c| matches!(c, Connection::Open { work: Work::Idle, .. }));
+        match idle {
+            Some(at) => self.assign(at, request, registry, outcomes),
+            None if self.waiting.len() < MOST_WAITING => self.waiting.push_back(request),
+            None => outcomes.push((request.client, Err(Refusal::Busy))),
+        }
+    }
+
+    /// A connection is readable or writable.
+    pub(super) fn ready(&mut self, token: Token, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        self.progress(token.0.saturating_sub(self.first_token), registry, outcomes);
+    }
+
+    /// Close what is overdue and reopen what is closed.
+    pub(super) fn tick(&mut self, now: Instant, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        for at in 0..self.connections.len() {
+            let deadline = match self.connections.get(at) {
+                Some(Connection::Open { work: Work::Probing(e) | Work::Answering(_, e), .. }) => e.deadline,
+                _ => continue,
+            };
+            if now >= deadline {
+                log::error!("an HTTP worker did not answer in time");
+                self.close(at, registry, outcomes);
+            }
+        }
+        self.open_next(registry);
+    }
+
+    fn assign(&mut self, at: usize, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        if let Some(Connection::Open { work, .. }) = self.connections.get_mut(at) {
+            *work = Work::Answering(request.client, Exchange::new(request.bytes, request.head_only, OVERDUE));
+            self.progress(at, registry, outcomes);
+        }
+    }
+
+    /// Write and read as far as it goes; a finished exchange makes room for the next that waits.
+    fn progress(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        let Some(Connection::Open { stream, work }) = self.connections.get_mut(at) else { return };
+        let exchange = match work {
+            Work::Probing(exchange) | Work::Answering(_, exchange) => exchange,
+            Work::Idle => {
+                // An idle connection has nothing to say; if it ended, it is of no use any more.
+                if !matches!(stream.read(&mut [0u8; 1]), Err(e) if e.kind() == ErrorKind::WouldBlock) {
+                    self.close(at, registry, outcomes);
+                }
+                return;
+            }
+        };
+        match exchange.run(stream) {
+            Ok(None) => {}
+            Ok(Some(head)) => {
+                let reply = std::mem::take(&mut exchange.reply);
+                match std::mem::replace(work, Work::Idle) {
+                    Work::Answering(client, _) => outcomes.push((client, Ok((reply, head)))),
+                    Work::Probing(_) | Work::Idle => self.open_next(registry),
+                }
+                if let Some(next) = self.waiting.pop_front() {
+                    self.assign(at, next, registry, outcomes);
+                }
+            }
+            Err(e) => {
+                log::error!("a connection to the HTTP workers broke: {e}");
+                self.close(at, registry, outcomes);
+            }
+        }
+    }
+
+    fn close(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        let Some(place) = self.connections.get_mut(at) else { return };
+        if let Connection::Open { mut stream, work } = std::mem::replace(place, Connection::Closed) {
+            let _ = registry.deregister(&mut stream);
+            if let Work::Answering(client, _) = work {
+                outcomes.push((client, Err(Refusal::Overdue)));
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn new(out: Vec<u8>, head_only: bool, time: Duration) -> Exchange {
+        Exchange { out, sent: 0, reply: Vec::new(), head_only, deadline: Instant::now() + time }
+    }
+
+    /// The length of the reply's head once the reply is whole.
+    fn run(&mut self, stream: &mut UnixStream) -> std::io::Result<Option<usize>> {
+        while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match stream.write(rest) {
+                Ok(count) => self.sent += count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.out = Vec::new();
+        self.sent = 0;
+        let mut buffer = [0u8; 16 * 1024];
+        loop {
+            if let Some(head) = self.whole()? {
+                return Ok(Some(head));
+            }
+            match stream.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.reply.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn whole(&self) -> std::io::Result<Option<usize>> {
+        let odd = |why: &str| std::io::Error::other(format!("an odd reply: {why}"));
+        if self.reply.len() > LARGEST_REPLY {
+            return Err(odd("it is too long"));
+        }
+        let Some(head) = self.reply.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut fields);
+        response.parse(&self.reply).map_err(|_| odd("its head is not HTTP"))?;
+        let length = response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("Content-Length"));
+        let length = match (response.code, length) {
+            (Some(204), None) => 0,
+            (_, Some(_)) if self.head_only => 0,
+            (_, Some(h)) => {
+                std::str::from_utf8(h.value).ok().and_then(|v| v.parse().ok()).ok_or_else(|| odd("its length"))?
+            }
+            (_, None) => return Err(odd("it has no length")),
+        };
+        match self.reply.len().cmp(&(head + length)) {
+            std::cmp::Ordering::Less => Ok(None),
+            std::cmp::Ordering::Equal => Ok(Some(head)),
+            std::cmp::Ordering::Greater => Err(odd("it is longer than it says")),
+        }
+    }
+}

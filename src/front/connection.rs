@@ -1,0 +1,403 @@
+//! One client: handshake, head, body, reply, and round again; each step with an absolute deadline.
+
+use super::backend::{ClientId, Request};
+use super::body::BodyReader;
+use super::head::{Head, HeadScanner};
+use super::peers::{Candidate, Peer};
+use super::refusal::Refusal;
+use crate::http::Door;
+use mio::net::TcpStream;
+use rustls::ServerConnection;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown};
+use std::time::{Duration, Instant};
+
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(75);
+const HEAD: Duration = Duration::from_secs(10);
+const BODY: Duration = Duration::from_secs(15);
+const REPLY: Duration = Duration::from_secs(20);
+/// How long a refused client is listened to, so that it can read the refusal before the connection is reset.
+const LINGER: Duration = Duration::from_secs(2);
+const MOST_LINGERING_BYTES: usize = 512 * 1024;
+/// What is read before it is looked at.
+const MOST_INPUT: usize = 32 * 1024;
+/// What rustls may hold for a slow reader; the rest waits in our own buffer.
+const TLS_BUFFER: usize = 64 * 1024;
+
+/// What the event loop has to do after a client was driven.
+pub(super) enum Verdict {
+    /// Wait for the next event or deadline.
+    Keep,
+    /// Hand this request on.
+    Submit(Request),
+    /// Close and forget it.
+    Close,
+}
+
+pub(super) struct Client {
+    pub(super) id: ClientId,
+    pub(super) peer: Peer,
+    pub(super) deadline: Instant,
+    address: IpAddr,
+    door: Door,
+    socket: TcpStream,
+    tls: Option<Box<ServerConnection>>,
+    phase: Phase,
+    since: Instant,
+    /// Read and not used.
+    input: Vec<u8>,
+    /// To be written.
+    output: Vec<u8>,
+    written: usize,
+    ended: bool,
+}
+
+enum Phase {
+    Handshake,
+    Head(HeadScanner),
+    Body(Box<(Head, BodyReader)>),
+    /// A worker has the request; whether the connection stays after it, and whether that has to be said.
+    Answering {
+        keep_alive: bool,
+        say_keep_alive: bool,
+    },
+    Reply {
+        keep_alive: bool,
+    },
+    Linger {
+        heard: usize,
+    },
+}
+
+impl Client {
+    pub(super) fn new(
+        id: ClientId,
+        socket: TcpStream,
+        address: std::net::SocketAddr,
+        door: Door,
+        tls: Option<ServerConnection>,
+    ) -> Client {
+        let now = Instant::now();
+        let (phase, time) = match tls {
+            Some(_) => (Phase::Handshake, HANDSHAKE),
+            None => (Phase::Head(HeadScanner::default()), IDLE),
+        };
+        let tls = tls.map(|mut tls| {
+            tls.set_buffer_limit(Some(TLS_BUFFER));
+            Box::new(tls)
+        });
+        Client {
+            id,
+            peer: Peer::of(address),
+            deadline: now + time,
+            address: address.ip(),
+            door,
+            socket,
+            tls,
+            phase,
+            since: now,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            ended: false,
+        }
+    }
+
+    pub(super) fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Whether the next step costs cryptography that nobody has paid for.
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self.phase, Phase::Handshake)
+    }
+
+    /// Whether it waits for a request to begin, so that it can be closed without loss.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Handshake | Phase::Head(_)) && self.input.is_empty()
+    }
+
+    /// The bytes that it makes us hold.
+    pub(super) fn held(&self) -> usize {
+        let body = match &self.phase {
+            Phase::Body(parts) => parts.1.len(),
+            _ => 0,
+        };
+        self.input.capacity() + self.output.capacity() + body
+    }
+
+    pub(super) fn as_candidate(&self) -> Candidate {
+        let answering = matches!(self.phase, Phase::Answering { .. });
+        Candidate { slot: self.id.slot, peer: self.peer, answering, since: self.since }
+    }
+
+    /// Go on as far as the sockets allow.
+    pub(super) fn drive(&mut self, secret: &str) -> Verdict {
+        match self.step(secret) {
+            Ok(verdict) => verdict,
+            Err(e) => {
+                log::debug!("peer={} the connection ended: {e}", self.address);
+                // rustls may have an alert to send.
+                let _ = self.flush();
+                Verdict::Close
+            }
+        }
+    }
+
+    /// A worker has answered.
+    pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) {
+        let Phase::Answering { keep_alive, say_keep_alive } = self.phase else { return };
+        match outcome {
+            Ok((reply, head)) => {
+                self.output = match (keep_alive, say_keep_alive) {
+                    (true, false) => reply,
+                    (true, true) => with_field(reply, head, b"Connection: keep-alive\r\n"),
+                    (false, _) => with_field(reply, head, b"Connection: close\r\n"),
+                };
+                self.written = 0;
+                self.enter(Phase::Reply { keep_alive }, REPLY);
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// The deadline has passed.
+    pub(super) fn overdue(&mut self) -> Verdict {
+        match self.phase {
+            // The worker's own deadline is earlier and answers.
+            Phase::Answering { .. } => {
+                self.deadline = Instant::now() + REPLY;
+                Verdict::Keep
+            }
+            _ => {
+                self.close_politely();
+                Verdict::Close
+            }
+        }
+    }
+
+    pub(super) fn close_politely(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+        let _ = self.flush();
+    }
+
+    fn step(&mut self, secret: &str) -> std::io::Result<Verdict> {
+        loop {
+            let flushed = self.flush()?;
+            match &mut self.phase {
+                Phase::Handshake => {
+                    if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
+                        match self.fill()? {
+                            Fill::Some => {}
+                            Fill::Blocked => return Ok(Verdict::Keep),
+                            Fill::Ended => return Ok(Verdict::Close),
+                        }
+                    } else {
+                        self.enter(Phase::Head(HeadScanner::default()), IDLE);
+                    }
+                }
+                Phase::Head(scanner) => match scanner.scan(&self.input) {
+                    Err(refusal) => self.refuse(refusal),
+                    Ok(Some((head, length))) => {
+                        self.input.drain(..length);
+                        let reader = BodyReader::new(head.framing);
+                        if head.expects_continue && !reader.is_done() && self.input.is_empty() {
+                            self.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                        }
+                        self.enter(Phase::Body(Box::new((head, reader))), BODY);
+                    }
+                    Ok(None) => {
+                        let was_idle = self.input.is_empty();
+                        match self.fill()? {
+                            Fill::Some if was_idle && !self.input.is_empty() => self.restart_clock(HEAD),
+                            Fill::Some => {}
+                            Fill::Blocked => return Ok(Verdict::Keep),
+                            Fill::Ended => return Ok(Verdict::Close),
+                        }
+                    }
+                },
+                Phase::Body(parts) => {
+                    let taken = parts.1.take(&self.input);
+                    match taken {
+                        Err(refusal) => self.refuse(refusal),
+                        Ok(used) => {
+                            self.input.drain(..used);
+                            if parts.1.is_done() {
+                                let whole = std::mem::replace(&mut self.phase, Phase::Linger { heard: 0 });
+                                let Phase::Body(parts) = whole else { return Ok(Verdict::Close) };
+                                let (head, body) = (parts.0, parts.1.into_body());
+                                return Ok(Verdict::Submit(self.submit(&head, &body, secret)));
+                            }
+                            match self.fill()? {
+                                Fill::Some => {}
+                                Fill::Blocked => return Ok(Verdict::Keep),
+                                Fill::Ended => return Ok(Verdict::Close),
+                            }
+                        }
+                    }
+                }
+                Phase::Answering { .. } => return Ok(Verdict::Keep),
+                Phase::Reply { keep_alive } => {
+                    let keep_alive = *keep_alive;
+                    if !flushed {
+                        return Ok(Verdict::Keep);
+                    }
+                    if !keep_alive {
+                        self.begin_lingering()?;
+                    } else {
+                        self.enter(
+                            Phase::Head(HeadScanner::default()),
+                            if self.input.is_empty() { IDLE } else { HEAD },
+                        );
+                    }
+                }
+                Phase::Linger { heard } => {
+                    *heard += self.input.len();
+                    let heard = *heard;
+                    self.input = Vec::new();
+                    if !flushed {
+                        return Ok(Verdict::Keep);
+                    }
+                    if heard > MOST_LINGERING_BYTES {
+                        return Ok(Verdict::Close);
+                    }
+                    match self.fill()? {
+                        Fill::Some => {}
+                        Fill::Blocked => return Ok(Verdict::Keep),
+                        Fill::Ended => return Ok(Verdict::Close),
+                    }
+                }
+            }
+        }
+    }
+
+    fn submit(&mut self, head: &Head, body: &[u8], secret: &str) -> Request {
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
+        let request = Request {
+            client: self.id,
+            bytes: head.to_request(body, self.address, self.door, secret),
+            head_only: head.method == "HEAD",
+        };
+        let phase =
+            Phase::Answering { keep_alive: head.keep_alive, say_keep_alive: head.is_http_10 && head.keep_alive };
+        self.enter(phase, REPLY);
+        request
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.output.extend_from_slice(&refusal.to_bytes());
+        self.enter(Phase::Reply { keep_alive: false }, REPLY);
+    }
+
+    fn begin_lingering(&mut self) -> std::io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+        self.flush()?;
+        let _ = self.socket.shutdown(Shutdown::Write);
+        self.enter(Phase::Linger { heard: 0 }, LINGER);
+        Ok(())
+    }
+
+    fn enter(&mut self, phase: Phase, time: Duration) {
+        self.phase = phase;
+        self.restart_clock(time);
+    }
+
+    fn restart_clock(&mut self, time: Duration) {
+        self.since = Instant::now();
+        self.deadline = self.since + time;
+    }
+
+    /// Read what there is, a bounded amount, into `input`.
+    fn fill(&mut self) -> std::io::Result<Fill> {
+        if self.ended {
+            return Ok(Fill::Ended);
+        }
+        let Some(tls) = &mut self.tls else {
+            let mut buffer = [0u8; 16 * 1024];
+            return match self.socket.read(&mut buffer) {
+                Ok(0) => Ok(Fill::Ended),
+                Ok(count) => {
+                    self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    Ok(Fill::Some)
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(Fill::Blocked),
+                Err(e) if e.kind() == ErrorKind::Interrupted => Ok(Fill::Some),
+                Err(e) => Err(e),
+            };
+        };
+        match tls.read_tls(&mut self.socket) {
+            Ok(0) => return Ok(Fill::Ended),
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Fill::Blocked),
+            Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(Fill::Some),
+            Err(e) => return Err(e),
+        }
+        let state = tls.process_new_packets().map_err(std::io::Error::other)?;
+        let available = state.plaintext_bytes_to_read();
+        let before = self.input.len();
+        self.input.resize(before + available.min(MOST_INPUT), 0);
+        if let Some(space) = self.input.get_mut(before..).filter(|s| !s.is_empty()) {
+            tls.reader().read_exact(space)?;
+        }
+        self.ended = state.peer_has_closed() && available == 0;
+        Ok(Fill::Some)
+    }
+
+    /// Write what is to be written; true when nothing is left.
+    fn flush(&mut self) -> std::io::Result<bool> {
+        loop {
+            while let Some(rest) = self.output.get(self.written..).filter(|rest| !rest.is_empty()) {
+                let wrote = match &mut self.tls {
+                    Some(tls) => tls.writer().write(rest),
+                    None => self.socket.write(rest),
+                };
+                match wrote {
+                    // rustls's buffer is full.
+                    Ok(0) => break,
+                    Ok(count) => self.written += count,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            let all = self.written == self.output.len();
+            if all && !self.output.is_empty() {
+                self.output = Vec::new();
+                self.written = 0;
+            }
+            let Some(tls) = &mut self.tls else { return Ok(all) };
+            while tls.wants_write() {
+                match tls.write_tls(&mut self.socket) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(_) => {}
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            if all {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+enum Fill {
+    Some,
+    Blocked,
+    Ended,
+}
+
+/// The reply with one more field at the end of its head, whose length includes the empty line.
+fn with_field(mut reply: Vec<u8>, head: usize, field: &[u8]) -> Vec<u8> {
+    let at = head.saturating_sub(2).min(reply.len());
+    reply.splice(at..at, field.iter().copied());
+    reply
+}

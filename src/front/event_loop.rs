@@ -1,0 +1,321 @@
+//! The event loop: accepts, drives clients as their sockets become ready, moves requests and replies, watches deadlines.
+
+use super::backend::{Backends, ClientId, Outcome};
+use super::connection::{Client, Verdict};
+use super::listen::Listener;
+use super::peers::{Counts, Peer, choose};
+use super::tls::TlsConfigs;
+use super::{FrontSettings, Waker};
+use crate::http::Door;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConnection;
+use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+const TLS_LISTENER: Token = Token(0);
+const PLAIN_LISTENER: Token = Token(1);
+const WAKER: Token = Token(2);
+const FIRST_BACKEND: usize = 3;
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// New clients and handshakes in one turn, of all and of one address, so that nobody starves the others.
+const ACCEPTS_PER_TURN: usize = 64;
+const HANDSHAKES_PER_TURN: usize = 8;
+/// What all clients together may make us hold.
+const MOST_HELD: usize = 64 << 20;
+/// How long requests that run may take after the daemon was told to stop.
+const STOPPING: Duration = Duration::from_secs(4);
+
+pub(super) struct EventLoop {
+    poll: Poll,
+    waker: Arc<Waker>,
+    listeners: Vec<(Token, Door, TcpListener)>,
+    /// Listeners that may have more to accept.
+    accepting: Vec<Token>,
+    tls: TlsConfigs,
+    backends: Backends,
+    first_client: usize,
+    clients: Vec<Option<Client>>,
+    free: Vec<usize>,
+    counts: Counts,
+    accepted: u64,
+    held: usize,
+    /// Clients whose handshake has to wait for the next turn.
+    deferred: VecDeque<ClientId>,
+    handshakes: HashMap<Peer, usize>,
+    settings: FrontSettings,
+    stopping: Arc<AtomicBool>,
+    tell_ready: Option<SyncSender<()>>,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        tls_listener: Listener,
+        plain_listener: Listener,
+        tls: TlsConfigs,
+        settings: FrontSettings,
+        stopping: Arc<AtomicBool>,
+        tell_ready: SyncSender<()>,
+    ) -> std::io::Result<EventLoop> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut listeners = Vec::new();
+        for (token, door, listener) in
+            [(TLS_LISTENER, Door::Tls, tls_listener), (PLAIN_LISTENER, Door::Plain, plain_listener)]
+        {
+            let mut socket = TcpListener::from_std(listener.socket);
+            poll.registry().register(&mut socket, token, Interest::READABLE)?;
+            listeners.push((token, door, socket));
+        }
+        let backends =
+            Backends::new(settings.application.clone(), &settings.secret, settings.connections, FIRST_BACKEND);
+        Ok(EventLoop {
+            poll,
+            waker,
+            listeners,
+            accepting: Vec::new(),
+            tls,
+            backends,
+            first_client: FIRST_BACKEND + settings.connections,
+            clients: Vec::new(),
+            free: Vec::new(),
+            counts: Counts::default(),
+            accepted: 0,
+            held: 0,
+            deferred: VecDeque::new(),
+            handshakes: HashMap::new(),
+            settings,
+            stopping,
+            tell_ready: Some(tell_ready),
+        })
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut next_tick = Instant::now();
+        let mut stop_at = None;
+        self.backends.open_next(self.poll.registry());
+        loop {
+            let now = Instant::now();
+            if now >= next_tick {
+                self.tick(now);
+                next_tick = now + TICK;
+            }
+            if self.stopping.load(Ordering::SeqCst) && self.may_stop(now, &mut stop_at) {
+                return;
+            }
+            let more_to_do = !self.deferred.is_empty() || !self.accepting.is_empty();
+            let timeout = if more_to_do { Duration::ZERO } else { next_tick.saturating_duration_since(now) };
+            if let Err(e) = self.poll.poll(&mut events, Some(timeout)) {
+                if e.kind() != ErrorKind::Interrupted {
+                    log::error!("the event loop cannot wait for events: {e}");
+                    std::thread::sleep(TICK);
+                }
+                continue;
+            }
+            self.handshakes.clear();
+            self.take_up_deferred();
+            for event in &events {
+                self.handle(event.token());
+            }
+            self.accept_some();
+        }
+    }
+
+    fn handle(&mut self, token: Token) {
+        if token == TLS_LISTENER || token == PLAIN_LISTENER {
+            if !self.accepting.contains(&token) {
+                self.accepting.push(token);
+            }
+        } else if self.backends.owns(token) {
+            let mut outcomes = Vec::new();
+            self.backends.ready(token, self.poll.registry(), &mut outcomes);
+            self.deliver(outcomes);
+            if self.backends.is_ready()
+                && let Some(ready) = self.tell_ready.take()
+            {
+                let _ = ready.send(());
+            }
+        } else if token != WAKER {
+            self.drive(token.0.saturating_sub(self.first_client));
+        }
+    }
+
+    /// Let a client go on, and do what it needs.
+    fn drive(&mut self, slot: usize) {
+        let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
+        if client.is_handshaking() {
+            let count = self.handshakes.entry(client.peer).or_default();
+            *count += 1;
+            if *count > HANDSHAKES_PER_TURN {
+                self.deferred.push_back(client.id);
+                return;
+            }
+        }
+        let before = client.held();
+        let verdict = client.drive(&self.settings.secret);
+        self.held = self.held.saturating_sub(before) + client.held();
+        match verdict {
+            Verdict::Keep => {}
+            Verdict::Close => self.remove(slot),
+            Verdict::Submit(request) => {
+                let mut outcomes = Vec::new();
+                self.backends.submit(request, self.poll.registry(), &mut outcomes);
+                self.deliver(outcomes);
+            }
+        }
+        if self.held > MOST_HELD {
+            self.evict_for_memory();
+        }
+    }
+
+    /// Replies go to their clients, which may have gone, or may have the next request ready already.
+    fn deliver(&mut self, outcomes: Vec<Outcome>) {
+        for (id, outcome) in outcomes {
+            let client = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id);
+            if let Some(client) = client {
+                let before = client.held();
+                client.answer(outcome);
+                self.held = self.held.saturating_sub(before) + client.held();
+                self.drive(id.slot);
+            }
+        }
+    }
+
+    fn take_up_deferred(&mut self) {
+        for _ in 0..self.deferred.len() {
+            let Some(id) = self.deferred.pop_front() else { return };
+            if self.clients.get(id.slot).and_then(Option::as_ref).is_some_and(|c| c.id == id) {
+                self.drive(id.slot);
+            }
+        }
+    }
+
+    fn accept_some(&mut self) {
+        for token in std::mem::take(&mut self.accepting) {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let Some((_, door, listener)) = self.listeners.iter().find(|(t, _, _)| *t == token) else { break };
+                let door = *door;
+                match listener.accept() {
+                    Ok((socket, address)) => self.welcome(socket, address, door),
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                    Err(e) => {
+                        // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
+                        log::warn!("a client could not be accepted: {e}");
+                        if !self.evict() {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr, door: Door) {
+        let open = self.clients.len() - self.free.len();
+        if open >= self.settings.most_clients {
+            self.evict();
+        }
+        let _ = socket.set_nodelay(true);
+        let tls = match door {
+            Door::Tls => {
+                let Ok(local) = socket.local_addr() else { return };
+                match ServerConnection::new(self.tls.for_local(local.ip())) {
+                    Ok(tls) => Some(tls),
+                    Err(e) => return log::error!("TLS could not be begun: {e}"),
+                }
+            }
+            Door::Plain | Door::Probe => None,
+        };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(e) = self.poll.registry().register(&mut socket, Token(self.first_client + slot), interest) {
+            self.free.push(slot);
+            return log::error!("a client could not be watched: {e}");
+        }
+        self.accepted += 1;
+        let client = Client::new(ClientId { slot, number: self.accepted }, socket, address, door, tls);
+        self.counts.add(client.peer);
+        if let Some(place) = self.clients.get_mut(slot) {
+            *place = Some(client);
+        }
+    }
+
+    fn remove(&mut self, slot: usize) {
+        if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
+            let _ = self.poll.registry().deregister(client.socket());
+            self.counts.remove(client.peer);
+            self.held = self.held.saturating_sub(client.held());
+            self.free.push(slot);
+        }
+    }
+
+    /// Close the connection that is least worth keeping. False when there is none.
+    fn evict(&mut self) -> bool {
+        let candidates = self.clients.iter().flatten().map(Client::as_candidate);
+        match choose(candidates, &self.counts) {
+            Some(slot) => {
+                self.remove(slot);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The same among those that hold memory.
+    fn evict_for_memory(&mut self) {
+        let holding = self.clients.iter().flatten().filter(|c| c.held() > 4096).map(Client::as_candidate);
+        if let Some(slot) = choose(holding, &self.counts) {
+            log::warn!("clients hold too much memory; one was let go");
+            self.remove(slot);
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let mut outcomes = Vec::new();
+        self.backends.tick(now, self.poll.registry(), &mut outcomes);
+        self.deliver(outcomes);
+        for slot in 0..self.clients.len() {
+            let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { continue };
+            if now >= client.deadline && matches!(client.overdue(), Verdict::Close) {
+                self.remove(slot);
+            }
+        }
+        if !self.stopping.load(Ordering::SeqCst) {
+            // One that could not be accepted for want of descriptors gives no new event.
+            self.accepting = self.listeners.iter().map(|(token, _, _)| *token).collect();
+        }
+    }
+
+    /// After being told to stop: no new clients, idle ones go at once, the others when they are answered or time is up.
+    fn may_stop(&mut self, now: Instant, stop_at: &mut Option<Instant>) -> bool {
+        let deadline = *stop_at.get_or_insert(now + STOPPING);
+        for (_, _, mut listener) in self.listeners.drain(..) {
+            let _ = self.poll.registry().deregister(&mut listener);
+        }
+        self.accepting.clear();
+        for slot in 0..self.clients.len() {
+            let idle = self.clients.get_mut(slot).and_then(Option::as_mut).filter(|c| c.is_idle());
+            if let Some(client) = idle {
+                client.close_politely();
+                self.remove(slot);
+            }
+        }
+        let nobody = self.clients.iter().all(Option::is_none);
+        nobody || now >= deadline
+    }
+}

@@ -1,0 +1,258 @@
+//! Request heads (RFC 9112, 2 and 3), strictly: one way to write a thing, so that nobody behind reads another request out
+//! of the same bytes.
+
+use super::refusal::Refusal;
+use crate::http::{Door, HEADER_DOOR, HEADER_PEER, HEADER_SECRET};
+use std::net::IpAddr;
+
+const LARGEST_HEAD: usize = 8 * 1024;
+const MOST_FIELDS: usize = 64;
+pub(super) const LARGEST_BODY: usize = 128 * 1024;
+/// The fields that anybody behind the door looks at.
+const FORWARDED: [&str; 5] = ["Content-Type", "Accept", "User-Agent", "If-None-Match", "If-Modified-Since"];
+
+/// How the body is framed (RFC 9112, 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// A head that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) method: String,
+    /// Path and query.
+    pub(super) target: String,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    /// Whether an HTTP/1.0 client has to be told that the connection stays.
+    pub(super) is_http_10: bool,
+    pub(super) expects_continue: bool,
+    fields: Vec<(&'static str, String)>,
+}
+
+/// Looks for the end of a head as bytes come in, so that slow drips cost nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeadScanner {
+    scanned: usize,
+}
+
+impl HeadScanner {
+    /// The head at the beginning of `input`, once it is whole, and its length.
+    pub(super) fn scan(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
+        // Empty lines before a request are allowed (RFC 9112, 2.2), but not needed by anybody we know.
+        let limit = input.len().min(LARGEST_HEAD + 1);
+        while self.scanned < limit {
+            let at = self.scanned;
+            let byte = input.get(at).copied().unwrap_or_default();
+            let before = at.checked_sub(1).and_then(|b| input.get(b)).copied();
+            if byte == b'\n' && before != Some(b'\r') {
+                return Err(Refusal::Malformed("lines end with CR LF"));
+            }
+            if before == Some(b'\r') && byte != b'\n' {
+                return Err(Refusal::Malformed("a CR stands without its LF"));
+            }
+            if (byte < 0x20 && !matches!(byte, b'\r' | b'\n' | b'\t')) || byte == 0x7f {
+                return Err(Refusal::Malformed("the head has a control character"));
+            }
+            self.scanned += 1;
+            let so_far = input.get(..self.scanned).unwrap_or(input);
+            if so_far.ends_with(b"\r\n\r\n") {
+                return parse(so_far).map(|head| Some((head, so_far.len())));
+            }
+        }
+        if input.len() > LARGEST_HEAD { Err(Refusal::HeadTooLarge) } else { Ok(None) }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
+    let malformed = Refusal::Malformed;
+    if bytes.windows(3).any(|w| matches!(w, [b'\r', b'\n', b' ' | b'\t'])) {
+        return Err(malformed("a field is folded over several lines"));
+    }
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
+        _ => return Err(malformed("the head is not HTTP/1.1")),
+    }
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(malformed("the request line is not HTTP/1.1"));
+    };
+    if method.len() > 32 {
+        return Err(malformed("the method is too long"));
+    }
+    let fields = Fields(request.headers);
+    let host = fields.single("Host")?;
+    if version == 1 && host.is_none() {
+        return Err(malformed("there is no Host field"));
+    }
+    if fields.single("Upgrade")?.is_some() {
+        return Err(malformed("nothing is upgraded to here"));
+    }
+    let connection = fields.all("Connection").collect::<Vec<_>>().join(",");
+    let says = |token: &str| connection.split(',').any(|t| t.trim().eq_ignore_ascii_case(token));
+    let is_http_10 = version == 0;
+    Ok(Head {
+        method: method.to_owned(),
+        target: origin_form(target)?,
+        framing: framing(&fields, is_http_10)?,
+        keep_alive: if is_http_10 { says("keep-alive") } else { !says("close") },
+        is_http_10,
+        expects_continue: match fields.single("Expect")? {
+            None => false,
+            Some(value) if value.eq_ignore_ascii_case("100-continue") => !is_http_10,
+            Some(_) => return Err(Refusal::UnknownExpectation),
+        },
+        fields: FORWARDED
+            .into_iter()
+            .filter_map(|name| match fields.single(name) {
+                Ok(value) => value.map(|v| Ok((name, v))),
+                Err(e) => Some(Err(e)),
+            })
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+struct Fields<'h>(&'h [httparse::Header<'h>]);
+
+impl Fields<'_> {
+    /// The values of a field. Bytes outside ASCII, which nobody behind understands, become question marks.
+    fn all(&self, name: &str) -> impl Iterator<Item = String> {
+        self.0.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| {
+            h.value
+                .iter()
+                .map(|b| if b.is_ascii_graphic() || *b == b' ' { char::from(*b) } else { '?' })
+                .collect::<String>()
+                .trim()
+                .to_owned()
+        })
+    }
+
+    fn single(&self, name: &str) -> Result<Option<String>, Refusal> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(Refusal::Malformed("a field that may stand once stands twice")),
+        }
+    }
+}
+
+fn framing(fields: &Fields<'_>, is_http_10: bool) -> Result<Framing, Refusal> {
+    let length = fields.single("Content-Length")?;
+    match (fields.single("Transfer-Encoding")?, length) {
+        (Some(_), Some(_)) => Err(Refusal::Malformed("Content-Length and Transfer-Encoding do not go together")),
+        (Some(_), None) if is_http_10 => Err(Refusal::Malformed("HTTP/1.0 has no Transfer-Encoding")),
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+        (Some(_), None) => Err(Refusal::Malformed("the only Transfer-Encoding is chunked")),
+        (None, None) => Ok(Framing::Length(0)),
+        (None, Some(digits)) => {
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(Refusal::Malformed("Content-Length is not a number"));
+            }
+            match digits.parse::<usize>() {
+                Ok(length) if length <= LARGEST_BODY => Ok(Framing::Length(length)),
+                _ => Err(Refusal::BodyTooLarge),
+            }
+        }
+    }
+}
+
+/// Path and query; a whole URL, which clients send to proxies, loses its beginning (RFC 9112, 3.2.2).
+fn origin_form(target: &str) -> Result<String, Refusal> {
+    let path = match ["http://", "https://"].iter().find_map(|scheme| target.strip_prefix(scheme)) {
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+        None => target,
+    };
+    if path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(path.to_owned())
+    } else {
+        Err(Refusal::Malformed("the request target is not a path"))
+    }
+}
+
+impl Head {
+    /// The request as tiny_http gets it: our own words for what was understood, and nothing else.
+    pub(super) fn to_request(&self, body: &[u8], peer: IpAddr, door: Door, secret: &str) -> Vec<u8> {
+        let mut out = Vec::with_capacity(body.len() + 512);
+        let line = format!("{} {} HTTP/1.1\r\nHost: door\r\n", self.method, self.target);
+        out.extend_from_slice(line.as_bytes());
+        for (name, value) in &self.fields {
+            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        let ours = format!(
+            "{HEADER_SECRET}: {secret}\r\n{HEADER_PEER}: {}\r\n{HEADER_DOOR}: {}\r\nContent-Length: {}\r\n\r\n",
+            peer.to_canonical(),
+            door.as_str(),
+            body.len()
+        );
+        out.extend_from_slice(ours.as_bytes());
+        out.extend_from_slice(body);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(text: &str) -> Result<Option<(Head, usize)>, Refusal> {
+        HeadScanner::default().scan(text.as_bytes())
+    }
+
+    #[test]
+    fn a_head_is_found_however_it_drips_in() {
+        let text = "POST http://ca.lan/acme/x?y HTTP/1.1\r\nhost: ca.lan\r\nContent-Length: 7\r\nX-Certwright-Peer: 6.6.6.6\r\n\r\nrest";
+        let mut scanner = HeadScanner::default();
+        let end = text.find("rest").unwrap();
+        for length in 0..end {
+            assert_eq!(scanner.scan(&text.as_bytes()[..length]), Ok(None));
+        }
+        let (head, length) = scanner.scan(text.as_bytes()).unwrap().unwrap();
+        assert_eq!((length, head.framing, head.target.as_str()), (end, Framing::Length(7), "/acme/x?y"));
+        let sent = String::from_utf8(head.to_request(b"1234567", IpAddr::from([1, 2, 3, 4]), Door::Tls, "s")).unwrap();
+        assert!(sent.contains("X-Certwright-Peer: 1.2.3.4\r\n") && !sent.contains("6.6.6.6"), "{sent}");
+    }
+
+    #[test]
+    fn whatever_two_readers_could_read_differently_is_refused() {
+        let with = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        for text in [
+            with("Content-Length: 1\r\nContent-Length: 1\r\n"),
+            with("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+            with("Content-Length: +1\r\n"),
+            with("Content-Length: 1, 1\r\n"),
+            with("Content-Length: 0x1\r\n"),
+            with("Content-Length:\r\n"),
+            with("Content-Length : 1\r\n"),
+            with("Transfer-Encoding: gzip, chunked\r\n"),
+            with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+            with("Transfer-Encoding: xchunked\r\n"),
+            with("X: a\r\n b\r\n"),
+            with(" X: a\r\n"),
+            with("X: a\0b\r\n"),
+            with("Host: b\r\n"),
+            with("Upgrade: h2c\r\n"),
+            with("X: a\n"),
+            with("X: a\rb\r\n"),
+            "POST / HTTP/1.1\r\n\r\n".into(),
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+            "POST  / HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "POST / HTTP/2.0\r\nHost: a\r\n\r\n".into(),
+            "POST * HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "POST a HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "GET / HTTP/1.1\nHost: a\n\n".into(),
+            "\r\n\r\n".into(),
+        ] {
+            assert!(matches!(scan(&text), Err(Refusal::Malformed(_))), "{text:?} gave {:?}", scan(&text));
+        }
+        assert_eq!(scan(&with("Expect: tea\r\n")), Err(Refusal::UnknownExpectation));
+        assert_eq!(scan(&with("Content-Length: 131073\r\n")), Err(Refusal::BodyTooLarge));
+        assert_eq!(scan(&with("Content-Length: 99999999999999999999999\r\n")), Err(Refusal::BodyTooLarge));
+        assert_eq!(scan(&with(&"X: a\r\n".repeat(70))), Err(Refusal::HeadTooLarge));
+        assert_eq!(scan(&with(&format!("X: {}\r\n", "a".repeat(9000)))), Err(Refusal::HeadTooLarge));
+        assert!(scan(&with("Transfer-Encoding: Chunked\r\n")).unwrap().is_some());
+    }
+}

@@ -1,0 +1,96 @@
+//! The front door: the only code that meets the network. It accepts, speaks TLS, reads heads and bodies within limits and
+//! deadlines, and hands on only whole, re-serialised, well-formed requests over a Unix socket to tiny_http, which by
+//! itself has no deadline, no limit on heads or threads, and frames odd requests wrongly.
+//!
+//! One thread, one event loop. A connection that waits owns no buffer beyond rustls's own.
+
+mod backend;
+mod body;
+mod connection;
+mod event_loop;
+mod head;
+mod listen;
+mod peers;
+mod refusal;
+mod tls;
+
+pub use listen::{Listener, listen, raise_descriptor_limit};
+
+use crate::error::{Error, Result};
+use crate::issuance::Issuance;
+use event_loop::EventLoop;
+use mio::Waker;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What the door needs to know.
+pub struct FrontSettings {
+    /// tiny_http's socket.
+    pub application: PathBuf,
+    /// The secret that requests carry there.
+    pub secret: String,
+    /// How many connections to keep to it; as many as there are workers.
+    pub connections: usize,
+    /// The largest number of clients at a time.
+    pub most_clients: usize,
+}
+
+/// The running door.
+pub struct Front {
+    stopping: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+    ready: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Front {
+    /// Open the doors.
+    ///
+    /// # Errors
+    /// Unavailable when the event loop cannot be set up.
+    pub fn start(tls: Listener, plain: Listener, issuance: Arc<Issuance>, settings: FrontSettings) -> Result<Front> {
+        let failed = |e: std::io::Error| Error::unavailable(format!("the front door cannot be opened: {e}"));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (tell_ready, ready) = sync_channel(1);
+        let tls_configs = tls::TlsConfigs::new(issuance)?;
+        let event_loop =
+            EventLoop::new(tls, plain, tls_configs, settings, Arc::clone(&stopping), tell_ready).map_err(failed)?;
+        let waker = event_loop.waker();
+        let thread =
+            std::thread::Builder::new().name("front".into()).spawn(move || event_loop.run()).map_err(failed)?;
+        Ok(Front { stopping, waker, ready, thread: Some(thread) })
+    }
+
+    /// Wait until requests are answered.
+    ///
+    /// # Errors
+    /// Unavailable when that takes too long.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        self.ready
+            .recv_timeout(Duration::from_secs(10))
+            .map_err(|_| Error::unavailable("the HTTP workers do not answer; look at the log"))
+    }
+
+    /// Accept nobody any more and finish what runs, within a few seconds.
+    pub fn stop(mut self) {
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

@@ -1,0 +1,97 @@
+//! Whose connections they are, and who makes room when there are too many: from the address that holds most, the one that
+//! has waited longest without a complete request. An honest newcomer is always let in.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+/// One client as far as limits go: an IPv4 address, or the /64 that an IPv6 address lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Peer {
+    V4([u8; 4]),
+    V6([u16; 4]),
+}
+
+impl Peer {
+    pub(super) fn of(address: SocketAddr) -> Peer {
+        match address.ip().to_canonical() {
+            IpAddr::V4(v4) => Peer::V4(v4.octets()),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Peer::V6([a, b, c, d])
+            }
+        }
+    }
+}
+
+/// How many connections each client has.
+#[derive(Default)]
+pub(super) struct Counts(HashMap<Peer, usize>);
+
+impl Counts {
+    pub(super) fn add(&mut self, peer: Peer) {
+        *self.0.entry(peer).or_default() += 1;
+    }
+
+    pub(super) fn remove(&mut self, peer: Peer) {
+        if let Some(count) = self.0.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&peer);
+            }
+        }
+    }
+
+    fn of(&self, peer: Peer) -> usize {
+        self.0.get(&peer).copied().unwrap_or(0)
+    }
+}
+
+/// A connection as eviction sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) slot: usize,
+    pub(super) peer: Peer,
+    /// Whether a whole request of it is being answered.
+    pub(super) answering: bool,
+    /// Since when it has been waiting for what it waits for now.
+    pub(super) since: Instant,
+}
+
+/// Who makes room. A connection whose request is being answered goes only where there is no other.
+pub(super) fn choose(candidates: impl Iterator<Item = Candidate>, counts: &Counts) -> Option<usize> {
+    candidates
+        .min_by(|a, b| {
+            (a.answering.cmp(&b.answering)).then(counts.of(b.peer).cmp(&counts.of(a.peer))).then(a.since.cmp(&b.since))
+        })
+        .map(|c| c.slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_one_who_holds_most_gives_up_its_longest_waiting() {
+        let now = Instant::now();
+        let peer = |text: &str| Peer::of(text.parse().unwrap());
+        let (crowd, honest) = (peer("10.0.0.1:1"), peer("[2001:db8::1]:1"));
+        let mut counts = Counts::default();
+        for p in [crowd, crowd, crowd, honest] {
+            counts.add(p);
+        }
+        let candidate =
+            |slot, peer, answering, age| Candidate { slot, peer, answering, since: now - Duration::from_secs(age) };
+        let all = [
+            candidate(0, honest, false, 100),
+            candidate(1, crowd, false, 5),
+            candidate(2, crowd, false, 9),
+            candidate(3, crowd, true, 50),
+        ];
+        assert_eq!(choose(all.into_iter(), &counts), Some(2));
+        assert_eq!(choose(all.into_iter().filter(|c| c.answering), &counts), Some(3));
+        assert_eq!(peer("[2001:db8::ffff:1]:9"), honest, "one /64 is one client");
+        assert_eq!(peer("[::ffff:10.0.0.1]:9"), crowd, "mapped is IPv4");
+    }
+}

@@ -1,0 +1,90 @@
+//! The HTTP application: tiny_http on a Unix socket that only the front door connects to, a fixed pool of workers, exact
+//! routes. Each reply is one buffer, written once.
+
+mod reply;
+mod routes;
+
+pub use reply::http_date;
+pub use routes::{Door, HEADER_DOOR, HEADER_PEER, HEADER_SECRET, Routes};
+
+use crate::error::{Error, Result};
+use reply::Answer;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tiny_http::{Method, Request, Server};
+
+/// Bodies are no longer than the front door lets through.
+const LARGEST_BODY: u64 = 128 * 1024;
+
+/// The workers and their socket.
+pub struct HttpServer {
+    server: Arc<Server>,
+    workers: Vec<JoinHandle<()>>,
+    socket: PathBuf,
+}
+
+impl HttpServer {
+    /// Listen at a path in a directory that only the daemon can enter; an old socket file there is removed, so the state
+    /// lock must be held.
+    ///
+    /// # Errors
+    /// Unavailable when the socket or the threads cannot be made.
+    pub fn start(socket: &Path, workers: usize, routes: Arc<Routes>) -> Result<HttpServer> {
+        let failed =
+            |e: &dyn std::fmt::Display| Error::unavailable(format!("{} cannot be listened on: {e}", socket.display()));
+        let _ = std::fs::remove_file(socket);
+        let listener = UnixListener::bind(socket).map_err(|e| failed(&e))?;
+        let server = Arc::new(Server::from_listener(listener, None).map_err(|e| failed(&e))?);
+        let workers = (0..workers)
+            .map(|number| {
+                let (server, routes) = (Arc::clone(&server), Arc::clone(&routes));
+                let work = move || {
+                    while let Ok(request) = server.recv() {
+                        serve(&routes, request);
+                    }
+                };
+                std::thread::Builder::new().name(format!("worker-{number}")).spawn(work).map_err(|e| failed(&e))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(HttpServer { server, workers, socket: socket.to_owned() })
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        for _ in &self.workers {
+            self.server.unblock();
+        }
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Answer one request; a panic costs this request only.
+fn serve(routes: &Routes, mut request: Request) {
+    let head_only = *request.method() == Method::Head;
+    let answer = catch_unwind(AssertUnwindSafe(|| answer(routes, &mut request))).unwrap_or_else(|_| {
+        log::error!("a request panicked: {} {}", request.method(), request.url());
+        Answer::problem(500, "serverInternal", "the server met a fault; its log tells more")
+    });
+    let bytes = answer.into_bytes(head_only);
+    // tiny_http would send long replies chunked, so the reply is written past it.
+    let mut writer = request.into_writer();
+    if let Err(e) = writer.write_all(&bytes).and_then(|()| writer.flush()) {
+        log::debug!("a reply could not be handed to the front door: {e}");
+    }
+}
+
+fn answer(routes: &Routes, request: &mut Request) -> Answer {
+    let mut body = Vec::new();
+    if request.as_reader().take(LARGEST_BODY + 1).read_to_end(&mut body).is_err() || body.len() as u64 > LARGEST_BODY {
+        return Answer::problem(413, "malformed", "the body is larger than 128 KiB");
+    }
+    routes.answer(request, &body)
+}

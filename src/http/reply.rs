@@ -1,0 +1,121 @@
+//! A reply as one buffer of HTTP/1.1.
+
+use crate::acme;
+use crate::clock::Time;
+use crate::publication::Document;
+
+/// A reply of any room.
+pub(super) struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    at: Option<Time>,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16) -> Answer {
+        Answer { status, headers: Vec::new(), body: Vec::new(), at: None }
+    }
+
+    pub(super) fn problem(status: u16, kind: &str, detail: &str) -> Answer {
+        let mut answer = Answer::new(status).header("Content-Type", "application/problem+json");
+        answer.body = acme::problem_document(kind, detail, status).into_bytes();
+        answer
+    }
+
+    pub(super) fn from_acme(reply: acme::Reply) -> Answer {
+        Answer { status: reply.status, headers: reply.headers, body: reply.body, at: None }
+    }
+
+    pub(super) fn from_document(document: Document) -> Answer {
+        let mut answer = Answer::new(200)
+            .header("Content-Type", document.content_type)
+            .header("Cache-Control", format!("public, max-age={}", document.max_age));
+        answer.body = document.body;
+        answer
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Date the reply (RFC 9110, 6.6.1).
+    pub(super) fn at(mut self, now: Time) -> Answer {
+        self.at = Some(now);
+        self
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Status line, headers, Content-Length, body; the body stays out for HEAD, and a 204 has neither (RFC 9110, 8.6).
+    pub(super) fn into_bytes(self, head_only: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.body.len().saturating_add(512));
+        out.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).as_bytes());
+        if let Some(now) = self.at {
+            out.extend_from_slice(format!("Date: {}\r\n", http_date(now)).as_bytes());
+        }
+        for (name, value) in &self.headers {
+            // Values are ours or were checked; this is the last place that could let one split a reply.
+            let clean: String = value.chars().filter(|c| !c.is_control()).collect();
+            out.extend_from_slice(format!("{name}: {clean}\r\n").as_bytes());
+        }
+        if self.status != 204 {
+            out.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        if !head_only && self.status != 204 {
+            out.extend_from_slice(&self.body);
+        }
+        out
+    }
+}
+
+/// IMF-fixdate (RFC 9110, 5.6.7).
+pub fn http_date(at: Time) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let c = at.civil();
+    // 1970-01-01 was a Thursday.
+    let day = usize::try_from(at.0.div_euclid(86_400).rem_euclid(7)).ok().and_then(|d| DAYS.get(d)).unwrap_or(&"Thu");
+    let month = usize::try_from(c.month - 1).ok().and_then(|m| MONTHS.get(m)).unwrap_or(&"Jan");
+    format!("{day}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT", c.day, c.year, c.hour, c.minute, c.second)
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        _ => "Status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_one_buffer_whose_length_is_told() {
+        let answer = || Answer::problem(404, "malformed", "x").header("X", "a\r\nb: c").at(Time(784_111_777));
+        let text = String::from_utf8(answer().into_bytes(false)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        assert!(head.contains("\r\nX: ab: c\r\n"), "a value cannot split the head");
+        assert!(head.contains("Date: Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert!(answer().into_bytes(true).ends_with(b"\r\n\r\n"));
+        assert!(!String::from_utf8(Answer::new(204).into_bytes(false)).unwrap().contains("Content-Length"));
+    }
+}

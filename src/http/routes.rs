@@ -1,0 +1,132 @@
+//! Which room answers what, by door and path. Everything else is 404.
+
+use super::reply::Answer;
+use crate::acme::{Acme, Request as AcmeRequest};
+use crate::keys::hex;
+use crate::publication::Publication;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tiny_http::Request;
+
+/// Says that a request comes from our front door; the front door takes it away from clients.
+pub const HEADER_SECRET: &str = "X-Certwright-Secret";
+/// The client's address.
+pub const HEADER_PEER: &str = "X-Certwright-Peer";
+/// Which door the client came through.
+pub const HEADER_DOOR: &str = "X-Certwright-Door";
+
+/// The doors of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// ACME over TLS.
+    Tls,
+    /// In the clear.
+    Plain,
+    /// The front door itself, trying out a connection.
+    Probe,
+}
+
+impl Door {
+    /// How it is called in the header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Door::Tls => "tls",
+            Door::Plain => "plain",
+            Door::Probe => "probe",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Door> {
+        [Door::Tls, Door::Plain, Door::Probe].into_iter().find(|d| d.as_str() == text)
+    }
+}
+
+/// What the workers need.
+pub struct Routes {
+    acme: Acme,
+    publication: Publication,
+    secret: String,
+    run: String,
+    requests: AtomicU64,
+    clock: crate::clock::Clock,
+}
+
+impl Routes {
+    /// Routes to these rooms, for requests that carry the secret. `run` makes request ids differ between starts.
+    pub fn new(
+        acme: Acme,
+        publication: Publication,
+        secret: String,
+        run: [u8; 4],
+        clock: crate::clock::Clock,
+    ) -> Arc<Routes> {
+        Arc::new(Routes { acme, publication, secret, run: hex(&run), requests: AtomicU64::new(1), clock })
+    }
+
+    pub(super) fn answer(&self, request: &Request, body: &[u8]) -> Answer {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", self.run);
+        let given = header(request, HEADER_SECRET).unwrap_or_default();
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(given.as_bytes(), self.secret.as_bytes())) {
+            return Answer::problem(403, "unauthorized", "this socket is for the front door");
+        }
+        let answer = match header(request, HEADER_DOOR).and_then(Door::parse) {
+            Some(Door::Tls) => self.over_tls(request, body, &id),
+            Some(Door::Plain) => self.in_the_clear(request),
+            Some(Door::Probe) => Answer::new(204),
+            None => not_found(),
+        };
+        log::debug!(
+            "request={id} peer={} method={} path={} status={}",
+            header(request, HEADER_PEER).unwrap_or("-"),
+            request.method(),
+            request.url(),
+            answer.status()
+        );
+        answer.at(self.clock.now())
+    }
+
+    fn over_tls(&self, request: &Request, body: &[u8], id: &str) -> Answer {
+        let (path, query) = match request.url().split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (request.url(), None),
+        };
+        if !path.starts_with("/acme/") {
+            return not_found();
+        }
+        let reply = self.acme.answer(&AcmeRequest {
+            method: request.method().as_str(),
+            path,
+            query,
+            content_type: header(request, "Content-Type"),
+            body,
+            address: header(request, HEADER_PEER).unwrap_or("-"),
+            id,
+        });
+        Answer::from_acme(reply)
+    }
+
+    fn in_the_clear(&self, request: &Request) -> Answer {
+        let method = request.method().as_str();
+        if method != "GET" && method != "HEAD" {
+            return Answer::problem(405, "malformed", "only GET and HEAD are answered here")
+                .header("Allow", "GET, HEAD");
+        }
+        match self.publication.find(request.url()) {
+            Ok(Some(document)) => Answer::from_document(document),
+            Ok(None) => not_found(),
+            Err(e) => {
+                log::error!("path={} {e}", request.url());
+                Answer::problem(503, "serverInternal", "this cannot be served at the moment").header("Retry-After", "5")
+            }
+        }
+    }
+}
+
+fn not_found() -> Answer {
+    Answer::problem(404, "malformed", "there is nothing here; an ACME client is given the URL of an issuer's directory")
+}
+
+fn header<'r>(request: &'r Request, name: &'static str) -> Option<&'r str> {
+    request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str())
+}
