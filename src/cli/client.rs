@@ -1,0 +1,87 @@
+//! A command's way to the daemon: one JSON object over the admin socket and one back.
+
+use super::Failure;
+use super::flags::{Given, GivenValue, text};
+use crate::der::to_base64;
+use crate::error::{Error, Result};
+use serde_json::{Map, Value};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// Where the daemon listens unless it is told otherwise.
+pub(super) const DEFAULT_SOCKET: &str = "/run/certwright/admin.sock";
+
+/// --admin-socket, else CERTWRIGHT_ADMIN_SOCKET, else the default.
+pub(super) fn socket_path(given: &[Given]) -> std::result::Result<PathBuf, Failure> {
+    let path = match text(given, "admin-socket") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            std::env::var_os("CERTWRIGHT_ADMIN_SOCKET").map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from)
+        }
+    };
+    crate::admin::AdminSocket::check_path(&path).map_err(super::usage)?;
+    Ok(path)
+}
+
+/// The request of a command: its flags, and the content of files that it names.
+pub(super) fn request(command: &str, given: &[Given]) -> Result<Value> {
+    let mut members = Map::new();
+    members.insert("command".into(), command.into());
+    for Given { flag, value, repeatable } in given {
+        if matches!(flag.as_str(), "json" | "admin-socket") {
+            continue;
+        }
+        match (value, repeatable) {
+            (GivenValue::Boolean(value), _) => {
+                members.insert(flag.clone(), Value::Bool(*value));
+            }
+            (GivenValue::Text(value), false) => {
+                members.insert(flag.clone(), Value::String(value.clone()));
+            }
+            (GivenValue::Text(value), true) => {
+                let list = members.entry(flag.clone()).or_insert_with(|| Value::Array(Vec::new()));
+                if let Some(list) = list.as_array_mut() {
+                    list.push(Value::String(value.clone()));
+                }
+            }
+        }
+    }
+    // Opened here, as the person who gave the command; the daemon lives in a sandbox.
+    if let Some(path) = text(given, "conf-file-path") {
+        let content = std::fs::read(path)
+            .map_err(|e| Error::malformed(format!("--conf-file-path {path} cannot be read: {e}")))?;
+        members.insert("conf-file-data".into(), Value::String(to_base64(&content)));
+    }
+    Ok(Value::Object(members))
+}
+
+/// Send a request and wait for its reply.
+pub(super) fn ask(socket: &Path, request: &Value) -> Result<Value> {
+    let mut stream = UnixStream::connect(socket).map_err(|e| unreachable_daemon(socket, &e))?;
+    let lost = |e: std::io::Error| Error::unavailable(format!("the daemon ended the connection: {e}"));
+    stream.write_all(format!("{request}\n").as_bytes()).map_err(lost)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).map_err(lost)?;
+    let reply: Value = serde_json::from_str(&line)
+        .map_err(|_| Error::unavailable("the daemon ended the connection without an answer; look at its log"))?;
+    match reply.get("error").and_then(Value::as_str) {
+        Some(why) => Err(Error::conflict(why)),
+        None => Ok(reply),
+    }
+}
+
+fn unreachable_daemon(socket: &Path, e: &std::io::Error) -> Error {
+    let path = socket.display();
+    Error::unavailable(match e.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            format!(
+                "no daemon listens on {path}; start it with certwright serve, or say --admin-socket or CERTWRIGHT_ADMIN_SOCKET"
+            )
+        }
+        ErrorKind::PermissionDenied => {
+            format!("you may not use {path}; become root or join the group that owns it (certwright-admin)")
+        }
+        _ => format!("{path} cannot be reached: {e}"),
+    })
+}

@@ -1,0 +1,459 @@
+//! The commands and their flags. Help, the pre-pass, and later man pages and completions all read these definitions.
+
+use argh::{ArgsInfo, EarlyExit, FromArgs};
+
+/// A private ACME certificate authority for your network.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    note = "Flags are written --flag VALUE or --flag=VALUE. Lists take commas or the flag again.",
+    note = "Exit status: 0 done, 1 refused, 2 wrong usage."
+)]
+pub(super) struct Certwright {
+    #[argh(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Certwright {
+    pub(super) fn parse(argv: &[&str]) -> Result<Certwright, EarlyExit> {
+        Certwright::from_args(&["certwright"], argv)
+    }
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+#[allow(dead_code)]
+pub(super) enum Command {
+    Serve(Serve),
+    Quickstart(Quickstart),
+    CreateDfcKey(CreateDfcKey),
+    CreatePkiCertIssuer(CreatePkiCertIssuer),
+    UpdatePkiCertIssuer(UpdatePkiCertIssuer),
+    DescribeItem(DescribeItem),
+    ListItems(ListItems),
+    SetItemState(SetItemState),
+    UpdateItem(UpdateItem),
+    DeleteItem(DeleteItem),
+    GenerateAcmeEab(GenerateAcmeEab),
+    ListAcmeAccounts(ListAcmeAccounts),
+    DeactivateAcmeAccount(DeactivateAcmeAccount),
+    GetCertificateValue(GetCertificateValue),
+    Status(Status),
+}
+
+/// A command that the daemon carries out; each has the two flags at the end. argh checks what is required; the request is
+/// made of the same flags, so that most fields are never read.
+macro_rules! daemon_command {
+    ($(#[$attribute:meta])* struct $name:ident { $($fields:tt)* }) => {
+        #[derive(FromArgs, ArgsInfo)]
+        #[allow(dead_code)]
+        $(#[$attribute])*
+        pub(super) struct $name {
+            $($fields)*
+            /// print JSON
+            #[argh(switch)]
+            json: bool,
+            /// the daemon's admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)
+            #[argh(option, arg_name = "path")]
+            admin_socket: Option<String>,
+        }
+    };
+}
+
+/// Run the daemon.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "serve",
+    example = "certwright serve --state-dir /var/lib/certwright --listen '[::]:8000'",
+    note = "Each flag is also an environment variable, such as CERTWRIGHT_STATE_DIR; a flag goes before it."
+)]
+#[allow(dead_code)]
+pub(super) struct Serve {
+    /// database, keys, fragments (/var/lib/certwright)
+    #[argh(option, arg_name = "dir")]
+    state_dir: Option<String>,
+    /// where to serve ACME over TLS ([::]:8000)
+    #[argh(option, arg_name = "addr")]
+    listen: Option<String>,
+    /// where to serve CA certificates over plain HTTP ([::]:8080)
+    #[argh(option, arg_name = "addr")]
+    plain_listen: Option<String>,
+    /// the socket that commands come in by (/run/certwright/admin.sock)
+    #[argh(option, arg_name = "path")]
+    admin_socket: Option<String>,
+    /// a further place for key fragments; repeatable
+    #[argh(option, arg_name = "dir")]
+    fragment_dir: Vec<String>,
+    /// a DNS server for validation, ADDRESS:PORT; repeatable (the system's resolver)
+    #[argh(option, arg_name = "addr")]
+    dns_server: Vec<String>,
+    /// the port that http-01 connects to (80)
+    #[argh(option, arg_name = "port")]
+    http_01_port: Option<String>,
+    /// the port that tls-alpn-01 connects to, and that http-01 may be redirected to (443)
+    #[argh(option, arg_name = "port")]
+    tls_alpn_01_port: Option<String>,
+    /// a network that validation may reach although it is denied by default; repeatable
+    #[argh(option, arg_name = "cidr")]
+    validation_allow: Vec<String>,
+    /// a network that validation may not reach; repeatable
+    #[argh(option, arg_name = "cidr")]
+    validation_deny: Vec<String>,
+    /// how many requests are worked on at a time (32)
+    #[argh(option, arg_name = "n")]
+    workers: Option<String>,
+    /// PEM file with the daemon's own certificate and chain (issued by itself)
+    #[argh(option, arg_name = "file")]
+    tls_cert: Option<String>,
+    /// PEM file with the key of --tls-cert
+    #[argh(option, arg_name = "file")]
+    tls_key: Option<String>,
+}
+
+/// Try certwright out on this machine: a CA, an issuer and a running daemon under ./certwright-data.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "quickstart", example = "certwright quickstart")]
+pub(super) struct Quickstart {
+    /// where to keep everything (./certwright-data)
+    #[argh(option, arg_name = "dir", default = "String::from(\"certwright-data\")")]
+    pub(super) data_dir: String,
+    /// where to serve ACME (127.0.0.1:8000)
+    #[argh(option, arg_name = "addr", default = "String::from(\"127.0.0.1:8000\")")]
+    pub(super) listen: String,
+    /// where to serve CA certificates (127.0.0.1:8080)
+    #[argh(option, arg_name = "addr", default = "String::from(\"127.0.0.1:8080\")")]
+    pub(super) plain_listen: String,
+    /// the port that certbot answers http-01 on (5002)
+    #[argh(option, arg_name = "port", default = "5002")]
+    pub(super) http_01_port: u16,
+}
+
+daemon_command! {
+    /// Make a signer key, kept in fragments, with a self-signed CA certificate or without.
+    #[argh(subcommand, name = "create-dfc-key",
+        example = "certwright create-dfc-key --name /Home/CA --alg EC256 --generate-self-signed-certificate true --certificate-ttl 3650 --certificate-common-name 'Home CA' --permitted-domains home.arpa")]
+    struct CreateDfcKey {
+        /// name of the key, a slash path
+        #[argh(option, short = 'n')]
+        name: String,
+        /// RSA2048, RSA3072, RSA4096, EC256, EC384 or ED25519
+        #[argh(option, short = 'a')]
+        alg: String,
+        /// make the key's self-signed CA certificate
+        #[argh(switch)]
+        generate_self_signed_certificate: bool,
+        /// how many days the certificate lasts
+        #[argh(option, arg_name = "days")]
+        certificate_ttl: Option<String>,
+        /// how the certificate is shown, pem or der (pem)
+        #[argh(option)]
+        certificate_format: Option<String>,
+        /// csr.conf with subject and extensions
+        #[argh(option, arg_name = "file")]
+        conf_file_path: Option<String>,
+        /// common name of the CA
+        #[argh(option)]
+        certificate_common_name: Option<String>,
+        /// organization of the CA
+        #[argh(option)]
+        certificate_organization: Option<String>,
+        /// country of the CA, two letters
+        #[argh(option)]
+        certificate_country: Option<String>,
+        /// locality of the CA
+        #[argh(option)]
+        certificate_locality: Option<String>,
+        /// state or province of the CA
+        #[argh(option)]
+        certificate_province: Option<String>,
+        /// domains that the CA can certify names in, and no others; a list
+        #[argh(option, arg_name = "domain")]
+        permitted_domains: Vec<String>,
+        /// networks that the CA can certify addresses in, and no others; a list
+        #[argh(option, arg_name = "cidr")]
+        permitted_ips: Vec<String>,
+        /// SHA256, SHA384 or SHA512, for RSA keys (SHA256)
+        #[argh(option)]
+        hash_algorithm: Option<String>,
+        /// how many fragments the key is kept in (3)
+        #[argh(option, short = 's', arg_name = "n")]
+        split_level: Option<String>,
+        /// refuse to delete it
+        #[argh(switch)]
+        delete_protection: bool,
+        /// what it is for
+        #[argh(option)]
+        description: Option<String>,
+        /// a tag; a list
+        #[argh(option)]
+        tag: Vec<String>,
+    }
+}
+
+/// The settings of an issuer, of which create-pki-cert-issuer requires some.
+macro_rules! issuer_command {
+    ($(#[$attribute:meta])* struct $name:ident { $($fields:tt)* }) => {
+        daemon_command! {
+            $(#[$attribute])*
+            struct $name {
+                $($fields)*
+                /// speak ACME
+                #[argh(switch)]
+                enable_acme: bool,
+                /// the https URL at which clients reach this daemon
+                #[argh(option, arg_name = "url")]
+                gw_cluster_url: Option<String>,
+                /// folder that issued certificates are filed under
+                #[argh(option, arg_name = "path")]
+                destination_path: Option<String>,
+                /// names that may be certified; *.NAME allows that wildcard and one label below; a list
+                #[argh(option, arg_name = "domain")]
+                allowed_domains: Vec<String>,
+                /// allow any name below an allowed domain
+                #[argh(switch)]
+                allow_subdomains: bool,
+                /// allow no wildcards
+                #[argh(switch)]
+                disable_wildcards: bool,
+                /// allow any DNS name
+                #[argh(switch)]
+                allow_any_name: bool,
+                /// certificates are for TLS servers; they always are
+                #[argh(switch)]
+                server_flag: bool,
+                /// certificates are for TLS clients too
+                #[argh(switch)]
+                client_flag: bool,
+                /// key usages, of which each certificate gets those that fit its key; a list
+                #[argh(option, arg_name = "usage")]
+                key_usage: Vec<String>,
+                /// mark keyUsage as critical (true)
+                #[argh(switch)]
+                critical_key_usage: bool,
+                /// organization in the subject of certificates; a list
+                #[argh(option)]
+                organizations: Vec<String>,
+                /// organizational unit in the subject of certificates; a list
+                #[argh(option)]
+                organizational_units: Vec<String>,
+                /// country in the subject of certificates, two letters; a list
+                #[argh(option)]
+                country: Vec<String>,
+                /// locality in the subject of certificates; a list
+                #[argh(option)]
+                locality: Vec<String>,
+                /// state or province in the subject of certificates; a list
+                #[argh(option)]
+                province: Vec<String>,
+                /// street address in the subject of certificates; a list
+                #[argh(option)]
+                street_address: Vec<String>,
+                /// postal code in the subject of certificates; a list
+                #[argh(option)]
+                postal_code: Vec<String>,
+                /// a CSR needs no common name; one by ACME never does
+                #[argh(switch)]
+                not_require_cn: bool,
+                /// challenges that are offered; a list (http-01)
+                #[argh(option, arg_name = "type")]
+                challenges: Vec<String>,
+                /// accounts need an external account binding (true)
+                #[argh(switch)]
+                require_eab: bool,
+                /// certify the daemon's own host before older issuers do
+                #[argh(switch)]
+                tls_issuer: bool,
+                /// how long a valid authorization serves new orders (0)
+                #[argh(option, arg_name = "duration")]
+                reuse_authorizations: Option<String>,
+                /// URL of the terms that accounts have to agree to
+                #[argh(option, arg_name = "url")]
+                terms_of_service: Option<String>,
+                /// URL shown in the directory
+                #[argh(option, arg_name = "url")]
+                website: Option<String>,
+                /// refuse to delete it
+                #[argh(switch)]
+                delete_protection: bool,
+                /// what it is for
+                #[argh(option)]
+                description: Option<String>,
+                /// a tag; a list
+                #[argh(option)]
+                tag: Vec<String>,
+            }
+        }
+    };
+}
+
+issuer_command! {
+    /// Make an issuer: who may get which certificates from a signer key.
+    #[argh(subcommand, name = "create-pki-cert-issuer",
+        example = "certwright create-pki-cert-issuer --name /Home/Issuer --signer-key-name /Home/CA --ttl 90d --enable-acme true --gw-cluster-url https://ca.home.arpa:8000 --allowed-domains home.arpa --allow-subdomains true")]
+    struct CreatePkiCertIssuer {
+        /// name of the issuer, a slash path
+        #[argh(option, short = 'n')]
+        name: String,
+        /// the longest lifetime of a certificate, such as 90d
+        #[argh(option, short = 't', arg_name = "duration")]
+        ttl: String,
+        /// the key that signs
+        #[argh(option, short = 's', arg_name = "name")]
+        signer_key_name: String,
+    }
+}
+
+issuer_command! {
+    /// Change the settings of an issuer; what is not named stays.
+    #[argh(subcommand, name = "update-pki-cert-issuer",
+        example = "certwright update-pki-cert-issuer --name /Home/Issuer --allowed-domains home.arpa,lan")]
+    struct UpdatePkiCertIssuer {
+        /// name of the issuer
+        #[argh(option, short = 'n')]
+        name: String,
+        /// the longest lifetime of a certificate, such as 90d
+        #[argh(option, short = 't', arg_name = "duration")]
+        ttl: Option<String>,
+        /// the key that signs
+        #[argh(option, short = 's', arg_name = "name")]
+        signer_key_name: Option<String>,
+    }
+}
+
+daemon_command! {
+    /// Show everything about a key, an issuer or a certificate, as JSON.
+    #[argh(subcommand, name = "describe-item", example = "certwright describe-item --name /Home/Issuer")]
+    struct DescribeItem {
+        /// name of the item
+        #[argh(option, short = 'n')]
+        name: Option<String>,
+        /// its short identifier
+        #[argh(option, short = 'd', arg_name = "id")]
+        display_id: Option<String>,
+        /// its long identifier
+        #[argh(option, arg_name = "id")]
+        item_id: Option<String>,
+    }
+}
+
+daemon_command! {
+    /// List keys, issuers and certificates.
+    #[argh(subcommand, name = "list-items", example = "certwright list-items --path /Home")]
+    struct ListItems {
+        /// only DFC_KEY, PKI_CERT_ISSUER or CERTIFICATE
+        #[argh(option)]
+        r#type: Option<String>,
+        /// only names that contain this
+        #[argh(option, arg_name = "text")]
+        filter: Option<String>,
+        /// only what lies below this folder
+        #[argh(option)]
+        path: Option<String>,
+    }
+}
+
+daemon_command! {
+    /// Enable or disable an item; a disabled issuer takes nothing new.
+    #[argh(subcommand, name = "set-item-state", example = "certwright set-item-state --name /Home/Issuer --desired-state Disabled")]
+    struct SetItemState {
+        /// name of the item
+        #[argh(option, short = 'n')]
+        name: String,
+        /// the state, Enabled or Disabled
+        #[argh(option, arg_name = "state")]
+        desired_state: String,
+    }
+}
+
+daemon_command! {
+    /// Change the description, tags or protection of an item.
+    #[argh(subcommand, name = "update-item", example = "certwright update-item --name /Home/CA --delete-protection true")]
+    struct UpdateItem {
+        /// name of the item
+        #[argh(option, short = 'n')]
+        name: String,
+        /// refuse to delete it
+        #[argh(switch)]
+        delete_protection: bool,
+        /// what it is for
+        #[argh(option)]
+        description: Option<String>,
+        /// a tag; a list
+        #[argh(option)]
+        tag: Vec<String>,
+    }
+}
+
+daemon_command! {
+    /// Delete an item; a key can be brought back for seven days.
+    #[argh(subcommand, name = "delete-item", example = "certwright delete-item --name /Home/Issuer")]
+    struct DeleteItem {
+        /// name of the item
+        #[argh(option, short = 'n')]
+        name: String,
+        /// delete a key at once, for good
+        #[argh(switch)]
+        delete_immediately: bool,
+        /// delete it although it has unexpired certificates
+        #[argh(switch)]
+        force: bool,
+    }
+}
+
+daemon_command! {
+    /// Make a credential that binds one ACME account: a kid and a MAC key for --eab-kid and --eab-hmac-key.
+    #[argh(subcommand, name = "generate-acme-eab", example = "certwright generate-acme-eab --cert-issuer-name /Home/Issuer")]
+    struct GenerateAcmeEab {
+        /// the issuer that it is for
+        #[argh(option, short = 'n', arg_name = "name")]
+        cert_issuer_name: String,
+        /// how long it can be used (1h, at most 7d)
+        #[argh(option, short = 't', arg_name = "duration")]
+        ttl: Option<String>,
+    }
+}
+
+daemon_command! {
+    /// List the ACME accounts of an issuer, as JSON.
+    #[argh(subcommand, name = "list-acme-accounts", example = "certwright list-acme-accounts --cert-issuer-name /Home/Issuer")]
+    struct ListAcmeAccounts {
+        /// the issuer
+        #[argh(option, short = 'n', arg_name = "name")]
+        cert_issuer_name: String,
+    }
+}
+
+daemon_command! {
+    /// Deactivate an ACME account; its certificates stay.
+    #[argh(subcommand, name = "deactivate-acme-account", example = "certwright deactivate-acme-account --cert-issuer-name /Home/Issuer --acme-account-id 7")]
+    struct DeactivateAcmeAccount {
+        /// the issuer
+        #[argh(option, short = 'n', arg_name = "name")]
+        cert_issuer_name: String,
+        /// the account, as list-acme-accounts shows it
+        #[argh(option, arg_name = "id")]
+        acme_account_id: String,
+        /// take it off the list as well; its key may register again
+        #[argh(switch)]
+        delete_account: bool,
+    }
+}
+
+daemon_command! {
+    /// Print an issued certificate with its chain.
+    #[argh(subcommand, name = "get-certificate-value", example = "certwright get-certificate-value --name /Home/Certificates/www.home.arpa")]
+    struct GetCertificateValue {
+        /// name of the certificate
+        #[argh(option, short = 'n')]
+        name: String,
+        /// which version (the newest)
+        #[argh(option, arg_name = "n")]
+        version: Option<String>,
+    }
+}
+
+daemon_command! {
+    /// Show the daemon's version, addresses, issuers and warnings.
+    #[argh(subcommand, name = "status", example = "certwright status --json")]
+    struct Status {}
+}

@@ -1,0 +1,289 @@
+//! The pre-pass over the command line. argh knows neither `--name=value` nor `--flag false` nor near names, and does not
+//! tell an unknown flag from one that is known and not offered; this does, driven by argh's own description.
+
+use super::Failure;
+use super::commands::Certwright;
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
+
+/// A flag with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    /// Without the dashes.
+    pub(super) flag: String,
+    pub(super) value: GivenValue,
+    pub(super) repeatable: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum GivenValue {
+    Boolean(bool),
+    Text(String),
+}
+
+pub(super) enum Parsed {
+    Help(String),
+    Command(String, Vec<Given>),
+}
+
+/// Flags of the system whose vocabulary this is, or of a later version of this program, that are not offered: to ignore
+/// one would be to promise what is not done.
+const NOT_OFFERED: &[(&str, &str)] = &[
+    ("allowed-ip-sans", "IP addresses are not certified yet"),
+    ("allowed-uri-sans", "only DNS names are certified"),
+    ("allowed-extra-extensions", "extensions are the issuer's own"),
+    ("auto-renew", "ACME clients renew by themselves"),
+    ("blocked-keys", "lists of blocked keys are not read yet"),
+    ("behind-proxy", "the daemon does not work behind a proxy yet"),
+    ("caa-identity", "CAA is not checked yet"),
+    ("code-signing-flag", "certificates are for TLS"),
+    ("contact-note", "credentials carry no note yet"),
+    ("create-private-crl", "CRLs are not published yet"),
+    ("create-private-ocsp", "OCSP is not answered yet"),
+    ("create-public-crl", "there is no public CRL service here"),
+    ("event-command", "events are not sent yet"),
+    ("event-url", "events are not sent yet"),
+    ("expiration-event-in", "events are not sent yet"),
+    ("is-ca", "CA certificates are not issued by ACME"),
+    ("max-path-len", "CA certificates are not issued by ACME"),
+    ("metrics-listen", "metrics are not published yet"),
+    ("no-challenge", "every name is proved by a challenge"),
+    ("ocsp-nonce", "OCSP is not answered yet"),
+    ("ocsp-ttl", "OCSP is not answered yet"),
+    ("profiles", "profiles are not offered yet"),
+    ("protect-certificates", "issued certificates are never changed"),
+    ("public-url", "no URLs are written into certificates yet"),
+    ("retain", "nothing is tidied away yet"),
+    ("retain-records", "nothing is tidied away yet"),
+    ("scheduled-activity", "there is no scheduler here"),
+    ("signed-by", "intermediates are not made yet"),
+    ("token", "the admin socket's mode and group decide who may administer"),
+    ("uid-token", "the admin socket's mode and group decide who may administer"),
+    ("uses", "a credential binds one account"),
+];
+
+/// Understand the command line.
+pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
+    let (first, rest) = arguments.split_first().ok_or_else(|| Failure::Usage("say which command".into()))?;
+    if matches!(first.as_str(), "--help" | "-h" | "help") {
+        return help(&[]);
+    }
+    let commands = Certwright::get_args_info().commands;
+    let Some(command) = commands.iter().find(|c| c.name == first) else {
+        let near = nearest(first, commands.iter().map(|c| c.name));
+        let hint = near.map_or_else(|| "certwright --help lists them".to_owned(), |n| format!("did you mean {n}?"));
+        return Err(Failure::Usage(format!("there is no command {first}; {hint}")));
+    };
+    if rest.iter().any(|a| matches!(a.as_str(), "--help" | "-h")) {
+        return help(&[first]);
+    }
+    Walk { command: &command.command, rest }.collect().map(|given| Parsed::Command(first.clone(), given))
+}
+
+/// The same flags as argh takes them.
+pub(super) fn for_argh(command: &str, given: &[Given]) -> Vec<String> {
+    let mut argv = vec![command.to_owned()];
+    for Given { flag, value, .. } in given {
+        match value {
+            GivenValue::Boolean(true) => argv.push(format!("--{flag}")),
+            GivenValue::Boolean(false) => {}
+            GivenValue::Text(text) => argv.extend([format!("--{flag}"), text.clone()]),
+        }
+    }
+    argv
+}
+
+/// Whether a boolean flag was given as true.
+pub(super) fn is_set(given: &[Given], flag: &str) -> bool {
+    given.iter().any(|g| g.flag == flag && g.value == GivenValue::Boolean(true))
+}
+
+/// The value of a flag that takes one.
+pub(super) fn text<'g>(given: &'g [Given], flag: &str) -> Option<&'g str> {
+    given.iter().find(|g| g.flag == flag).and_then(|g| match &g.value {
+        GivenValue::Text(text) => Some(text.as_str()),
+        GivenValue::Boolean(_) => None,
+    })
+}
+
+fn help(command: &[&str]) -> Result<Parsed, Failure> {
+    let argv: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+    match Certwright::parse(&argv) {
+        Err(exit) => Ok(Parsed::Help(exit.output)),
+        Ok(_) => Err(Failure::Usage("there is no help for this".into())),
+    }
+}
+
+struct Walk<'a> {
+    command: &'a CommandInfoWithArgs,
+    rest: &'a [String],
+}
+
+impl Walk<'_> {
+    fn collect(mut self) -> Result<Vec<Given>, Failure> {
+        let mut given: Vec<Given> = Vec::new();
+        while let Some((argument, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            let (info, attached) = self.flag(argument)?;
+            let flag = info.long.trim_start_matches("--").to_owned();
+            let value = match info.kind {
+                FlagInfoKind::Switch => GivenValue::Boolean(self.boolean(&flag, attached)?),
+                FlagInfoKind::Option { .. } => GivenValue::Text(self.value(&flag, attached)?),
+            };
+            let repeatable = info.optionality == Optionality::Repeating;
+            if !repeatable && given.iter().any(|g| g.flag == flag) {
+                return Err(Failure::Usage(format!("--{flag} is given twice")));
+            }
+            given.push(Given { flag, value, repeatable });
+        }
+        Ok(given)
+    }
+
+    /// The flag that an argument names, and the value that is attached by `=`.
+    fn flag<'g>(&self, argument: &'g str) -> Result<(&'static FlagInfo<'static>, Option<&'g str>), Failure> {
+        let flags = self.command.flags;
+        if let Some(long) = argument.strip_prefix("--").filter(|l| !l.is_empty()) {
+            let (name, attached) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (long, None),
+            };
+            let found = flags.iter().find(|f| f.long.trim_start_matches("--") == name);
+            return found.map(|f| (f, attached)).ok_or_else(|| self.unknown(name));
+        }
+        let mut short = argument.strip_prefix('-').unwrap_or_default().chars();
+        if let (Some(letter), None) = (short.next(), short.next()) {
+            let found = flags.iter().find(|f| f.short == Some(letter));
+            return found.map(|f| (f, None)).ok_or_else(|| {
+                Failure::Usage(format!(
+                    "there is no flag -{letter}; certwright {} --help shows the flags",
+                    self.command.name
+                ))
+            });
+        }
+        Err(Failure::Usage(format!("\"{argument}\" is not a flag; certwright {} takes flags only", self.command.name)))
+    }
+
+    /// `--flag`, `--flag true`, `--flag=true`, `--flag=false`.
+    fn boolean(&mut self, flag: &str, attached: Option<&str>) -> Result<bool, Failure> {
+        let text = match attached {
+            Some(text) => text,
+            None => match self.rest.split_first() {
+                Some((next, rest)) if next == "true" || next == "false" => {
+                    self.rest = rest;
+                    next
+                }
+                _ => "true",
+            },
+        };
+        text.parse().map_err(|_| Failure::Usage(format!("--{flag} is true or false, not \"{text}\"")))
+    }
+
+    fn value(&mut self, flag: &str, attached: Option<&str>) -> Result<String, Failure> {
+        if let Some(text) = attached {
+            return Ok(text.to_owned());
+        }
+        let is_flag = |text: &str| self.command.flags.iter().any(|f| Some(f.long) == text.split('=').next());
+        match self.rest.split_first() {
+            Some((next, rest)) if !is_flag(next) => {
+                self.rest = rest;
+                Ok(next.clone())
+            }
+            _ => Err(Failure::Usage(format!("--{flag} needs a value"))),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let command = self.command.name;
+        if let Some((_, why)) = NOT_OFFERED.iter().find(|(flag, _)| *flag == name) {
+            return Failure::Usage(format!("--{name} is not offered by this version: {why}; leave it out"));
+        }
+        let near = nearest(name, self.command.flags.iter().map(|f| f.long.trim_start_matches("--")));
+        let hint = match near {
+            Some(near) => format!("did you mean --{near}?"),
+            None => format!("certwright {command} --help shows the flags"),
+        };
+        Failure::Usage(format!("certwright {command} has no flag --{name}; {hint}"))
+    }
+}
+
+/// The candidate that is a few letters away at most.
+pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let within = (word.len() / 3).clamp(1, 3);
+    candidates.map(|c| (distance(word, c), c)).filter(|(d, _)| *d <= within).min().map(|(_, c)| c)
+}
+
+/// How many letters have to be put in, taken out or changed to get from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, y) in b.iter().enumerate() {
+            let (left, above) = (row.get(j).copied().unwrap_or(0), row.get(j + 1).copied().unwrap_or(0));
+            let cost = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
+            diagonal = above;
+            if let Some(place) = row.get_mut(j + 1) {
+                *place = cost;
+            }
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(line: &str) -> Result<Vec<Given>, String> {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        match parse(&arguments) {
+            Ok(Parsed::Command(_, given)) => Ok(given),
+            Ok(Parsed::Help(_)) => Err("help".into()),
+            Err(Failure::Usage(why)) => Err(why),
+            Err(Failure::Refused(e)) => Err(e.to_string()),
+        }
+    }
+
+    #[test]
+    fn booleans_have_four_spellings() {
+        for (line, value) in [
+            ("--enable-acme", true),
+            ("--enable-acme true", true),
+            ("--enable-acme=true", true),
+            ("--enable-acme=false", false),
+            ("--enable-acme false", false),
+        ] {
+            let given = given(&format!("create-pki-cert-issuer {line} --name=/a=b -t 90d")).unwrap();
+            assert_eq!(given[0].value, GivenValue::Boolean(value), "{line}");
+            assert_eq!(given[1].value, GivenValue::Text("/a=b".into()));
+            assert_eq!(given[2].flag, "ttl");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_and_the_right_word_proposed() {
+        for (line, said) in [
+            ("creat-dfc-key", "did you mean create-dfc-key?"),
+            ("create-dfc-key --nmae x", "did you mean --name?"),
+            ("create-dfc-key --signed-by x", "--signed-by is not offered"),
+            ("create-dfc-key --name a --name b", "--name is given twice"),
+            ("create-dfc-key --name --alg EC256", "--name needs a value"),
+            ("create-dfc-key --name", "--name needs a value"),
+            ("create-dfc-key stray", "\"stray\" is not a flag"),
+            ("create-dfc-key -x y", "no flag -x"),
+            ("status --json=maybe", "--json is true or false"),
+        ] {
+            let why = given(line).unwrap_err();
+            assert!(why.contains(said), "{line}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_list_may_be_given_again_and_a_value_may_begin_with_a_dash() {
+        let all = given("create-pki-cert-issuer --allowed-domains a,b --allowed-domains c --name -x").unwrap();
+        assert!(all[0].repeatable && all[1].repeatable);
+        assert_eq!(all[2].value, GivenValue::Text("-x".into()));
+    }
+}

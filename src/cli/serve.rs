@@ -1,0 +1,160 @@
+//! `certwright serve`: settings from flags and environment, then the daemon until a signal ends it.
+
+use super::client::DEFAULT_SOCKET;
+use super::environment::{complete, list};
+use super::flags::{Given, text};
+use super::{Failure, usage};
+use crate::clock::Clock;
+use crate::daemon::Daemon;
+use crate::error::{Error, Result};
+use crate::identifier::Network;
+use crate::settings::{Settings, TlsFiles};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
+    let given = complete(given, std::env::vars())?;
+    let settings = settings(&given).map_err(usage)?;
+    start_log("info");
+    serve(&settings, |daemon| {
+        let addresses = daemon.addresses();
+        log::info!(
+            "certwright {} serves ACME on {} and CA certificates on {}",
+            env!("CARGO_PKG_VERSION"),
+            addresses.listen,
+            addresses.plain_listen
+        );
+    })?;
+    Ok(())
+}
+
+/// Run the daemon until SIGTERM or SIGINT; `started` is called when it answers.
+pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Result<()> {
+    // Before anything starts, so that no signal is missed.
+    let mut signals = Signals::watch()?;
+    let daemon = Daemon::start(settings, Clock::system())?;
+    started(&daemon);
+    loop {
+        match signals.next()? {
+            Signal::Stop => break,
+            Signal::Reload => match daemon.reload_tls_files() {
+                Ok(()) => log::info!("the TLS files were read again"),
+                Err(e) => log::error!("the TLS files could not be read again, so the old ones stay in use: {e}"),
+            },
+        }
+    }
+    log::info!("stopping");
+    drop(daemon);
+    Ok(())
+}
+
+/// Log lines to standard error: level, place, text. RUST_LOG chooses; the journal adds the time.
+pub(super) fn start_log(default: &str) {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| default.to_owned());
+    let started = env_logger::Builder::new()
+        .parse_filters(&filter)
+        .format(|out, record| {
+            let place = record.target().strip_prefix("certwright::").unwrap_or(record.target());
+            // A line is one event, whatever was put into it.
+            let text = record.args().to_string().replace(['\n', '\r'], " ");
+            writeln!(out, "{} {place}: {text}", record.level())
+        })
+        .try_init();
+    if started.is_err() {
+        eprintln!("certwright: the log is set up already");
+    }
+}
+
+enum Signal {
+    Stop,
+    Reload,
+}
+
+/// Signals as bytes in one pipe: each kind is written to by a pipe of its own, whose bytes a thread passes on.
+struct Signals {
+    pipe: UnixStream,
+}
+
+impl Signals {
+    fn watch() -> Result<Signals> {
+        let failed = |e: std::io::Error| Error::unavailable(format!("signals cannot be watched: {e}"));
+        let (pipe, write) = UnixStream::pair().map_err(failed)?;
+        for (signal, letter) in [(SIGTERM, b'S'), (SIGINT, b'S'), (SIGHUP, b'R')] {
+            let (mut of_kind, raised) = UnixStream::pair().map_err(failed)?;
+            signal_hook::low_level::pipe::register(signal, raised).map_err(failed)?;
+            let mut write = write.try_clone().map_err(failed)?;
+            let pass_on = move || while of_kind.read_exact(&mut [0u8]).is_ok() && write.write_all(&[letter]).is_ok() {};
+            std::thread::Builder::new().name("signals".into()).spawn(pass_on).map_err(failed)?;
+        }
+        Ok(Signals { pipe })
+    }
+
+    fn next(&mut self) -> Result<Signal> {
+        let mut letter = [0u8];
+        self.pipe.read_exact(&mut letter).map_err(|e| Error::unavailable(format!("signals cannot be read: {e}")))?;
+        Ok(if letter == *b"R" { Signal::Reload } else { Signal::Stop })
+    }
+}
+
+fn settings(given: &[Given]) -> Result<Settings> {
+    let path = |flag: &str, default: &str| PathBuf::from(text(given, flag).unwrap_or(default));
+    let networks = |flag: &str| {
+        list(given, flag)
+            .iter()
+            .map(|text| Network::parse(text).map_err(|e| e.context(format!("--{flag}"))))
+            .collect::<Result<Vec<_>>>()
+    };
+    let workers = number(given, "workers", 32)?;
+    if !(1..=256).contains(&workers) {
+        return Err(Error::malformed(format!("--workers {workers} is out of range; give 1 to 256")));
+    }
+    Ok(Settings {
+        state_dir: path("state-dir", "/var/lib/certwright"),
+        listen: address("listen", text(given, "listen").unwrap_or("[::]:8000"))?,
+        plain_listen: address("plain-listen", text(given, "plain-listen").unwrap_or("[::]:8080"))?,
+        admin_socket: path("admin-socket", DEFAULT_SOCKET),
+        fragment_dirs: list(given, "fragment-dir").into_iter().map(PathBuf::from).collect(),
+        dns_servers: list(given, "dns-server")
+            .into_iter()
+            .map(|text| address("dns-server", text))
+            .collect::<Result<_>>()?,
+        http_01_port: port(given, "http-01-port", 80)?,
+        tls_alpn_01_port: port(given, "tls-alpn-01-port", 443)?,
+        validation_allow: networks("validation-allow")?,
+        validation_deny: networks("validation-deny")?,
+        workers,
+        tls_files: match (text(given, "tls-cert"), text(given, "tls-key")) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.into(), key: key.into() }),
+            (None, None) => None,
+            _ => return Err(Error::malformed("--tls-cert and --tls-key go together")),
+        },
+    })
+}
+
+/// `ADDRESS:PORT`, with IPv6 in brackets.
+pub(super) fn address(flag: &str, text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| {
+        Error::malformed(format!("--{flag} {text} is not ADDRESS:PORT, such as 127.0.0.1:8000 or [::]:8000"))
+    })
+}
+
+fn number(given: &[Given], flag: &str, default: usize) -> Result<usize> {
+    match text(given, flag) {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|_| Error::malformed(format!("--{flag} {text} is not a number"))),
+    }
+}
+
+fn port(given: &[Given], flag: &str, default: u16) -> Result<u16> {
+    match text(given, flag) {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|p| *p != 0)
+            .ok_or_else(|| Error::malformed(format!("--{flag} {text} is not a port from 1 to 65535"))),
+    }
+}

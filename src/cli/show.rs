@@ -1,0 +1,83 @@
+//! Replies as people read them: one line, or JSON where the published output is JSON or --json asks for it.
+
+use crate::error::{Error, Result};
+use serde_json::Value;
+
+/// Commands whose output is JSON without any flag, since scripts pipe it into jq.
+const ALWAYS_JSON: [&str; 3] = ["describe-item", "generate-acme-eab", "list-acme-accounts"];
+
+pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<String> {
+    if as_json || ALWAYS_JSON.contains(&command) {
+        return serde_json::to_string_pretty(reply).map_err(|e| Error::internal(e.to_string()));
+    }
+    let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
+    Ok(match command {
+        "create-dfc-key" => {
+            let fragments = reply.get("fragment_results").and_then(Value::as_array).map_or(0, Vec::len);
+            format!("The key was created, in {fragments} fragments.")
+        }
+        "create-pki-cert-issuer" => format!("The issuer {} was created.", text("name")),
+        "update-pki-cert-issuer" => format!("The issuer {} was changed.", text("name")),
+        "set-item-state" | "update-item" => "The item was changed.".into(),
+        "delete-item" => match reply.get("deletion_date").and_then(Value::as_str) {
+            Some(at) => format!(
+                "{} will be deleted at {at}; set-item-state --desired-state Enabled keeps it.",
+                text("item_name")
+            ),
+            None => format!("{} was deleted.", text("item_name")),
+        },
+        "deactivate-acme-account" => "The account was deactivated.".into(),
+        "get-certificate-value" => text("certificate_pem").trim_end().to_owned(),
+        "list-items" => items(reply),
+        "status" => status(reply),
+        _ => reply.to_string(),
+    })
+}
+
+fn items(reply: &Value) -> String {
+    let items = reply.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if items.is_empty() {
+        return "There are no such items.".into();
+    }
+    let cell = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let rows: Vec<[String; 4]> = items
+        .iter()
+        .map(|i| ["item_name", "item_type", "item_state", "creation_date"].map(|name| cell(i, name)))
+        .collect();
+    table(["NAME", "TYPE", "STATE", "CREATED"], &rows)
+}
+
+fn status(reply: &Value) -> String {
+    let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut out = format!(
+        "certwright {}\nACME over TLS   {}\nplain HTTP      {}",
+        text("version"),
+        text("listen"),
+        text("plain_listen")
+    );
+    for issuer in reply.get("issuers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+        let text = |name: &str| issuer.get(name).and_then(Value::as_str).unwrap_or("no ACME");
+        out.push_str(&format!("\nissuer {} ({}): {}", text("name"), text("state"), text("acme_directory_url")));
+    }
+    for warning in reply.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+        out.push_str(&format!("\nwarning: {}", warning.as_str().unwrap_or_default()));
+    }
+    out
+}
+
+/// Columns as wide as their widest cell.
+fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = head.map(|h| h.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(head)];
+    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
+    lines.join("\n")
+}

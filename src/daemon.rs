@@ -1,0 +1,198 @@
+//! Wiring: from settings to a running daemon, and back down in the right order.
+
+use crate::acme::Acme;
+use crate::admin::{Addresses, AdminSocket, Administration};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::front::{Front, FrontSettings, listen, raise_descriptor_limit};
+use crate::housekeeping::Housekeeping;
+use crate::http::{HttpServer, Routes};
+use crate::issuance::Issuance;
+use crate::keys::{hex, random};
+use crate::policy::IssuerPolicy;
+use crate::publication::Publication;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::validation::{ReachableNetworks, Validation};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Descriptors that are not clients': database, fragments, validations, workers.
+const RESERVED_DESCRIPTORS: u64 = 256;
+const MOST_CLIENTS: u64 = 16_384;
+
+/// A running daemon.
+pub struct Daemon {
+    // In the order in which they end: first nobody new comes in, then what runs finishes, then the store closes.
+    admin: Option<AdminSocket>,
+    front: Option<Front>,
+    http: Option<HttpServer>,
+    housekeeping: Option<Housekeeping>,
+    validation: Arc<Validation>,
+    issuance: Arc<Issuance>,
+    addresses: Addresses,
+    _lock: StateLock,
+}
+
+impl Daemon {
+    /// Start everything. When this returns, requests and commands are answered.
+    ///
+    /// # Errors
+    /// One sentence that says what is in the way.
+    pub fn start(settings: &Settings, clock: Clock) -> Result<Daemon> {
+        AdminSocket::check_path(&settings.admin_socket)?;
+        let descriptors = raise_descriptor_limit();
+        let directories = Directories::make(settings)?;
+        let lock = StateLock::take(&settings.state_dir)?;
+        let tls_listener = listen("listen", settings.listen)?;
+        let plain_listener = listen("plain-listen", settings.plain_listen)?;
+        let addresses = Addresses { listen: tls_listener.address, plain_listen: plain_listener.address };
+
+        let store = Arc::new(Store::open(&settings.state_dir.join("certwright.db"))?);
+        check_policies(&store)?;
+        let issuance = Arc::new(Issuance::open(Arc::clone(&store), clock.clone(), settings)?);
+        let networks = ReachableNetworks {
+            allow: settings.validation_allow.clone(),
+            deny: settings.validation_deny.clone(),
+            listeners: vec![addresses.listen, addresses.plain_listen],
+        };
+        let validation = Arc::new(Validation::start(Arc::clone(&store), clock.clone(), settings, networks)?);
+        let housekeeping = Housekeeping::start(Arc::clone(&store), Arc::clone(&issuance), clock.clone())?;
+
+        let secret = hex(&random::<32>()?);
+        let acme = Acme::new(Arc::clone(&store), Arc::clone(&issuance), Arc::clone(&validation), clock.clone())?;
+        let publication = Publication::new(Arc::clone(&store));
+        let routes = Routes::new(acme, publication, secret.clone(), random::<4>()?, clock.clone());
+        let application = directories.run.join("http.sock");
+        let http = HttpServer::start(&application, settings.workers, routes)?;
+        let most_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(64, MOST_CLIENTS);
+        let front_settings = FrontSettings {
+            application,
+            secret,
+            connections: settings.workers,
+            most_clients: usize::try_from(most_clients).unwrap_or(64),
+        };
+        let front = Front::start(tls_listener, plain_listener, Arc::clone(&issuance), front_settings)?;
+        front.wait_until_ready()?;
+
+        let administration = Administration::new(store, Arc::clone(&issuance), clock, addresses);
+        let admin = AdminSocket::start(&settings.admin_socket, Arc::new(administration))?;
+        Ok(Daemon {
+            admin: Some(admin),
+            front: Some(front),
+            http: Some(http),
+            housekeeping: Some(housekeeping),
+            validation,
+            issuance,
+            addresses,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Read --tls-cert and --tls-key again.
+    ///
+    /// # Errors
+    /// Malformed when they cannot be used; the old ones stay in use.
+    pub fn reload_tls_files(&self) -> Result<()> {
+        self.issuance.tls().reload_files()
+    }
+
+    /// Make a round of housekeeping now, for whoever has turned the clock.
+    pub fn keep_house(&self) {
+        if let Some(housekeeping) = &self.housekeeping {
+            housekeeping.round();
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.admin = None;
+        self.front = None;
+        self.http = None;
+        self.housekeeping = None;
+        self.validation.stop();
+    }
+}
+
+/// Settings that cannot be understood stop the start: a daemon that does not know what it may must not run.
+fn check_policies(store: &Store) -> Result<()> {
+    store.read(|read| {
+        for issuer in read.issuers()? {
+            let name = read.item(issuer.item)?.name;
+            IssuerPolicy::parse(&issuer)
+                .map_err(|e| e.context(format!("the settings of {name} cannot be understood")))?;
+        }
+        Ok(())
+    })
+}
+
+struct Directories {
+    run: PathBuf,
+}
+
+impl Directories {
+    fn make(settings: &Settings) -> Result<Directories> {
+        let state = &settings.state_dir;
+        make_private(state)?;
+        for name in ["fragments", "keys", "run"] {
+            make_private(&state.join(name))?;
+        }
+        for dir in &settings.fragment_dirs {
+            if !dir.is_dir() {
+                // Made by hand, so that a medium that is not mounted is noticed.
+                log::warn!("--fragment-dir {} is not there; fragments in it cannot be read", dir.display());
+            }
+        }
+        if let Some(parent) = settings.admin_socket.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
+            std::fs::create_dir(parent).map_err(|e| {
+                Error::unavailable(format!(
+                    "the directory {} of the admin socket cannot be made: {e}",
+                    parent.display()
+                ))
+            })?;
+        }
+        Ok(Directories { run: state.join("run") })
+    }
+}
+
+/// A directory for the daemon alone; one that is there stays as it is.
+fn make_private(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().mode(0o700).create(path).map_err(|e| {
+        Error::unavailable(format!(
+            "the directory {} cannot be made ({e}); make it, writable for the daemon",
+            path.display()
+        ))
+    })
+}
+
+/// Held as long as the daemon runs, so that no two work on one state directory.
+struct StateLock {
+    _file: File,
+}
+
+impl StateLock {
+    fn take(state_dir: &Path) -> Result<StateLock> {
+        let path = state_dir.join("lock");
+        let failed = |e: std::io::Error| Error::unavailable(format!("{} cannot be locked: {e}", path.display()));
+        let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(StateLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::conflict(format!(
+                "another certwright is running on the state directory {}; stop it, or choose another --state-dir",
+                state_dir.display()
+            ))),
+            Err(TryLockError::Error(e)) => Err(failed(e)),
+        }
+    }
+}
