@@ -17,6 +17,8 @@
 //! A request goes `front -> http -> acme -> issuance | validation -> ca | store -> reply`, a command goes
 //! `cli -> admin -> issuance | store -> reply`. ARCHITECTURE.md tells why.
 
+#![forbid(unsafe_code)]
+
 pub mod acme;
 pub mod admin;
 pub mod ca;
