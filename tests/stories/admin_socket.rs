@@ -1,0 +1,158 @@
+//! The admin socket: who may speak to it, what it bears, and what stands beside it.
+
+use crate::world::daemon::Ca;
+use crate::world::issuer::Issuer;
+use crate::world::outcome::{Outcome, assert_says};
+use crate::world::place::{NOBODY, running_as_root};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+#[test]
+fn only_its_group_may_speak_to_it() {
+    let ca = Ca::start();
+    let socket = std::fs::metadata(ca.admin_socket()).unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(socket.mode() & 0o7777, 0o660);
+
+    assert!(running_as_root(), "only root can play a stranger");
+    assert_eq!(socket.uid(), NOBODY);
+    let stranger = Command::new("/usr/bin/setpriv")
+        .args(["--reuid", "60001", "--regid", "60001", "--clear-groups", "--"])
+        .arg(crate::world::binary::directory().join("certwright"))
+        .args(["status", "--admin-socket"])
+        .arg(ca.admin_socket())
+        .output()
+        .unwrap();
+    let sentence = Outcome::new("status as a stranger", stranger).refused();
+    assert_says(&sentence, &[ca.admin_socket().to_str().unwrap(), "may not"]);
+}
+
+#[test]
+fn who_gave_a_command_is_logged() {
+    let ca = Ca::start();
+    ca.make_issuer("acme.com");
+    let log = ca.log();
+    let line = log.lines().find(|line| line.contains("create-dfc-key")).expect("the command is in the log");
+    assert_says(line, &[&format!("uid={}", rustix::process::geteuid().as_raw())]);
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_is_refused_in_one_sentence() {
+    let ca = Ca::start();
+    let mut second = ca.serve_command();
+    // Its last word counts: only the state directory is shared.
+    second.env_remove("RUST_LOG").arg("--workers=4").stdin(Stdio::null());
+    let sentence = Outcome::new("a second serve", second.output().unwrap()).refused();
+    assert_says(&sentence, &[ca.state_dir().to_str().unwrap()]);
+    ca.run(&["status", "--json"]).succeeded();
+}
+
+#[test]
+fn a_socket_path_that_the_kernel_would_cut_is_refused() {
+    let mut ca = Ca::planned(&[]);
+    let long = format!("{}/{}", ca.place.path().display(), "s".repeat(108 - 1 - ca.place.path().as_os_str().len()));
+    assert_eq!(long.len(), 108);
+    for arguments in [vec!["status"], vec!["serve", "--state-dir", ca.state_dir().to_str().unwrap()]] {
+        let mut command = ca.command(&arguments);
+        let outcome =
+            Outcome::new("a long path", command.env_clear().args(["--admin-socket", &long]).output().unwrap());
+        assert!(matches!(outcome.status, Some(1 | 2)), "{outcome:?}");
+        assert_says(&outcome.stderr, &["107", &long]);
+        assert_eq!(outcome.stderr.trim().lines().count(), 1, "{}", outcome.stderr);
+    }
+    ca.launch();
+}
+
+#[test]
+fn whatever_comes_in_is_answered_or_hung_up_on_and_harms_nobody() {
+    let ca = Ca::start();
+    let issuer = ca.make_issuer("acme.com");
+    let endless = vec![b'a'; 64 * 1024 * 1024];
+    let deep = "[".repeat(100_000) + "\n";
+    for (what, bytes) in [
+        ("nothing", &b""[..]),
+        ("an empty line", b"\n"),
+        ("binary", b"\x00\xff\xfe\x16\x03\x01\n"),
+        ("no JSON", b"status\n"),
+        ("no object", b"[\"status\"]\n"),
+        ("an object without a command", b"{}\n"),
+        ("an unknown command", b"{\"command\": \"format-disk\"}\n"),
+        ("half a line", b"{\"comm"),
+        ("a line without end", &endless),
+        ("deep nesting", deep.as_bytes()),
+    ] {
+        let mut socket = UnixStream::connect(ca.admin_socket()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        // It may hang up in the middle.
+        let _ = socket.write_all(bytes);
+        let _ = socket.shutdown(Shutdown::Write);
+        let mut reply = Vec::new();
+        let end = socket.read_to_end(&mut reply);
+        assert!(!matches!(&end, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{what}: left hanging");
+        if let Some(line) = reply.split(|byte| *byte == b'\n').next().filter(|line| !line.is_empty()) {
+            let reply: serde_json::Value = serde_json::from_slice(line).unwrap_or_else(|_| panic!("{what}: {line:?}"));
+            assert!(reply["error"].is_string(), "{what}: {reply}");
+        }
+    }
+    still_well(&ca, &issuer);
+}
+
+#[test]
+fn silent_connections_do_not_keep_an_administrator_out() {
+    let ca = Ca::start();
+    let issuer = ca.make_issuer("acme.com");
+    let silent: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect(ca.admin_socket()).unwrap()).collect();
+    still_well(&ca, &issuer);
+    drop(silent);
+}
+
+#[test]
+fn commands_are_answered_while_clients_keep_every_worker_busy() {
+    let ca = Ca::start_with(&["--validation-allow", "127.0.0.0/8", "--workers", "4"]);
+    let issuer = ca.make_issuer("acme.com");
+    let client = ca.client(&issuer);
+    let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let reply = client.ask_for(&["acme.com"]);
+                    assert!(matches!(reply.status, 201 | 503), "{reply}");
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let _over = Over(&over);
+        crate::world::patience::eventually("the clients are at work", Duration::from_secs(30), || {
+            (served.load(Ordering::Relaxed) > 20).then_some(())
+        });
+        let start = Instant::now();
+        for number in 0..5 {
+            ca.make_eab(&issuer);
+            ca.run(&["create-dfc-key", "--name", &format!("/Busy/{number}"), "--alg", "EC256"]).succeeded();
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "ten commands took {:?}", start.elapsed());
+    });
+}
+
+/// Ends the clients even when the story fails in the middle.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn still_well(ca: &Ca, issuer: &Issuer) {
+    let start = Instant::now();
+    ca.run(&["status", "--json"]).succeeded();
+    ca.make_eab(issuer);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}

@@ -1,0 +1,37 @@
+//! What certwright promises, told as stories from the outside: a daemon of its own for each, real clients, real TLS,
+//! a real database file, and judges that share no code with it.
+//!
+//! `world` holds what the stories are played with. Everything else is a story.
+
+// A test says that something went wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod world;
+
+// From start to end, as a person does it.
+mod quickstart;
+mod walkthrough;
+
+// An administrator's day.
+mod accounts;
+mod admin_socket;
+mod items;
+mod refusals;
+mod registration;
+mod restart;
+mod usage;
+
+// ACME (RFC 8555).
+mod jws;
+mod nonces;
+mod orders;
+mod races;
+mod validation;
+
+// What stands between us and the network.
+mod door;
+mod tls;
+
+// The house itself.
+mod documents;
+mod rooms;

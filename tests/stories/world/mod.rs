@@ -1,0 +1,18 @@
+//! The world that the stories play in: a daemon of one's own, the network around it, its clients, and its judges.
+
+pub mod account_key;
+pub mod acme;
+pub mod base64url;
+pub mod binary;
+pub mod certbot;
+pub mod csr;
+pub mod daemon;
+pub mod database;
+pub mod dns;
+pub mod issuer;
+pub mod judges;
+pub mod outcome;
+pub mod patience;
+pub mod place;
+pub mod responder;
+pub mod wire;

@@ -1,0 +1,75 @@
+//! Where a story plays: a directory that goes when the story ends, and a loopback address of its own.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+/// The uid and gid that a daemon runs under when the tests run as root: Debian's nobody and nogroup.
+pub const NOBODY: u32 = 65534;
+
+pub struct Place {
+    directory: TempDir,
+    /// Nobody else binds here, so a port that was free a moment ago is still free when a client binds it.
+    pub address: Ipv4Addr,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        let directory = tempfile::Builder::new().prefix("certwright-story-").tempdir().unwrap();
+        let place = Place { directory, address: own_address() };
+        place.give_to_daemon(place.path());
+        place
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A directory that the daemon may write to.
+    pub fn make_directory(&self, name: &str) -> PathBuf {
+        let path = self.file(name);
+        std::fs::create_dir_all(&path).unwrap();
+        self.give_to_daemon(&path);
+        path
+    }
+
+    /// The daemon may read this file, whoever made it.
+    pub fn make_readable(&self, name: &str) {
+        self.give_to_daemon(&self.file(name));
+    }
+
+    /// A port that is free on this story's own address.
+    pub fn free_port(&self) -> u16 {
+        TcpListener::bind((self.address, 0)).unwrap().local_addr().unwrap().port()
+    }
+
+    fn give_to_daemon(&self, path: &Path) {
+        if running_as_root() {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+}
+
+pub fn running_as_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// 127.A.B.C, with A and B from the process and C counted: neither a second test process nor a second test meets it.
+fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let process = std::process::id();
+    let story = COUNT.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, 1 + ((process >> 8) % 250) as u8, (process & 0xff) as u8, 1 + (story % 250) as u8)
+}

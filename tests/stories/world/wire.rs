@@ -1,0 +1,213 @@
+//! HTTP/1.1 over TLS by hand: everything that a client could put on the wire, proper or not.
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longer than any deadline of the door, so that a reply that never comes fails the story instead of hanging it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How to reach one daemon over verified TLS.
+#[derive(Clone)]
+pub struct Wire {
+    pub address: SocketAddr,
+    pub host: String,
+    config: Arc<ClientConfig>,
+}
+
+pub type Connection = StreamOwned<ClientConnection, TcpStream>;
+
+impl Wire {
+    /// A client that trusts the certificates of `root_pem` and nothing else.
+    pub fn new(address: SocketAddr, host: &str, root_pem: &str) -> Wire {
+        Wire::speaking(address, host, root_pem, rustls::DEFAULT_VERSIONS)
+    }
+
+    pub fn speaking(
+        address: SocketAddr,
+        host: &str,
+        root_pem: &str,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Wire {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Wire { address, host: host.to_string(), config: Arc::new(config) }
+    }
+
+    /// A connection whose handshake is done and whose certificate is verified for the host.
+    pub fn connect(&self) -> Connection {
+        self.try_connect().unwrap_or_else(|error| panic!("TLS to {} as {}: {error}", self.address, self.host))
+    }
+
+    pub fn try_connect(&self) -> std::io::Result<Connection> {
+        let name = ServerName::try_from(self.host.clone()).unwrap();
+        let mut session = ClientConnection::new(self.config.clone(), name).unwrap();
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        Ok(StreamOwned::new(session, stream))
+    }
+
+    /// The certificates that the daemon shows, leaf first, and the version spoken.
+    pub fn handshake(&self) -> std::io::Result<(Vec<Vec<u8>>, ProtocolVersion)> {
+        let connection = self.try_connect()?;
+        let chain = connection.conn.peer_certificates().unwrap();
+        let version = connection.conn.protocol_version().unwrap();
+        Ok((chain.iter().map(|certificate| certificate.to_vec()).collect(), version))
+    }
+
+    pub fn request(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}:{}\r\n", path(url), self.host, self.address.port());
+        if method != "GET" && method != "HEAD" {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("Connection: close\r\n\r\n");
+        let mut connection = self.connect();
+        let sent = connection.write_all(&[head.as_bytes(), body].concat()).and_then(|()| connection.flush());
+        read_reply(&mut connection, method).unwrap_or_else(|error| {
+            panic!("no reply to {method} {url}: {error} (sending: {sent:?})");
+        })
+    }
+
+    /// What comes back for these bytes, to the end of the connection.
+    pub fn raw(&self, bytes: &[u8]) -> String {
+        let mut connection = self.connect();
+        // The daemon may answer and close before it has read everything.
+        let _ = connection.write_all(bytes).and_then(|()| connection.flush());
+        read_to_close(&mut connection)
+    }
+}
+
+/// Everything up to the close, clean or not.
+pub fn read_to_close(connection: &mut impl Read) -> String {
+    let mut everything = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match connection.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => everything.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("the daemon left the connection open"),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8_lossy(&everything).into_owned()
+}
+
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    #[track_caller]
+    pub fn required_header(&self, name: &str) -> String {
+        self.header(name).unwrap_or_else(|| panic!("no {name} in {self}")).to_string()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self}"))
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Reply {
+        assert_eq!(self.status, status, "{self}");
+        self
+    }
+
+    /// The reply is a problem document of this ACME type; its detail is given back.
+    #[track_caller]
+    pub fn problem(&self, status: u16, kind: &str) -> String {
+        assert_eq!(self.status, status, "{self}");
+        self.refused_as(kind)
+    }
+
+    /// The same, whichever of its statuses a type comes with.
+    #[track_caller]
+    pub fn refused_as(&self, kind: &str) -> String {
+        let detail = self.refused();
+        assert_eq!(self.json()["type"], format!("urn:ietf:params:acme:error:{kind}"), "{self}");
+        detail
+    }
+
+    /// The client is told that it is at fault, in a problem document of whatever type; its detail is given back.
+    #[track_caller]
+    pub fn refused(&self) -> String {
+        assert!((400..500).contains(&self.status), "{self}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self}");
+        let problem = self.json();
+        let kind = problem["type"].as_str().unwrap_or_default();
+        assert!(kind.starts_with("urn:ietf:params:acme:error:"), "{self}");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(!detail.is_empty(), "no detail in {self}");
+        detail.to_string()
+    }
+}
+
+impl std::fmt::Display for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}\n{}", self.status, self.headers, self.text())
+    }
+}
+
+/// Read one reply off a connection that may stay open. A HEAD's reply has no body, whatever its head says.
+pub fn read_reply(connection: &mut impl Read, method: &str) -> std::io::Result<Reply> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        connection.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+    let headers = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_string(), value.trim().to_string()))
+        .collect();
+    let mut reply = Reply { status: status.expect("a status line"), headers, body: Vec::new() };
+    if method == "HEAD" || reply.status < 200 || reply.status == 204 {
+        return Ok(reply);
+    }
+    // Boxed replies only: the daemon always knows how long its reply is, so anything else is a fault.
+    let length = reply.required_header("content-length").parse().expect("a length");
+    reply.body = vec![0; length];
+    connection.read_exact(&mut reply.body)?;
+    Ok(reply)
+}
+
+fn path(url: &str) -> &str {
+    match url.strip_prefix("https://") {
+        Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => url,
+    }
+}
