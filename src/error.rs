@@ -8,6 +8,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why something was refused or failed. The ACME room maps each class to one problem type (RFC 8555, 6.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
+    /// The account is deactivated.
+    AccountDeactivated,
     /// The key of a request belongs to no account here.
     AccountDoesNotExist,
     /// The certificate signing request is not acceptable.

@@ -10,8 +10,8 @@
 //!  5  issuance       every signature                 5  validation   proving control of a name
 //!  4  policy         what an issuer permits          3  store        SQLite, shared commits, audit
 //!  3  ca             CSR, certificate, lint          3  jose         base64url, JWK, JWS, EAB
-//!  2  keys           algorithms, fragments, signer   1  der, identifier, clock, settings
-//!  0  error          what can go wrong
+//!  2  keys           algorithms, fragments, signer   2  settings     what the daemon is told
+//!  1  der, identifier, clock                         0  error        what can go wrong
 //! ```
 //!
 //! A request goes `front -> http -> acme -> issuance | validation -> ca | store -> reply`, a command goes

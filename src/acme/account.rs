@@ -190,7 +190,10 @@ impl Acme {
 
 fn existing_account(issuer: &IssuerContext, account: &Account) -> Result<Reply> {
     if account.status() != AccountStatus::Valid {
-        return Err(Error::unauthorized("the account of this key is deactivated; register with another key"));
+        return Err(Error::new(
+            Class::AccountDeactivated,
+            "the account of this key is deactivated; register with another key",
+        ));
     }
     let location = issuer.url_of(Resource::Account(account.id));
     Ok(Reply::json(200, &account_object(issuer, account)).header("Location", location))

@@ -4,6 +4,7 @@ use super::Reply;
 use crate::error::{Class, Error};
 use crate::jose::SignatureAlgorithm;
 use serde_json::{Map, Value, json};
+use std::net::IpAddr;
 
 /// Seconds; acme.sh gives up above 600.
 const RETRY_UNAVAILABLE: &str = "5";
@@ -61,7 +62,8 @@ fn members_of(error: &Error) -> Map<String, Value> {
     members.insert("type".into(), urn(kind).into());
     members.insert("detail".into(), error.detail().into());
     if let Some(name) = error.identifier() {
-        members.insert("identifier".into(), json!({ "type": "dns", "value": name }));
+        let kind = if name.parse::<IpAddr>().is_ok() { "ip" } else { "dns" };
+        members.insert("identifier".into(), json!({ "type": kind, "value": name }));
     }
     if !error.parts().is_empty() {
         let parts: Vec<Value> = error.parts().iter().map(|part| Value::Object(members_of(part))).collect();
@@ -74,7 +76,8 @@ fn urn(kind: &str) -> String {
     format!("urn:ietf:params:acme:error:{kind}")
 }
 
-const ALL: [Class; 24] = [
+const ALL: [Class; 25] = [
+    Class::AccountDeactivated,
     Class::AccountDoesNotExist,
     Class::BadCsr,
     Class::BadNonce,
@@ -103,6 +106,8 @@ const ALL: [Class; 24] = [
 
 fn type_and_status(class: Class) -> (&'static str, u16) {
     match class {
+        // RFC 8555, 7.3.6, asks for 401 here.
+        Class::AccountDeactivated => ("unauthorized", 401),
         Class::AccountDoesNotExist => ("accountDoesNotExist", 400),
         Class::BadCsr => ("badCSR", 400),
         Class::BadNonce => ("badNonce", 400),

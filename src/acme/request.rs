@@ -63,7 +63,7 @@ impl Acme {
         let payload = jws.verify(&PublicKey::from_spki(&account.spki)?)?.to_vec();
         // Only now, so that nobody else learns the state of an account.
         if account.status() != AccountStatus::Valid {
-            return Err(Error::unauthorized("the account is deactivated; register with another key"));
+            return Err(Error::new(Class::AccountDeactivated, "the account is deactivated; register with another key"));
         }
         Ok(Authenticated { issuer, account, payload })
     }

@@ -18,11 +18,11 @@ impl CertificateRequest {
     /// Parse and verify the DER of a request.
     ///
     /// # Errors
-    /// BadCsr when it is malformed, asks for what is not issued here, or is not signed by its own key; BadPublicKey
-    /// when its key is weak or not supported.
+    /// BadCsr when it is malformed, asks for what is not issued here, is not signed by its own key, or has a key that is
+    /// weak or not supported (RFC 8555, 6.7).
     pub fn parse(request: &[u8]) -> Result<CertificateRequest> {
         parse(request).map_err(|e| match e.class() {
-            Class::BadPublicKey | Class::BadCsr => e,
+            Class::BadCsr => e,
             _ => bad(format!("the CSR: {e}")),
         })
     }

@@ -205,10 +205,13 @@ impl Walk<'_> {
     }
 }
 
-/// The candidate that is a few letters away at most.
+/// The candidate that is a few letters away at most, or that the word is the beginning of.
 pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let within = (word.len() / 3).clamp(1, 3);
-    candidates.map(|c| (distance(word, c), c)).filter(|(d, _)| *d <= within).min().map(|(_, c)| c)
+    let within = if word.len() < 4 { 1 } else { (word.len() / 3).clamp(2, 3) };
+    let candidates: Vec<&str> = candidates.collect();
+    let close = candidates.iter().map(|c| (distance(word, c), *c)).filter(|(d, _)| *d <= within).min();
+    let begun = candidates.iter().find(|c| word.len() >= 4 && c.starts_with(word)).copied();
+    close.map(|(_, c)| c).or(begun)
 }
 
 /// How many letters have to be put in, taken out or changed to get from one word to the other.

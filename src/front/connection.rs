@@ -104,6 +104,16 @@ impl Client {
         }
     }
 
+    /// A client that cannot be served by TLS, since there is no certificate yet; it is told so and closed.
+    pub(super) fn without_certificate(id: ClientId, socket: TcpStream, address: std::net::SocketAddr) -> Client {
+        // RFC 8446, 6: an alert record with the fatal alert handshake_failure.
+        const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
+        let mut client = Client::new(id, socket, address, Door::Tls, None);
+        client.output = HANDSHAKE_FAILURE.to_vec();
+        client.enter(Phase::Reply { keep_alive: false }, REPLY);
+        client
+    }
+
     pub(super) fn socket(&mut self) -> &mut TcpStream {
         &mut self.socket
     }
@@ -196,7 +206,7 @@ impl Client {
                             Fill::Ended => return Ok(Verdict::Close),
                         }
                     } else {
-                        self.enter(Phase::Head(HeadScanner::default()), IDLE);
+                        self.begin_request();
                     }
                 }
                 Phase::Head(scanner) => match scanner.scan(&self.input) {
@@ -248,10 +258,7 @@ impl Client {
                     if !keep_alive {
                         self.begin_lingering()?;
                     } else {
-                        self.enter(
-                            Phase::Head(HeadScanner::default()),
-                            if self.input.is_empty() { IDLE } else { HEAD },
-                        );
+                        self.begin_request();
                     }
                 }
                 Phase::Linger { heard } => {
@@ -302,6 +309,13 @@ impl Client {
         let _ = self.socket.shutdown(Shutdown::Write);
         self.enter(Phase::Linger { heard: 0 }, LINGER);
         Ok(())
+    }
+
+    /// Wait for a head. One that has begun already, with the end of a handshake or behind the request before, has the
+    /// time of a head and not that of an idle connection.
+    fn begin_request(&mut self) {
+        let time = if self.input.is_empty() { IDLE } else { HEAD };
+        self.enter(Phase::Head(HeadScanner::default()), time);
     }
 
     fn enter(&mut self, phase: Phase, time: Duration) {

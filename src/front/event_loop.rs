@@ -229,6 +229,7 @@ impl EventLoop {
         }
         let _ = socket.set_nodelay(true);
         let tls = match door {
+            Door::Tls if self.tls.is_empty() => None,
             Door::Tls => {
                 let Ok(local) = socket.local_addr() else { return };
                 match ServerConnection::new(self.tls.for_local(local.ip())) {
@@ -248,7 +249,11 @@ impl EventLoop {
             return log::error!("a client could not be watched: {e}");
         }
         self.accepted += 1;
-        let client = Client::new(ClientId { slot, number: self.accepted }, socket, address, door, tls);
+        let id = ClientId { slot, number: self.accepted };
+        let client = match (door, tls) {
+            (Door::Tls, None) => Client::without_certificate(id, socket, address),
+            (_, tls) => Client::new(id, socket, address, door, tls),
+        };
         self.counts.add(client.peer);
         if let Some(place) = self.clients.get_mut(slot) {
             *place = Some(client);

@@ -42,7 +42,7 @@ impl HeadScanner {
     /// The head at the beginning of `input`, once it is whole, and its length.
     pub(super) fn scan(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         // Empty lines before a request are allowed (RFC 9112, 2.2), but not needed by anybody we know.
-        let limit = input.len().min(LARGEST_HEAD + 1);
+        let limit = input.len().min(LARGEST_HEAD);
         while self.scanned < limit {
             let at = self.scanned;
             let byte = input.get(at).copied().unwrap_or_default();

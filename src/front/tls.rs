@@ -29,6 +29,11 @@ impl TlsConfigs {
         Ok(TlsConfigs { issuance, template, by_address: HashMap::new() })
     }
 
+    /// Whether there is no certificate to show yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.issuance.tls().is_empty()
+    }
+
     pub(super) fn for_local(&mut self, address: IpAddr) -> Arc<ServerConfig> {
         let config = self.by_address.entry(address).or_insert_with(|| {
             let mut config = self.template.clone();

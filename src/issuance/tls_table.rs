@@ -53,6 +53,11 @@ impl TlsTable {
         self.given.is_some()
     }
 
+    /// Whether there is nothing to show.
+    pub fn is_empty(&self) -> bool {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Read the files that were given again.
     ///
     /// # Errors

@@ -217,7 +217,7 @@ mod tests {
     fn ed25519() -> (Signer, String) {
         let pkcs8 = generate(KeyAlgorithm::Ed25519).unwrap();
         let signer = Signer::from_pkcs8(KeyAlgorithm::Ed25519, Hash::Sha256, &pkcs8).unwrap();
-        let jwk = super::super::jwk_of(signer.public_key());
+        let jwk = crate::jose::jwk_of(signer.public_key());
         (signer, jwk)
     }
 
