@@ -22,19 +22,25 @@ pub fn set_of(mut parts: Vec<Vec<u8>>) -> Vec<u8> {
     constructed(SET, &parts)
 }
 
-/// A constructed element, such as an explicit tag, around complete elements.
+/// A constructed element, such as an explicit tag, around complete elements. The result is its only copy of them, so that
+/// a caller can wipe it.
 pub fn constructed<P: AsRef<[u8]>>(tag: Tag, parts: &[P]) -> Vec<u8> {
-    let content: Vec<u8> = parts.iter().flat_map(|p| p.as_ref().iter().copied()).collect();
-    element(tag, &content)
+    let length = parts.iter().map(|p| p.as_ref().len()).fold(0usize, usize::saturating_add);
+    let mut out = Vec::with_capacity(length.saturating_add(6));
+    out.push(tag);
+    push_length(&mut out, length);
+    for part in parts {
+        out.extend_from_slice(part.as_ref());
+    }
+    out
 }
 
 /// A non-negative INTEGER from big-endian bytes, leading zeros or not.
 pub fn unsigned(bytes: &[u8]) -> Vec<u8> {
     let significant = bytes.iter().position(|&b| b != 0).map_or(&[0u8][..], |at| bytes.get(at..).unwrap_or(&[0]));
-    match significant.first() {
-        Some(&first) if first >= 0x80 => element(INTEGER, &[&[0], significant].concat()),
-        _ => element(INTEGER, significant),
-    }
+    let is_high = significant.first().is_some_and(|first| *first >= 0x80);
+    let sign: &[u8] = if is_high { &[0] } else { &[] };
+    constructed(INTEGER, &[sign, significant])
 }
 
 /// A small non-negative INTEGER.

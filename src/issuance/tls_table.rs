@@ -76,7 +76,7 @@ impl TlsTable {
         }
         let mut entries = Vec::new();
         for OwnCertificate { host, preferred, chain, pkcs8 } in certificates {
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.to_vec()));
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_slice()));
             let key = any_supported_type(&key).map_err(|e| Error::internal(format!("the TLS key of {host}: {e}")))?;
             let chain = chain.into_iter().map(CertificateDer::from).collect();
             entries.push(Entry { host: Some(host), preferred, key: Arc::new(CertifiedKey::new(chain, key)) });

@@ -123,35 +123,59 @@ impl Places {
         Ok(Share::join(&shares))
     }
 
-    /// Remove the fragments of a key that is deleted. What is gone already is fine.
+    /// Remove the fragments of a key that is deleted, wherever they lie. What is gone already is fine.
     pub fn remove(&self, key: &str, count: usize) {
         for number in 1..=count {
-            let path = self.path(key, number, count);
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    log::warn!("the fragment {} of a deleted key could not be removed: {e}", path.display());
+            for path in self.paths(key, number, count) {
+                match std::fs::remove_file(&path) {
+                    Err(e) if e.kind() != ErrorKind::NotFound => {
+                        log::warn!("the fragment {} of a deleted key could not be removed: {e}", path.display());
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
     }
 
+    /// Read a fragment from its place, or from another: places are added and put into another order, files stay.
     fn read(&self, key: &str, number: usize, of: usize) -> Result<Share> {
-        let path = self.path(key, number, of);
-        let named =
-            |why: String| Error::unavailable(format!("key fragment {number} of {of}, {}, {why}", path.display()));
-        let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => named("is missing; put it back from its backup".into()),
-            _ => named(format!("cannot be read ({e})")),
-        })?);
-        Share::from_text(&text, key, number, of).map_err(|why| named(format!("{why}; put it back from its backup")))
+        let mut trouble = Vec::new();
+        for path in self.paths(key, number, of) {
+            match std::fs::read_to_string(&path).map(Zeroizing::new) {
+                Ok(text) => match Share::from_text(&text, key, number, of) {
+                    Ok(share) => return Ok(share),
+                    Err(why) => trouble.push(format!("{} {why}", path.display())),
+                },
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => trouble.push(format!("{} cannot be read ({e})", path.display())),
+            }
+        }
+        let why = if trouble.is_empty() {
+            let places: Vec<String> = self.0.iter().map(|p| p.display().to_string()).collect();
+            format!("{} is missing in {}", file_name(key, number, of), places.join(", "))
+        } else {
+            trouble.join(", ")
+        };
+        Err(Error::unavailable(format!("key fragment {number} of {of}: {why}; put it back from its backup")))
+    }
+
+    /// Where a fragment may lie: its own place first.
+    fn paths(&self, key: &str, number: usize, of: usize) -> Vec<PathBuf> {
+        let own = self.path(key, number, of);
+        let file = file_name(key, number, of);
+        let others = self.0.iter().map(|dir| dir.join(&file)).filter(|path| *path != own);
+        std::iter::once(own.clone()).chain(others.collect::<Vec<_>>()).collect()
     }
 
     fn path(&self, key: &str, number: usize, of: usize) -> PathBuf {
         let place = number.saturating_sub(1).checked_rem(self.0.len()).and_then(|i| self.0.get(i));
-        let file = format!("{key}.{number}-of-{of}.fragment");
+        let file = file_name(key, number, of);
         place.map_or_else(|| PathBuf::from(&file), |dir| dir.join(&file))
     }
+}
+
+fn file_name(key: &str, number: usize, of: usize) -> String {
+    format!("{key}.{number}-of-{of}.fragment")
 }
 
 /// A key has 2 to 16 fragments; one alone would be no split at all.
@@ -207,6 +231,23 @@ mod tests {
             }
             assert_ne!(&partial, kek.bytes(), "set {set:04b}");
         }
+    }
+
+    #[test]
+    fn fragments_are_found_when_places_were_added_and_are_removed_from_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            dir.path().join(name)
+        };
+        place("fragments");
+        let kek = SecretKey::generate().unwrap();
+        Places::new(dir.path(), &[]).write(&Share::split(&kek, "k", 3).unwrap()).unwrap();
+        let more = Places::new(dir.path(), &[place("a"), place("b")]);
+        assert_eq!(more.join("k", 3).unwrap().bytes(), kek.bytes());
+        more.remove("k", 3);
+        let refusal = more.join("k", 3).err().unwrap();
+        assert!(refusal.detail().contains("k.1-of-3.fragment is missing"), "{refusal}");
     }
 
     #[test]
