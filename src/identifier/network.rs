@@ -32,6 +32,9 @@ impl Network {
         if prefix > width {
             return Err(wrong());
         }
+        if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+            return Err(Error::malformed(format!("\"{text}\" is an IPv4 network in IPv6 clothes; write it as IPv4")));
+        }
         let network = Network { address: masked(address, prefix), prefix };
         if network.address == address {
             Ok(network)

@@ -30,7 +30,7 @@ pub(super) fn validate(
         path: format!("/.well-known/acme-challenge/{}", job.token),
     };
     for redirects in 0..=MOST_REDIRECTS {
-        let reply = fetch(prober, &hop, deadline)?;
+        let reply = fetch(prober, &hop, job.account, deadline)?;
         match &reply.location {
             Some(location) => hop = hop.redirected(location, prober).map_err(|why| reply.wrong(&hop, &why))?,
             None => return reply.judge(&hop, &expected, redirects > 0),
@@ -58,7 +58,7 @@ impl std::fmt::Display for Hop {
         if self.port != default {
             write!(f, ":{}", self.port)?;
         }
-        f.write_str(&self.path)
+        f.write_str(&printable(&self.path))
     }
 }
 
@@ -149,10 +149,10 @@ impl Reply {
 }
 
 /// Ask the addresses of the host in turn until one answers.
-fn fetch(prober: &Prober, hop: &Hop, deadline: Instant) -> Result<Reply, Failure> {
+fn fetch(prober: &Prober, hop: &Hop, account: i64, deadline: Instant) -> Result<Reply, Failure> {
     let addresses = match &hop.host {
         Identifier::Ip(address) => vec![*address],
-        Identifier::Dns(name) => prober.resolver.addresses(name, deadline)?,
+        Identifier::Dns(name) => prober.resolver.addresses(name, account, deadline)?,
     };
     let mut failure = Failure::passing(Class::Connection, format!("{hop}: there was no time to connect"));
     let tried = addresses.len().min(MOST_ADDRESSES);

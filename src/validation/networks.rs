@@ -71,7 +71,8 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let embedded = match (a, b, c, d, e, f) {
-        (0x64, 0xff9b, 0, 0, 0, 0) => Some((g, h)),
+        // The local-use prefix of RFC 8215 is used with its longest form.
+        (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, ..) => Some((g, h)),
         (0x2002, ..) => Some((b, c)),
         // The unspecified address and loopback are IPv6's own; the rest of ::/96 is the old compatible form.
         (0, 0, 0, 0, 0, 0) if g != 0 || h > 1 => Some((g, h)),
