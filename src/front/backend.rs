@@ -11,9 +11,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-const OVERDUE: Duration = Duration::from_secs(30);
+/// How long a request may take, from its end to its answer.
+pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
 const MOST_WAITING: usize = 512;
+const MOST_WAITING_BYTES: usize = 16 << 20;
 const LARGEST_REPLY: usize = 16 << 20;
 
 /// Whose request it is: a slot and the number of its connection, so that a late reply finds nobody else.
@@ -26,6 +28,8 @@ pub(super) struct ClientId {
 /// A request on its way to a worker.
 pub(super) struct Request {
     pub(super) client: ClientId,
+    /// When the client gets an answer at the latest.
+    pub(super) deadline: Instant,
     pub(super) bytes: Vec<u8>,
     pub(super) head_only: bool,
 }
@@ -94,7 +98,7 @@ impl Backends {
         });
         match opened {
             Ok(stream) => {
-                let exchange = Exchange::new(self.probe.clone(), false, PROBE);
+                let exchange = Exchange::new(self.probe.clone(), false, Instant::now() + PROBE);
                 if let Some(place) = self.connections.get_mut(at) {
                     *place = Connection::Open { stream, work: Work::Probing(exchange) };
                 }
@@ -110,9 +114,19 @@ impl Backends {
         let idle = self.connections.iter().position(|c| matches!(c, Connection::Open { work: Work::Idle, .. }));
         match idle {
             Some(at) => self.assign(at, request, registry, outcomes),
-            None if self.waiting.len() < MOST_WAITING => self.waiting.push_back(request),
+            None if self.has_room_for(&request) => self.waiting.push_back(request),
             None => outcomes.push((request.client, Err(Refusal::Busy))),
         }
+    }
+
+    fn has_room_for(&self, request: &Request) -> bool {
+        let bytes: usize = self.waiting.iter().map(|r| r.bytes.len()).sum();
+        self.waiting.len() < MOST_WAITING && bytes + request.bytes.len() <= MOST_WAITING_BYTES
+    }
+
+    /// Forget what waits for a client that has gone.
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.waiting.retain(|request| request.client != client);
     }
 
     /// A connection is readable or writable.
@@ -132,12 +146,15 @@ impl Backends {
                 self.close(at, registry, outcomes);
             }
         }
+        let (late, waiting): (VecDeque<_>, _) = self.waiting.drain(..).partition(|request| now >= request.deadline);
+        self.waiting = waiting;
+        outcomes.extend(late.into_iter().map(|request| (request.client, Err(Refusal::Overdue))));
         self.open_next(registry);
     }
 
     fn assign(&mut self, at: usize, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         if let Some(Connection::Open { work, .. }) = self.connections.get_mut(at) {
-            *work = Work::Answering(request.client, Exchange::new(request.bytes, request.head_only, OVERDUE));
+            *work = Work::Answering(request.client, Exchange::new(request.bytes, request.head_only, request.deadline));
             self.progress(at, registry, outcomes);
         }
     }
@@ -186,8 +203,8 @@ impl Backends {
 }
 
 impl Exchange {
-    fn new(out: Vec<u8>, head_only: bool, time: Duration) -> Exchange {
-        Exchange { out, sent: 0, reply: Vec::new(), head_only, deadline: Instant::now() + time }
+    fn new(out: Vec<u8>, head_only: bool, deadline: Instant) -> Exchange {
+        Exchange { out, sent: 0, reply: Vec::new(), head_only, deadline }
     }
 
     /// The length of the reply's head once the reply is whole.

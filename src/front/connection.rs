@@ -1,6 +1,6 @@
 //! One client: handshake, head, body, reply, and round again; each step with an absolute deadline.
 
-use super::backend::{ClientId, Request};
+use super::backend::{ClientId, OVERDUE, Request};
 use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
 use super::peers::{Candidate, Peer};
@@ -22,6 +22,10 @@ const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGERING_BYTES: usize = 512 * 1024;
 /// What is read before it is looked at.
 const MOST_INPUT: usize = 32 * 1024;
+/// What a client may send before its handshake is done; there are no client certificates here.
+const LARGEST_HANDSHAKE: usize = 16 * 1024;
+/// How far one client may go before others have their turn.
+const STEPS_PER_TURN: usize = 64;
 /// What rustls may hold for a slow reader; the rest waits in our own buffer.
 const TLS_BUFFER: usize = 64 * 1024;
 
@@ -29,6 +33,8 @@ const TLS_BUFFER: usize = 64 * 1024;
 pub(super) enum Verdict {
     /// Wait for the next event or deadline.
     Keep,
+    /// There may be more to read at once, but others have their turn first.
+    Again,
     /// Hand this request on.
     Submit(Request),
     /// Close and forget it.
@@ -51,6 +57,10 @@ pub(super) struct Client {
     output: Vec<u8>,
     written: usize,
     ended: bool,
+    /// Read since the last request, or the beginning, and perhaps still with rustls.
+    unread: usize,
+    /// Whether it waits for its turn at the next turn of the loop.
+    pub(super) deferred: bool,
 }
 
 enum Phase {
@@ -101,6 +111,8 @@ impl Client {
             output: Vec::new(),
             written: 0,
             ended: false,
+            unread: 0,
+            deferred: false,
         }
     }
 
@@ -134,7 +146,7 @@ impl Client {
             Phase::Body(parts) => parts.1.len(),
             _ => 0,
         };
-        self.input.capacity() + self.output.capacity() + body
+        self.input.capacity() + self.output.capacity() + body + self.unread
     }
 
     pub(super) fn as_candidate(&self) -> Candidate {
@@ -175,10 +187,10 @@ impl Client {
     /// The deadline has passed.
     pub(super) fn overdue(&mut self) -> Verdict {
         match self.phase {
-            // The worker's own deadline is earlier and answers.
+            // The request's own deadline is earlier and brings an answer, so this is a fault that must not last.
             Phase::Answering { .. } => {
-                self.deadline = Instant::now() + REPLY;
-                Verdict::Keep
+                log::error!("peer={} a request got no answer at all", self.address);
+                Verdict::Close
             }
             _ => {
                 self.close_politely();
@@ -195,7 +207,7 @@ impl Client {
     }
 
     fn step(&mut self, secret: &str) -> std::io::Result<Verdict> {
-        loop {
+        for _ in 0..STEPS_PER_TURN {
             let flushed = self.flush()?;
             match &mut self.phase {
                 Phase::Handshake => {
@@ -217,12 +229,14 @@ impl Client {
                         if head.expects_continue && !reader.is_done() && self.input.is_empty() {
                             self.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                         }
+                        self.unread = 0;
                         self.enter(Phase::Body(Box::new((head, reader))), BODY);
                     }
                     Ok(None) => {
-                        let was_idle = self.input.is_empty();
+                        let was_idle = self.unread == 0;
                         match self.fill()? {
-                            Fill::Some if was_idle && !self.input.is_empty() => self.restart_clock(HEAD),
+                            // Bytes that rustls cannot make anything of yet are a beginning as well.
+                            Fill::Some if was_idle && self.unread > 0 => self.restart_clock(HEAD),
                             Fill::Some => {}
                             Fill::Blocked => return Ok(Verdict::Keep),
                             Fill::Ended => return Ok(Verdict::Close),
@@ -279,6 +293,7 @@ impl Client {
                 }
             }
         }
+        Ok(Verdict::Again)
     }
 
     fn submit(&mut self, head: &Head, body: &[u8], secret: &str) -> Request {
@@ -287,12 +302,13 @@ impl Client {
         }
         let request = Request {
             client: self.id,
+            deadline: Instant::now() + OVERDUE,
             bytes: head.to_request(body, self.address, self.door, secret),
             head_only: head.method == "HEAD",
         };
         let phase =
             Phase::Answering { keep_alive: head.keep_alive, say_keep_alive: head.is_http_10 && head.keep_alive };
-        self.enter(phase, REPLY);
+        self.enter(phase, OVERDUE * 2);
         request
     }
 
@@ -314,6 +330,7 @@ impl Client {
     /// Wait for a head. One that has begun already, with the end of a handshake or behind the request before, has the
     /// time of a head and not that of an idle connection.
     fn begin_request(&mut self) {
+        self.unread = self.input.len();
         let time = if self.input.is_empty() { IDLE } else { HEAD };
         self.enter(Phase::Head(HeadScanner::default()), time);
     }
@@ -339,6 +356,7 @@ impl Client {
                 Ok(0) => Ok(Fill::Ended),
                 Ok(count) => {
                     self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    self.unread += count;
                     Ok(Fill::Some)
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(Fill::Blocked),
@@ -348,12 +366,15 @@ impl Client {
         };
         match tls.read_tls(&mut self.socket) {
             Ok(0) => return Ok(Fill::Ended),
-            Ok(_) => {}
+            Ok(count) => self.unread += count,
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Fill::Blocked),
             Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(Fill::Some),
             Err(e) => return Err(e),
         }
         let state = tls.process_new_packets().map_err(std::io::Error::other)?;
+        if tls.is_handshaking() && self.unread > LARGEST_HANDSHAKE {
+            return Err(std::io::Error::other("the handshake is too long"));
+        }
         let available = state.plaintext_bytes_to_read();
         let before = self.input.len();
         self.input.resize(before + available.min(MOST_INPUT), 0);

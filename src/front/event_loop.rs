@@ -154,10 +154,14 @@ impl EventLoop {
     /// Let a client go on, and do what it needs.
     fn drive(&mut self, slot: usize) {
         let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
+        if client.deferred {
+            return;
+        }
         if client.is_handshaking() {
             let count = self.handshakes.entry(client.peer).or_default();
             *count += 1;
             if *count > HANDSHAKES_PER_TURN {
+                client.deferred = true;
                 self.deferred.push_back(client.id);
                 return;
             }
@@ -167,6 +171,10 @@ impl EventLoop {
         self.held = self.held.saturating_sub(before) + client.held();
         match verdict {
             Verdict::Keep => {}
+            Verdict::Again => {
+                client.deferred = true;
+                self.deferred.push_back(client.id);
+            }
             Verdict::Close => self.remove(slot),
             Verdict::Submit(request) => {
                 let mut outcomes = Vec::new();
@@ -195,7 +203,8 @@ impl EventLoop {
     fn take_up_deferred(&mut self) {
         for _ in 0..self.deferred.len() {
             let Some(id) = self.deferred.pop_front() else { return };
-            if self.clients.get(id.slot).and_then(Option::as_ref).is_some_and(|c| c.id == id) {
+            if let Some(client) = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id) {
+                client.deferred = false;
                 self.drive(id.slot);
             }
         }
@@ -203,21 +212,30 @@ impl EventLoop {
 
     fn accept_some(&mut self) {
         for token in std::mem::take(&mut self.accepting) {
+            // There may be more than one turn takes, of which no event tells.
+            let mut more = true;
             for _ in 0..ACCEPTS_PER_TURN {
                 let Some((_, door, listener)) = self.listeners.iter().find(|(t, _, _)| *t == token) else { break };
                 let door = *door;
                 match listener.accept() {
                     Ok((socket, address)) => self.welcome(socket, address, door),
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                        more = false;
+                        break;
+                    }
                     Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                     Err(e) => {
                         // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
                         log::warn!("a client could not be accepted: {e}");
                         if !self.evict() {
+                            more = false;
                             break;
                         }
                     }
                 }
+            }
+            if more && !self.listeners.is_empty() {
+                self.accepting.push(token);
             }
         }
     }
@@ -265,7 +283,22 @@ impl EventLoop {
             let _ = self.poll.registry().deregister(client.socket());
             self.counts.remove(client.peer);
             self.held = self.held.saturating_sub(client.held());
+            self.backends.forget(client.id);
             self.free.push(slot);
+            self.shrink();
+        }
+    }
+
+    /// Give up empty places at the end, so that a crowd that has left is not walked over for ever.
+    fn shrink(&mut self) {
+        while let Some(None) = self.clients.last() {
+            self.clients.pop();
+            let length = self.clients.len();
+            if self.free.last() == Some(&length) {
+                self.free.pop();
+            } else {
+                self.free.retain(|slot| *slot < length);
+            }
         }
     }
 
