@@ -4,6 +4,7 @@ use crate::clock::Span;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 
+#[derive(Clone)]
 pub(super) struct Arguments {
     members: Map<String, Value>,
     object: String,

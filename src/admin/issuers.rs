@@ -4,7 +4,7 @@ use super::{Administration, Arguments, Peer, done, item_path, items};
 use crate::clock::Span;
 use crate::error::{Error, Result};
 use crate::policy::IssuerPolicy;
-use crate::store::{Issuer, Item, ItemKind};
+use crate::store::{Issuer, Item, ItemKind, Read};
 use serde_json::{Map, Value, json};
 
 const DEFAULT_KEY_USAGE: [&str; 3] = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"];
@@ -52,6 +52,7 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
     let now = admin.now();
     let entry = done(peer, "create-pki-cert-issuer", &name, format!("ttl {}", settings.ttl));
     admin.store.change(move |write| {
+        check_signer_key(write, settings.signer_key)?;
         let id = write.insert_item(&item, now)?;
         write.put_issuer(&Issuer { item: id, ..settings }, now)?;
         if let Some(insert) = insert_tls {
@@ -68,29 +69,51 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
 
 pub(super) fn update(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     let item = items::item_of_kind(admin, "name", &arguments.required("name")?, ItemKind::Issuer)?;
-    let mut settings = admin.store.read(|read| read.issuer(item.id))?;
-    if let Some(ttl) = arguments.duration("ttl")? {
-        settings.ttl = ttl;
-    }
-    if let Some(key) = arguments.text("signer-key-name")? {
-        settings.signer_key = signer_key(admin, &key)?;
-    }
-    let settings = with_flags(settings, arguments)?;
+    let signer_key = match arguments.text("signer-key-name")? {
+        None => None,
+        Some(name) => Some(signer_key(admin, &name)?),
+    };
     let (description, protection) = (arguments.text("description")?, arguments.boolean("delete-protection")?);
     let tags = arguments.list("tag")?;
-    arguments.finish()?;
-    let (settings, policy) = canonical(settings)?;
+
+    // Once to see whether it can be, and once on what the settings are when the change is made.
+    let mut tried = arguments.clone();
+    let current = admin.store.read(|read| read.issuer(item.id))?;
+    let (_, policy) = changed(current, signer_key, &mut tried)?;
+    tried.finish()?;
     admin.issuance.check_own_host(&policy)?;
+    let mut flags = arguments.clone();
     let now = admin.now();
     let entry = done(peer, "update-pki-cert-issuer", &item.name, "");
     let name = item.name.clone();
     admin.store.change(move |write| {
+        let (settings, _) = changed(write.issuer(item.id)?, signer_key, &mut flags)?;
+        check_signer_key(write, settings.signer_key)?;
         write.put_issuer(&settings, now)?;
         write.update_item(item.id, now, protection, description.as_deref(), tags.as_deref())?;
         write.append_audit(now, &entry)
     })?;
     admin.issuance.refresh_tls()?;
     Ok(json!({ "name": name }))
+}
+
+fn changed(mut settings: Issuer, signer_key: Option<i64>, flags: &mut Arguments) -> Result<(Issuer, IssuerPolicy)> {
+    if let Some(ttl) = flags.duration("ttl")? {
+        settings.ttl = ttl;
+    }
+    if let Some(key) = signer_key {
+        settings.signer_key = key;
+    }
+    canonical(with_flags(settings, flags)?)
+}
+
+/// The key may have been deleted or disabled since its name was looked up.
+fn check_signer_key(read: &Read<'_>, key: i64) -> Result<()> {
+    if read.is_usable(key)? {
+        Ok(())
+    } else {
+        Err(Error::conflict("the signer key is disabled or deleted; enable it with set-item-state first"))
+    }
 }
 
 /// What describe-item says of an issuer beyond what all items have.

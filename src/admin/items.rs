@@ -58,6 +58,9 @@ pub(super) fn set_state(admin: &Administration, peer: Peer, arguments: &mut Argu
         }
     };
     arguments.finish()?;
+    if item.kind == ItemKind::Certificate {
+        return Err(Error::malformed(format!("{} is a certificate, which is neither enabled nor disabled", item.name)));
+    }
     let now = admin.now();
     let entry = done(peer, "set-item-state", &item.name, if enabled { "Enabled" } else { "Disabled" });
     admin.store.change(move |write| {

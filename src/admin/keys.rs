@@ -144,6 +144,11 @@ fn name_constraints(arguments: &mut Arguments) -> Result<Option<NameConstraints>
     if domains.is_none() && networks.is_none() {
         return Ok(None);
     }
+    for (flag, list) in [("permitted-domains", &domains), ("permitted-ips", &networks)] {
+        if list.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::malformed(format!("--{flag} is empty; name what is permitted, or leave it out")));
+        }
+    }
     let domain = |text: &String| match DnsName::parse(text) {
         Ok(name) if name.is_wildcard() => Err(Error::malformed(format!(
             "--permitted-domains {text}: write {} alone; what lies below is permitted too",

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ const GROUP: &str = "certwright-admin";
 /// The listening socket; it goes when this is dropped.
 pub struct AdminSocket {
     path: PathBuf,
+    identity: Identity,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -53,7 +55,8 @@ impl AdminSocket {
         let failed =
             |e: std::io::Error| Error::unavailable(format!("the admin socket {} cannot be made: {e}", path.display()));
         remove_stale(path)?;
-        let listener = UnixListener::bind(path).map_err(failed)?;
+        let listener = bind_privately(path).map_err(failed)?;
+        let identity = Identity::of(path).map_err(failed)?;
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
         rustix::fs::chmod(path, mode).map_err(|e| failed(e.into()))?;
         if let Some(group) = group_id(GROUP)
@@ -67,7 +70,7 @@ impl AdminSocket {
             .name("admin".into())
             .spawn(move || accept(&listener, &administration, &stop))
             .map_err(failed)?;
-        Ok(AdminSocket { path: path.to_owned(), stopping, thread: Some(thread) })
+        Ok(AdminSocket { path: path.to_owned(), identity, stopping, thread: Some(thread) })
     }
 }
 
@@ -79,8 +82,34 @@ impl Drop for AdminSocket {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let _ = std::fs::remove_file(&self.path);
+        // Another daemon's socket may stand there by now.
+        if Identity::of(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(path: &Path) -> std::io::Result<Identity> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(Identity { device: found.dev(), inode: found.ino() })
+    }
+}
+
+/// Bind with a mode that lets nobody but owner and group in, not even for a moment.
+fn bind_privately(path: &Path) -> std::io::Result<UnixListener> {
+    let others = Mode::XUSR | Mode::XGRP | Mode::RWXO;
+    let before = rustix::process::umask(others);
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    bound
 }
 
 fn remove_stale(path: &Path) -> Result<()> {
@@ -89,8 +118,18 @@ fn remove_stale(path: &Path) -> Result<()> {
             "another certwright listens on {}; stop it, or choose another --admin-socket",
             path.display()
         ))),
-        Err(e) if e.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
-            .map_err(|e| Error::unavailable(format!("{} cannot be removed: {e}", path.display()))),
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => {
+            // Other files refuse connections too, and are not ours to remove.
+            let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+            if !is_socket {
+                let path = path.display();
+                return Err(Error::conflict(format!(
+                    "--admin-socket {path} is a file, not a socket; choose another path"
+                )));
+            }
+            std::fs::remove_file(path)
+                .map_err(|e| Error::unavailable(format!("{} cannot be removed: {e}", path.display())))
+        }
         Err(_) => Ok(()),
     }
 }

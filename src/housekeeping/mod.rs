@@ -88,14 +88,19 @@ impl Shared {
                 detail: "the delay is over".into(),
             };
             let is_key = item.kind == ItemKind::Key;
-            self.store.change(move |write| {
+            let deleted = self.store.change(move |write| {
+                // It may have been enabled again since the list was made.
+                if !write.items_due_for_deletion(now)?.contains(&id) || !write.issuers_using_key(id)?.is_empty() {
+                    return Ok(false);
+                }
                 write.delete_item(id, now)?;
                 if is_key {
                     write.forget_private_keys(id)?;
                 }
-                write.append_audit(now, &entry)
+                write.append_audit(now, &entry)?;
+                Ok(true)
             })?;
-            if is_key {
+            if is_key && deleted {
                 self.issuance.destroy_key(id);
             }
         }

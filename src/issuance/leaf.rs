@@ -85,9 +85,16 @@ impl Issuance {
         for identifier in &ready.identifiers {
             self.check_carried(&ready.policy, identifier)?;
         }
+        let validity = validity(&ready, now, ca.validity);
+        if validity.not_after <= now.max(validity.not_before) {
+            return Err(Error::malformed(format!(
+                "the order asks for a validity that is over, or that begins after the issuer's own end ({})",
+                ca.validity.not_after
+            )));
+        }
         let leaf = Leaf {
             serial: Serial::generate()?,
-            validity: validity(&ready, now, ca.validity),
+            validity,
             subject: ready.policy.subject().clone(),
             identifiers: ready.identifiers.clone(),
             public_key: ready.request.public_key().clone(),

@@ -21,7 +21,7 @@ use crate::policy::IssuerPolicy;
 use crate::settings::Settings;
 use crate::store::Store;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use vault::Vault;
 
 /// The one who signs.
@@ -31,6 +31,8 @@ pub struct Issuance {
     vault: Vault,
     tls_keys: PathBuf,
     tls: TlsTable,
+    /// Held while the daemon's own certificates are renewed.
+    refreshing: Mutex<()>,
 }
 
 impl Issuance {
@@ -43,7 +45,7 @@ impl Issuance {
         let places = Places::new(&settings.state_dir, &settings.fragment_dirs);
         let vault = Vault::open(Arc::clone(&store), places)?;
         let tls = TlsTable::new(settings.tls_files.clone())?;
-        Ok(Issuance { store, clock, vault, tls_keys: settings.state_dir.join("keys"), tls })
+        Ok(Issuance { store, clock, vault, tls_keys: settings.state_dir.join("keys"), tls, refreshing: Mutex::new(()) })
     }
 
     /// The certificates that the daemon shows.

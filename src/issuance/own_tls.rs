@@ -9,11 +9,16 @@ use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex};
 use crate::policy::IssuerPolicy;
-use crate::store::{NewCertificate, Purpose, TlsCertificate, Write};
+use crate::store::{AuditEntry, NewCertificate, Outcome, Purpose, TlsCertificate, Write};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// A key without a certificate is left alone for so long.
+const STRAY: Duration = Duration::from_secs(600);
 
 /// A certificate for the daemon's host, its key on disk, ready to come into the store. Dropped without that, the key goes.
 pub struct PreparedTls {
@@ -29,8 +34,17 @@ impl PreparedTls {
         let (host, new) = (self.host.to_string(), self.new.clone());
         move |write, issuer, now| {
             let new = new.ok_or_else(|| Error::internal("a prepared TLS certificate was kept twice"))?;
+            let entry = AuditEntry {
+                actor: "daemon".into(),
+                address: None,
+                action: "own-tls-certificate",
+                object: host.clone(),
+                outcome: Outcome::Done,
+                detail: format!("serial {}", hex(&new.serial)),
+            };
             let certificate = write.insert_certificate(&NewCertificate { issuer, ..new }, now)?;
-            write.put_tls_certificate(issuer, &host, certificate)
+            write.put_tls_certificate(issuer, &host, certificate)?;
+            write.append_audit(now, &entry)
         }
     }
 
@@ -117,6 +131,8 @@ impl Issuance {
     /// # Errors
     /// The store's.
     pub fn refresh_tls(&self) -> Result<()> {
+        // Two at once would each issue a certificate, of which one is never shown.
+        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let issuers = self.store.read(|read| read.issuers())?;
         let shown = self.store.read(|read| read.tls_certificates())?;
@@ -127,7 +143,23 @@ impl Issuance {
                 log::error!("the TLS certificate of issuer {} could not be renewed: {e}", policy.item);
             }
         }
-        self.show_tls(&policies)
+        self.show_tls(&policies)?;
+        self.remove_stray_keys()
+    }
+
+    /// Keys of certificates that are shown no more: of deleted issuers, or of a crash between key and commit.
+    fn remove_stray_keys(&self) -> Result<()> {
+        let shown = self.store.read(|read| read.tls_certificates())?;
+        let known: Vec<PathBuf> = shown.iter().map(|t| self.key_file(&t.certificate.serial)).collect();
+        let files = std::fs::read_dir(&self.tls_keys).into_iter().flatten().flatten().map(|entry| entry.path());
+        for file in files.filter(|file| file.extension().is_some_and(|e| e == "p8") && !known.contains(file)) {
+            // A key that is just being made has its certificate in a moment.
+            let age = file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+            if age.is_some_and(|age| age > STRAY) {
+                let _ = std::fs::remove_file(&file);
+            }
+        }
+        Ok(())
     }
 
     /// Show what the store says.

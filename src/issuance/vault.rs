@@ -40,7 +40,14 @@ impl Vault {
 
     /// The current signer of a key, opened if it is not open yet.
     pub(super) fn signer(&self, key: i64) -> Result<Arc<Signer>> {
-        let key = self.store.read(|read| read.key(key))?;
+        let (item, key) = self.store.read(|read| Ok((read.item(key)?, read.key(key)?)))?;
+        if !item.enabled {
+            return Err(Error::unavailable(format!(
+                "{} is {}; enable it with set-item-state",
+                item.name,
+                item.state()
+            )));
+        }
         let open = self.signers.lock().unwrap_or_else(PoisonError::into_inner).get(&key.current.id).cloned();
         match open {
             Some(signer) => Ok(signer),

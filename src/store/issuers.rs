@@ -83,6 +83,14 @@ impl Read<'_> {
         self.all("SELECT url FROM issuer_urls WHERE issuer = ?1", [item], |row| row.get(0))
     }
 
+    /// Every gw-cluster-url that any issuer ever had.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn all_issuer_urls(&self) -> Result<Vec<String>> {
+        self.all("SELECT DISTINCT url FROM issuer_urls", [], |row| row.get(0))
+    }
+
     fn with_lists(&self, mut issuer: Issuer) -> Result<Issuer> {
         let values: Vec<(String, String)> = self.all(
             "SELECT list, value FROM issuer_values WHERE issuer = ?1 ORDER BY list, position",

@@ -153,6 +153,15 @@ impl Read<'_> {
         rows.into_iter().map(|row| self.with_tags(row?)).collect()
     }
 
+    /// Whether an item is there, enabled, and not about to be deleted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn is_usable(&self, id: i64) -> Result<bool> {
+        let sql = "SELECT 1 FROM items WHERE id = ?1 AND enabled = 1 AND delete_at IS NULL AND deleted IS NULL";
+        Ok(self.optional(sql, [id], |_| Ok(()))?.is_some())
+    }
+
     /// The items whose deletion is due, with their kind.
     ///
     /// # Errors
@@ -227,34 +236,39 @@ impl Write<'_> {
     /// Enable or disable an item; a pending deletion ends.
     ///
     /// # Errors
-    /// The database's.
+    /// Conflict when it was deleted meanwhile.
     pub fn set_item_enabled(&self, id: i64, enabled: bool, now: Time) -> Result<()> {
-        self.execute(
-            "UPDATE items SET enabled = ?2, delete_at = NULL, modified = ?3 WHERE id = ?1",
+        let changed = self.execute(
+            "UPDATE items SET enabled = ?2, delete_at = NULL, modified = ?3 WHERE id = ?1 AND deleted IS NULL",
             (id, enabled, now.0),
         )?;
-        Ok(())
+        must_be_there(changed)
     }
 
     /// Delete an item at a later time; it is disabled until then.
     ///
     /// # Errors
-    /// The database's.
+    /// Conflict when it was deleted or protected meanwhile.
     pub fn schedule_item_deletion(&self, id: i64, at: Time, now: Time) -> Result<()> {
-        self.execute("UPDATE items SET enabled = 0, delete_at = ?2, modified = ?3 WHERE id = ?1", (id, at.0, now.0))?;
-        Ok(())
+        let changed = self.execute(
+            "UPDATE items SET enabled = 0, delete_at = ?2, modified = ?3
+             WHERE id = ?1 AND deleted IS NULL AND delete_protection = 0",
+            (id, at.0, now.0),
+        )?;
+        must_be_there(changed)
     }
 
     /// Take an item out of sight; its name is free again.
     ///
     /// # Errors
-    /// The database's.
+    /// Conflict when it was deleted or protected meanwhile.
     pub fn delete_item(&self, id: i64, now: Time) -> Result<()> {
-        self.execute(
-            "UPDATE items SET enabled = 0, deleted = ?2, modified = ?2 WHERE id = ?1 AND deleted IS NULL",
+        let changed = self.execute(
+            "UPDATE items SET enabled = 0, deleted = ?2, modified = ?2
+             WHERE id = ?1 AND deleted IS NULL AND delete_protection = 0",
             (id, now.0),
         )?;
-        Ok(())
+        must_be_there(changed)
     }
 
     fn set_tags(&self, id: i64, tags: &[String]) -> Result<()> {
@@ -263,6 +277,14 @@ impl Write<'_> {
             self.execute("INSERT OR IGNORE INTO item_tags (item, tag) VALUES (?1, ?2)", (id, tag))?;
         }
         Ok(())
+    }
+}
+
+fn must_be_there(changed: usize) -> Result<()> {
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(Error::conflict("the item was deleted or changed meanwhile; look at it again"))
     }
 }
 
