@@ -163,9 +163,12 @@ impl Acme {
         let eab = eab.filter(|e| e.issuer == issuer.item.id).ok_or_else(refused)?;
         let mac_key = self.issuance.open_mac_key(&eab.kid, &eab.sealed_mac_key)?;
         let now = self.clock.now();
-        let verdict = if !binding.verify(&mac_key) {
-            Err(refused())
-        } else if eab.used >= eab.uses {
+        if !binding.verify(&mac_key) {
+            // Whoever has seen a kid can come this far, so this is for the log and not for the audit.
+            log::info!("peer={address} EAB {} with a wrong MAC", eab.kid);
+            return Err(refused());
+        }
+        let verdict = if eab.used >= eab.uses {
             Err(Error::unauthorized("the external account binding has been used already; ask for a new one"))
         } else if now >= eab.expires {
             Err(Error::unauthorized("the external account binding has expired; ask for a new one"))

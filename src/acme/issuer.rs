@@ -17,16 +17,19 @@ pub(super) struct IssuerContext {
 impl IssuerContext {
     pub(super) fn load(store: &Store, display_id: &str) -> Result<IssuerContext> {
         let unknown = || no_such("ACME directory");
-        let (item, issuer, known_urls) = store.read(|read| {
+        let (item, issuer, known_urls, all_urls) = store.read(|read| {
             let item =
                 read.item_by_display_id(display_id)?.filter(|i| i.kind == ItemKind::Issuer).ok_or_else(unknown)?;
             let issuer = read.issuer(item.id)?;
             let urls = read.issuer_urls(item.id)?;
-            Ok((item, issuer, urls))
+            Ok((item, issuer, urls, read.all_issuer_urls()?))
         })?;
         // Settings that cannot be understood permit nothing.
-        let policy = IssuerPolicy::parse(&issuer)
+        let mut policy = IssuerPolicy::parse(&issuer)
             .map_err(|e| Error::internal(format!("the settings of {} cannot be understood: {e}", item.name)))?;
+        for url in all_urls {
+            policy.names.own_hosts.push(GatewayUrl::parse(&url)?.host().clone());
+        }
         let url = policy.acme.clone().ok_or_else(unknown)?;
         Ok(IssuerContext { item, policy, url, known_urls })
     }

@@ -18,7 +18,7 @@ pub use problem::problem_document;
 use crate::clock::Clock;
 use crate::error::{Class, Error, Result};
 use crate::issuance::Issuance;
-use crate::store::Store;
+use crate::store::{AuditEntry, Outcome, Store};
 use crate::validation::Validation;
 use issuer::IssuerContext;
 use nonce::Nonces;
@@ -52,6 +52,15 @@ pub struct Request<'a> {
     pub address: &'a str,
     /// What the log calls this request.
     pub id: &'a str,
+}
+
+/// What became known of a request while it was looked at.
+#[derive(Default)]
+struct Seen {
+    /// The directory's URL, once the issuer is known.
+    index: Option<String>,
+    /// The account, once it is authenticated.
+    account: Option<i64>,
 }
 
 /// What is answered.
@@ -93,32 +102,52 @@ impl Acme {
 
     /// Answer a request. Nothing that a client sends makes this fail.
     pub fn answer(&self, request: &Request<'_>) -> Reply {
-        let mut index = None;
-        let outcome = self.dispatch(request, &mut index);
-        let mut reply = match outcome {
+        let mut seen = Seen::default();
+        let mut reply = match self.dispatch(request, &mut seen) {
             Ok(reply) => reply,
-            Err(e) => problem::reply(&e, request.id),
+            Err(e) => {
+                self.audit_refusal(request, &seen, &e);
+                problem::reply(&e, request.id)
+            }
         };
-        let gives_nonce = request.method == "POST";
-        if gives_nonce {
+        if request.method == "POST" {
             reply = reply.header("Replay-Nonce", self.nonces.issue()).header("Cache-Control", "no-store");
         }
-        if let Some(directory) = index {
+        if let Some(directory) = seen.index {
             reply = reply.header("Link", format!("<{directory}>;rel=\"index\""));
         }
         // RFC 8555, 6.1: clients may be web pages.
         reply.header("Access-Control-Allow-Origin", "*")
     }
 
-    /// Find the resource and hand the request to it. `index` becomes the directory's URL once the issuer is known.
-    fn dispatch(&self, request: &Request<'_>, index: &mut Option<String>) -> Result<Reply> {
+    /// Refusals of authenticated accounts are audited; those of strangers are not, or they could fill the disk.
+    fn audit_refusal(&self, request: &Request<'_>, seen: &Seen, e: &Error) {
+        let Some(account) = seen.account.filter(|_| !matches!(e.class(), Class::Internal | Class::Unavailable)) else {
+            return;
+        };
+        let entry = AuditEntry {
+            actor: format!("account {account}"),
+            address: Some(request.address.to_owned()),
+            action: "acme",
+            object: request.path.to_owned(),
+            outcome: Outcome::Refused,
+            detail: e.detail().to_owned(),
+        };
+        let now = self.clock.now();
+        if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
+            log::error!("a refusal could not be audited: {e}");
+        }
+    }
+
+    /// Find the resource and hand the request to it.
+    fn dispatch(&self, request: &Request<'_>, seen: &mut Seen) -> Result<Reply> {
         let route = Route::parse(request.path).ok_or_else(|| Error::not_found("there is no such resource"))?;
         if !route.resource.allows(request.method) {
             return Ok(problem::method_not_allowed(route.resource.methods()));
         }
         let issuer = IssuerContext::load(&self.store, route.display_id)?;
         if route.resource != Resource::Directory {
-            *index = Some(issuer.directory_url());
+            seen.index = Some(issuer.directory_url());
         }
         if request.method != "POST" {
             return match route.resource {
@@ -127,26 +156,29 @@ impl Acme {
                 _ => Err(Error::not_found("there is no such resource")),
             };
         }
+        if route.resource == Resource::NewAccount {
+            return self.new_account(&issuer, request);
+        }
+        let authenticated = self.authenticated(&issuer, request)?;
+        seen.account = Some(authenticated.account.id);
         match route.resource {
-            Resource::NewAccount => self.new_account(&issuer, request),
+            Resource::NewAccount => Err(no_such("resource")),
             Resource::Directory => {
-                self.authenticated(&issuer, request)?.post_as_get()?;
+                authenticated.post_as_get()?;
                 Ok(directory::show(&issuer))
             }
             Resource::NewNonce => {
-                self.authenticated(&issuer, request)?.post_as_get()?;
+                authenticated.post_as_get()?;
                 Ok(Reply::new(200))
             }
-            Resource::NewOrder => self.new_order(&self.authenticated(&issuer, request)?),
-            Resource::Account(id) => self.account(&self.authenticated(&issuer, request)?, id),
-            Resource::AccountOrders(id) => {
-                self.account_orders(&self.authenticated(&issuer, request)?, id, request.query)
-            }
-            Resource::Order(id) => self.show_order(&self.authenticated(&issuer, request)?, id),
-            Resource::Finalize(id) => self.finalize(&self.authenticated(&issuer, request)?, id, request.address),
-            Resource::Authorization(id) => self.authorization(&self.authenticated(&issuer, request)?, id),
-            Resource::Challenge(id) => self.challenge(&self.authenticated(&issuer, request)?, id),
-            Resource::Certificate(id) => self.certificate(&self.authenticated(&issuer, request)?, id),
+            Resource::NewOrder => self.new_order(&authenticated),
+            Resource::Account(id) => self.account(&authenticated, id),
+            Resource::AccountOrders(id) => self.account_orders(&authenticated, id, request.query),
+            Resource::Order(id) => self.show_order(&authenticated, id),
+            Resource::Finalize(id) => self.finalize(&authenticated, id, request.address),
+            Resource::Authorization(id) => self.authorization(&authenticated, id),
+            Resource::Challenge(id) => self.challenge(&authenticated, id),
+            Resource::Certificate(id) => self.certificate(&authenticated, id),
         }
     }
 

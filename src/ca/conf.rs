@@ -130,7 +130,13 @@ impl Layout {
             distinguished_name: String::new(),
             extensions: vec!["v3_req".into(), "v3_ca".into()],
         };
+        let is_there = |section: &str| lines.iter().any(|e| e.section == section);
         if !layout.has_request {
+            if is_there("v3_req") && is_there("v3_ca") {
+                return Err(Error::malformed(format!(
+                    "{file} has both [v3_req] and [v3_ca]; keep the one that is meant"
+                )));
+            }
             return Ok(layout);
         }
         let mut extensions = Vec::new();
@@ -148,6 +154,13 @@ impl Layout {
             return Err(Error::malformed(format!(
                 "{file}: req_extensions and x509_extensions name different sections; keep one of them"
             )));
+        }
+        for section in extensions.iter().chain(Some(&layout.distinguished_name).filter(|s| !s.is_empty())) {
+            if !is_there(section) {
+                return Err(Error::malformed(format!(
+                    "{file}: [req] names the section [{section}], which is not there"
+                )));
+            }
         }
         layout.extensions = extensions;
         Ok(layout)
@@ -195,7 +208,7 @@ impl ConfFile {
             }
             "nameconstraints" => self.set_name_constraints(entry, &words),
             "subjectkeyidentifier" if entry.value.eq_ignore_ascii_case("hash") => Ok(()),
-            "authoritykeyidentifier" if words.iter().all(|w| w.to_ascii_lowercase().starts_with("keyid")) => Ok(()),
+            "authoritykeyidentifier" if words.iter().all(|w| is_key_identifier_word(w)) => Ok(()),
             _ => Err(entry.wrong("this extension, or this value of it, is not known here")),
         }
     }
@@ -222,12 +235,17 @@ impl ConfFile {
     }
 
     fn set_name_constraints(&mut self, entry: &Entry<'_>, words: &[&str]) -> Result<()> {
+        if words.is_empty() {
+            return Err(entry.wrong("it permits nothing; write permitted;DNS:NAME or permitted;IP:NETWORK"));
+        }
         for word in words {
             let lower = word.to_ascii_lowercase();
             if let Some(domain) = lower.strip_prefix("permitted;dns:") {
-                self.name_constraints
-                    .domains
-                    .push(DnsName::parse(domain.trim_start_matches('.')).map_err(|e| entry.wrong(e))?);
+                let domain = DnsName::parse(domain.trim_start_matches('.')).map_err(|e| entry.wrong(e))?;
+                if domain.is_wildcard() {
+                    return Err(entry.wrong("write the domain alone; what lies below is permitted too"));
+                }
+                self.name_constraints.domains.push(domain);
             } else if let Some(network) = lower.strip_prefix("permitted;ip:") {
                 self.name_constraints.networks.push(network_with_mask(network).map_err(|e| entry.wrong(e))?);
             } else {
@@ -237,6 +255,11 @@ impl ConfFile {
         }
         Ok(())
     }
+}
+
+/// How OpenSSL's own files ask for an authority key identifier; a self-signed certificate needs none.
+fn is_key_identifier_word(word: &str) -> bool {
+    matches!(word.to_ascii_lowercase().as_str(), "keyid" | "keyid:always" | "issuer" | "issuer:always")
 }
 
 /// OpenSSL writes networks as ADDRESS/MASK; a prefix length is taken too.
@@ -313,6 +336,10 @@ mod tests {
             ("[ v3_req ]", "[ v3_rek ]", "referred to by nothing"),
             ("[ v3_req ]", "[ v3_req", "no ]"),
             ("keyUsage =", "extendedKeyUsage =", "line 9, extendedkeyusage"),
+            ("keyUsage = critical", "nameConstraints = critical\nkeyUsage = critical", "it permits nothing"),
+            ("keyUsage =", "nameConstraints = permitted;DNS:*.acme.com\nkeyUsage =", "write the domain alone"),
+            ("[ v3_req ]", "[v3_ca]\nkeyUsage=keyCertSign\n[ v3_req ]", "has both"),
+            ("[ v3_req ]", "[req]\nreq_extensions = v3\n[ v3_req ]", "which is not there"),
         ] {
             let error = parse_conf("csr.conf", PUBLISHED.replace(from, to).as_bytes()).unwrap_err();
             assert!(error.detail().contains(said), "{error}");

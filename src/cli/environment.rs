@@ -5,7 +5,7 @@ use super::commands::Serve;
 use super::flags::{Given, GivenValue, nearest, text};
 use argh::{ArgsInfo, Optionality};
 
-const PREFIX: &str = "CERTWRIGHT_";
+pub(super) const PREFIX: &str = "CERTWRIGHT_";
 
 /// The flags that were given, and for those that were not, the variables of the environment.
 pub(super) fn complete(

@@ -20,6 +20,10 @@ const EXAMPLE: &str = "demo.localhost";
 pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
     let listen = address("listen", &command.listen).map_err(super::usage)?;
     let plain_listen = address("plain-listen", &command.plain_listen).map_err(super::usage)?;
+    if listen.ip().is_unspecified() {
+        let why = format!("--listen {listen} is every address and none; name one, such as 127.0.0.1:8000");
+        return Err(Failure::Usage(why));
+    }
     let data = absolute(Path::new(&command.data_dir))?;
     start_log("warn");
     std::fs::create_dir_all(&data)
@@ -89,6 +93,13 @@ fn set_up(settings: &Settings, listen: SocketAddr) -> Result<()> {
         )?;
     }
     if has(ISSUER) {
+        let issuer = command(settings, json!({ "command": "describe-item", "name": ISSUER }))?;
+        let before = issuer.get("acme_directory_url").and_then(Value::as_str).unwrap_or_default();
+        if !before.starts_with(&format!("https://{}:", bracketed(listen))) {
+            return Err(Error::conflict(format!(
+                "this CA was made for {before}; listen on that address again, or choose another --data-dir"
+            )));
+        }
         command(settings, json!({ "command": "update-pki-cert-issuer", "name": ISSUER, "gw-cluster-url": url }))?;
     } else {
         command(
@@ -153,6 +164,13 @@ fn instructions(settings: &Settings, data: &Path, command_line: &Quickstart) -> 
         certbot = quoted(&certbot),
         socket = quoted(&settings.admin_socket),
     ))
+}
+
+fn bracketed(listen: SocketAddr) -> String {
+    match listen {
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    }
 }
 
 fn command(settings: &Settings, request: Value) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! `certwright serve`: settings from flags and environment, then the daemon until a signal ends it.
 
 use super::client::DEFAULT_SOCKET;
-use super::environment::{complete, list};
+use super::environment::{PREFIX, complete, list};
 use super::flags::{Given, text};
 use super::{Failure, usage};
 use crate::clock::Clock;
@@ -14,9 +14,13 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// SIGTERM ends the daemon within five seconds.
+const LONGEST_STOP: Duration = Duration::from_millis(4_700);
 
 pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
-    let given = complete(given, std::env::vars())?;
+    let given = complete(given, variables()?.into_iter())?;
     let settings = settings(&given).map_err(usage)?;
     start_log("info");
     serve(&settings, |daemon| {
@@ -29,6 +33,17 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
         );
     })?;
     Ok(())
+}
+
+/// The variables that are ours. Others may be anything.
+fn variables() -> std::result::Result<Vec<(String, String)>, Failure> {
+    let ours = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
+    ours.map(|(name, value)| {
+        let shown = name.to_string_lossy().into_owned();
+        let text = name.into_string().ok().zip(value.into_string().ok());
+        text.ok_or_else(|| Failure::Usage(format!("the environment variable {shown} is not UTF-8 text")))
+    })
+    .collect()
 }
 
 /// Run the daemon until SIGTERM or SIGINT; `started` is called when it answers.
@@ -47,6 +62,13 @@ pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Resul
         }
     }
     log::info!("stopping");
+    // What waits for a disk that does not answer must not keep the machine from going down; nothing that was promised is
+    // lost, since promises are made after their commit.
+    std::thread::spawn(|| {
+        std::thread::sleep(LONGEST_STOP);
+        log::warn!("some requests did not end in time");
+        std::process::exit(0);
+    });
     drop(daemon);
     Ok(())
 }

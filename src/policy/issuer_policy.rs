@@ -80,7 +80,7 @@ impl IssuerPolicy {
                 subdomains: issuer.allow_subdomains,
                 no_wildcards: issuer.disable_wildcards,
                 any_name: issuer.allow_any_name,
-                own_host: acme.as_ref().map(|url| url.host().clone()),
+                own_hosts: acme.iter().map(|url| url.host().clone()).collect(),
             },
             acme,
             destination_path: issuer.destination_path.clone(),

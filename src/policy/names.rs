@@ -14,8 +14,8 @@ pub struct NamePolicy {
     pub no_wildcards: bool,
     /// Whether any DNS name is allowed.
     pub any_name: bool,
-    /// The daemon's own host, which needs an exact entry.
-    pub own_host: Option<Identifier>,
+    /// The daemon's own hosts, of this issuer and of others, which need an exact entry.
+    pub own_hosts: Vec<Identifier>,
 }
 
 impl NamePolicy {
@@ -39,7 +39,7 @@ impl NamePolicy {
         if name.is_wildcard() && !name.base().contains('.') {
             return refused("no client accepts a wildcard over a single label");
         }
-        if self.own_host.as_ref() == Some(identifier) && !exact {
+        if self.own_hosts.contains(identifier) && !exact {
             return refused(
                 "this is the certificate authority's own host, which needs an exact entry in its allowed domains",
             );
@@ -70,7 +70,7 @@ mod tests {
             subdomains: false,
             no_wildcards: false,
             any_name: false,
-            own_host: Some(Identifier::parse_host("ca.acme.com").unwrap()),
+            own_hosts: vec![Identifier::parse_host("ca.acme.com").unwrap()],
         }
     }
 
