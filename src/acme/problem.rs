@@ -16,11 +16,16 @@ pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
         log::error!("request={request_id} status={status} {error}");
     }
     let mut members = members_of(error);
-    if error.class() == Class::Internal {
-        members.insert(
-            "detail".into(),
-            format!("the server met a fault; its log tells more under request {request_id}").into(),
-        );
+    // Paths, keys and the database are the administrator's business.
+    let told_to_clients = match error.class() {
+        Class::Internal => Some(format!("the server met a fault; its log tells more under request {request_id}")),
+        Class::Unavailable => Some(format!(
+            "this cannot be done at the moment; try again, and if it lasts, the server's log tells why under request {request_id}"
+        )),
+        _ => None,
+    };
+    if let Some(detail) = told_to_clients {
+        members.insert("detail".into(), detail.into());
     }
     if error.class() == Class::BadSignatureAlgorithm {
         // RFC 8555, 6.2.

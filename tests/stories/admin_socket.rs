@@ -156,3 +156,14 @@ fn still_well(ca: &Ca, issuer: &Issuer) {
     ca.make_eab(issuer);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let ca = Ca::planned(&[]);
+    let file = ca.place.write("run/admin.sock", "precious");
+    let output = ca.serve_command().stdin(std::process::Stdio::null()).output().unwrap();
+    let outcome = Outcome::new("certwright serve", output);
+    assert_eq!(outcome.status, Some(1), "{}", outcome.seen());
+    assert_says(&outcome.stderr, &["admin.sock"]);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
+}

@@ -275,3 +275,39 @@ fn is_closed(connection: &mut Connection) -> bool {
         Err(error) => error.kind() != ErrorKind::WouldBlock,
     }
 }
+
+#[test]
+fn handshakes_that_trickle_in_keep_no_honest_client_of_the_same_address_waiting() {
+    let (_ca, issuer) = ca();
+    // A record that promises more than ever comes, byte by byte.
+    let mut slow: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let mut connection = TcpStream::connect(issuer.listen).unwrap();
+            connection.write_all(&[22, 3, 1, 64, 0, 1, 0, 234, 96]).unwrap();
+            connection
+        })
+        .collect();
+    for _ in 0..20 {
+        for connection in &mut slow {
+            // One that was cut off has had its time.
+            let _ = connection.write_all(b"a");
+        }
+        let started = Instant::now();
+        still_open(&issuer);
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_handshake_that_is_too_long_is_cut_off() {
+    let (_ca, issuer) = ca();
+    let mut connection = TcpStream::connect(issuer.listen).unwrap();
+    let mut record = vec![22, 3, 1, 64, 0];
+    record.extend([1, 0, 255, 240]);
+    record.resize(5 + 16384, b'a');
+    let _ = connection.write_all(&record).and_then(|()| connection.write_all(&record));
+    connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut rest = Vec::new();
+    let ended = connection.read_to_end(&mut rest);
+    assert!(!matches!(&ended, Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{ended:?}");
+}

@@ -15,6 +15,7 @@ mod walkthrough;
 // An administrator's day.
 mod accounts;
 mod admin_socket;
+mod assumptions;
 mod items;
 mod refusals;
 mod registration;

@@ -149,3 +149,16 @@ fn people_read_one_line_and_programs_read_json() {
     let help = Outcome::new("--help", certwright().args(["create-dfc-key", "--help"]).output().unwrap()).succeeded();
     assert_says(&help.stdout, &["--alg", "--split-level", "--conf-file-path"]);
 }
+
+#[test]
+fn variables_of_others_may_be_anything_and_ours_are_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd = std::ffi::OsStr::from_bytes(b"\xff");
+    let serve = |name: &str| {
+        let mut command = crate::world::binary::certwright();
+        command.args(["serve", "--state-dir", "/nonexistent/state"]).env(name, odd).stdin(std::process::Stdio::null());
+        Outcome::new(format!("certwright serve with {name}"), command.output().unwrap())
+    };
+    assert_says(&serve("FOREIGN").refused(), &["/nonexistent/state"]);
+    assert_says(&serve("CERTWRIGHT_WORKERS").misused(), &["CERTWRIGHT_WORKERS", "UTF-8"]);
+}
