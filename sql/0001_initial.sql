@@ -74,11 +74,12 @@ CREATE TABLE issuers (
     tls_issuer INTEGER NOT NULL,
     reuse_authorizations INTEGER NOT NULL,
     terms_of_service TEXT,
-    website TEXT
+    website TEXT,
+    renew_before INTEGER
 ) STRICT;
 CREATE INDEX issuers_by_key ON issuers (signer_key);
 
--- The lists among an issuer's settings: allowed-domains, key-usage, challenges, organizations …
+-- The lists among an issuer's settings: allowed-domains, allowed-ip-sans, key-usage, challenges, organizations …
 CREATE TABLE issuer_values (
     issuer INTEGER NOT NULL REFERENCES issuers (item),
     list TEXT NOT NULL,
@@ -102,8 +103,14 @@ CREATE TABLE eabs (
     created INTEGER NOT NULL,
     expires INTEGER NOT NULL,
     uses INTEGER NOT NULL,
-    used INTEGER NOT NULL DEFAULT 0 CHECK (used <= uses)
+    used INTEGER NOT NULL DEFAULT 0 CHECK (used <= uses),
+    allowed_domains TEXT,
+    no_challenge INTEGER NOT NULL DEFAULT 0,
+    authorized_until INTEGER,
+    note TEXT NOT NULL DEFAULT '',
+    revoked INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX eabs_by_issuer ON eabs (issuer, expires);
 
 CREATE TABLE accounts (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -119,6 +126,16 @@ CREATE TABLE accounts (
     deleted INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX accounts_by_key ON accounts (issuer, thumbprint) WHERE deleted IS NULL;
+CREATE INDEX accounts_by_eab ON accounts (eab) WHERE eab IS NOT NULL;
+
+-- How much an issuer, or one account of it, may ask for. No row means no limit.
+CREATE TABLE limits (
+    issuer INTEGER NOT NULL REFERENCES issuers (item),
+    account INTEGER REFERENCES accounts (id),
+    kind TEXT NOT NULL,
+    value INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX limits_by_kind ON limits (issuer, coalesce(account, 0), kind);
 
 CREATE TABLE authorizations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -128,7 +145,13 @@ CREATE TABLE authorizations (
     wildcard INTEGER NOT NULL,
     created INTEGER NOT NULL,
     expires INTEGER NOT NULL,
-    deactivated INTEGER
+    deactivated INTEGER,
+    -- Made by newAuthz: serves orders until it expires.
+    standing INTEGER NOT NULL DEFAULT 0,
+    -- Serves the names below it as well (RFC 9444).
+    subdomains INTEGER NOT NULL DEFAULT 0,
+    -- Given on the strength of an EAB alone.
+    unchallenged INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX authorizations_by_name ON authorizations (account, identifier, expires);
 
@@ -154,15 +177,20 @@ CREATE TABLE orders (
     expires INTEGER NOT NULL,
     not_before INTEGER,
     not_after INTEGER,
+    profile TEXT,
+    replaces INTEGER REFERENCES certificates (id),
     csr_hash BLOB,
     error_class TEXT,
     error_detail TEXT
 ) STRICT;
 CREATE INDEX orders_by_account ON orders (account, id);
+CREATE INDEX orders_by_replaced ON orders (replaces) WHERE replaces IS NOT NULL;
 
 CREATE TABLE order_authorizations (
     order_id INTEGER NOT NULL REFERENCES orders (id),
     position INTEGER NOT NULL,
+    identifier_type TEXT NOT NULL,
+    identifier TEXT NOT NULL,
     authorization INTEGER NOT NULL REFERENCES authorizations (id),
     PRIMARY KEY (order_id, position)
 ) STRICT, WITHOUT ROWID;
@@ -187,6 +215,7 @@ CREATE TABLE certificates (
     UNIQUE (item, version)
 ) STRICT;
 CREATE INDEX certificates_by_issuer ON certificates (issuer, not_after);
+CREATE INDEX certificates_by_account ON certificates (account, issued) WHERE account IS NOT NULL;
 
 CREATE TRIGGER certificates_are_never_changed BEFORE UPDATE ON certificates
 BEGIN
@@ -196,6 +225,21 @@ CREATE TRIGGER certificates_are_never_deleted BEFORE DELETE ON certificates
 BEGIN
     SELECT RAISE(ABORT, 'certificates are append-only');
 END;
+
+-- A certificate is revoked once (RFC 5280, 5.3.1, has the reasons).
+CREATE TABLE revocations (
+    certificate INTEGER PRIMARY KEY REFERENCES certificates (id),
+    at INTEGER NOT NULL,
+    reason INTEGER NOT NULL CHECK (reason IN (0, 1, 2, 3, 4, 5, 9, 10)),
+    revoked_by TEXT NOT NULL
+) STRICT;
+
+-- SHA-256 of the SubjectPublicKeyInfo of keys that are compromised; never tidied.
+CREATE TABLE blocked_keys (
+    hash BLOB PRIMARY KEY,
+    since INTEGER NOT NULL,
+    why TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- The certificate that the daemon shows for a host; its key is a file named after the serial number.
 CREATE TABLE tls_certificates (

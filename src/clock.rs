@@ -51,6 +51,9 @@ impl Clock {
 pub struct Time(pub i64);
 
 impl Time {
+    /// Later than everything that happens.
+    pub const NEVER: Time = Time(i64::MAX);
+
     /// This much later.
     pub fn plus(self, span: Span) -> Time {
         Time(self.0.saturating_add(span.0))

@@ -154,7 +154,7 @@ impl Directories {
         if let Some(parent) = settings.admin_socket.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
             std::fs::create_dir(parent).map_err(|e| {
                 Error::unavailable(format!(
-                    "the directory {} of the admin socket cannot be made: {e}",
+                    "the directory {} of the admin socket cannot be made ({e}); make it, or name another place with --admin-socket",
                     parent.display()
                 ))
             })?;

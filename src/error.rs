@@ -12,14 +12,26 @@ pub enum Class {
     AccountDeactivated,
     /// The key of a request belongs to no account here.
     AccountDoesNotExist,
+    /// Another order replaces the certificate already.
+    AlreadyReplaced,
+    /// The certificate is revoked already.
+    AlreadyRevoked,
     /// The certificate signing request is not acceptable.
     BadCsr,
+    /// The MAC algorithm of an external account binding is not supported.
+    BadMacAlgorithm,
     /// The anti-replay nonce is unknown or used.
     BadNonce,
     /// The public key is malformed, weak or of a kind that is not supported.
     BadPublicKey,
+    /// The revocation reason cannot be chosen here.
+    BadRevocationReason,
     /// The JWS algorithm is not supported.
     BadSignatureAlgorithm,
+    /// The domain's CAA records forbid it.
+    Caa,
+    /// Several things are wrong, each of its own class.
+    Compound,
     /// Another request got there first, or the state does not allow it any more.
     Conflict,
     /// A validation could not connect.
@@ -34,6 +46,8 @@ pub enum Class {
     Internal,
     /// A contact URL is malformed.
     InvalidContact,
+    /// The issuer does not offer the profile.
+    InvalidProfile,
     /// The request does not say what it should.
     Malformed,
     /// No such resource, or none that the asker may see.
@@ -67,13 +81,22 @@ pub struct Error {
     class: Class,
     detail: String,
     identifier: Option<String>,
+    identifier_type: Option<String>,
     parts: Vec<Error>,
+    retry_after: Option<u32>,
 }
 
 impl Error {
     /// An error of `class`; `detail` is one sentence for a person.
     pub fn new(class: Class, detail: impl Into<String>) -> Self {
-        Error { class, detail: detail.into(), identifier: None, parts: Vec::new() }
+        Error {
+            class,
+            detail: detail.into(),
+            identifier: None,
+            identifier_type: None,
+            parts: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// A fault of ours. The detail is for the log.
@@ -112,10 +135,32 @@ impl Error {
         self
     }
 
+    /// The same error, with the type of the identifier that it is about, where that is neither a name nor an address.
+    pub fn of_type(mut self, kind: impl Into<String>) -> Self {
+        self.identifier_type = Some(kind.into());
+        self
+    }
+
+    /// The type of the identifier, where it does not follow from the identifier itself.
+    pub fn identifier_type(&self) -> Option<&str> {
+        self.identifier_type.as_deref()
+    }
+
     /// The same error, with one part for each identifier that it concerns.
     pub fn with_parts(mut self, parts: Vec<Error>) -> Self {
         self.parts = parts;
         self
+    }
+
+    /// The same error, with the seconds after which the same request may succeed.
+    pub fn retry_after(mut self, seconds: i64) -> Self {
+        self.retry_after = Some(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// The seconds after which the same request may succeed, if they are known.
+    pub fn wait(&self) -> Option<u32> {
+        self.retry_after
     }
 
     /// The class.

@@ -3,11 +3,11 @@
 use super::issuer::IssuerContext;
 use super::request::{Authenticated, SelfSigned};
 use super::route::Resource;
-use super::{Acme, Reply, Request, not_yours};
+use super::{Acme, Reply, Request, not_yours, problem};
 use crate::error::{Class, Error, Result};
-use crate::identifier::printable;
+use crate::identifier::{DnsName, printable};
 use crate::jose::{ExternalAccountBinding, thumbprint};
-use crate::store::{Account, AccountStatus, AuditEntry, NewAccount, Outcome};
+use crate::store::{Account, AccountStatus, AuditEntry, NewAccount, OrderStatus, Outcome};
 use serde_json::{Map, Value, json};
 
 const MOST_CONTACTS: usize = 10;
@@ -27,10 +27,11 @@ impl Acme {
             return Err(Error::new(Class::AccountDoesNotExist, "no account is registered with this key"));
         }
         issuer.check_enabled()?;
+        self.check_not_blocked(&key.to_spki())?;
         self.issuance.check_can_sign(&issuer.policy)?;
         let terms_agreed = boolean(&payload, "termsOfServiceAgreed")?;
         if let (Some(terms), false) = (&issuer.policy.terms_of_service, terms_agreed) {
-            return Err(Error::new(Class::UserActionRequired, format!("agree to the terms of service at {terms}")));
+            return Ok(problem::terms_not_agreed(terms));
         }
         let contacts = contacts(&payload)?.unwrap_or_default();
         let eab = self.checked_binding(issuer, &payload, &key, &url, request.address)?;
@@ -59,8 +60,12 @@ impl Acme {
             return existing_account(issuer, &account);
         }
         log::info!("account={} registered with {}", account.id, issuer.item.name);
-        Ok(Reply::json(201, &account_object(issuer, &account))
-            .header("Location", issuer.url_of(Resource::Account(account.id))))
+        let mut object = account_object(issuer, &account);
+        // RFC 8555, 7.3.4: the new account shows what it was bound with.
+        if let (Some(members), Some(binding)) = (object.as_object_mut(), payload.get("externalAccountBinding")) {
+            members.insert("externalAccountBinding".into(), binding.clone());
+        }
+        Ok(Reply::json(201, &object).header("Location", issuer.url_of(Resource::Account(account.id))))
     }
 
     /// An account is read, changed and deactivated at its URL (RFC 8555, 7.3.2 and 7.3.6).
@@ -71,10 +76,9 @@ impl Acme {
         let mut account = request.account.clone();
         if !request.is_post_as_get() {
             let payload = request.object()?;
-            match payload.get("status").map(|s| s.as_str()) {
-                None => {}
-                Some(Some("deactivated")) => return self.deactivate(request),
-                Some(_) => return Err(Error::malformed("\"status\" can be set to \"deactivated\" only")),
+            // Any other status is ignored (RFC 8555, 7.3.2): clients send back the whole account that they know.
+            if payload.get("status").and_then(Value::as_str) == Some("deactivated") {
+                return self.deactivate(request);
             }
             if let Some(contacts) = contacts(&payload)? {
                 account.contacts.clone_from(&contacts);
@@ -100,7 +104,15 @@ impl Acme {
         let mut ids = self.store.read(|read| read.orders_of(id, after, ORDERS_PER_PAGE + 1))?;
         let more = ids.len() > ORDERS_PER_PAGE;
         ids.truncate(ORDERS_PER_PAGE);
-        let urls: Vec<String> = ids.iter().map(|id| request.issuer.url_of(Resource::Order(*id))).collect();
+        // RFC 8555, 7.1.2.1: invalid orders are left out, so that a page may be shorter than others.
+        let now = self.clock.now();
+        let mut urls = Vec::new();
+        for id in &ids {
+            let order = self.store.read(|read| read.order(*id))?;
+            if order.is_some_and(|order| order.status(now) != OrderStatus::Invalid) {
+                urls.push(request.issuer.url_of(Resource::Order(*id)));
+            }
+        }
         let reply = Reply::json(200, &json!({ "orders": urls }));
         match ids.last().filter(|_| more) {
             Some(last) => {
@@ -168,7 +180,9 @@ impl Acme {
             log::info!("peer={address} EAB {} with a wrong MAC", eab.kid);
             return Err(refused());
         }
-        let verdict = if eab.used >= eab.uses {
+        let verdict = if eab.revoked.is_some() {
+            Err(Error::unauthorized("the external account binding was taken back; ask for a new one"))
+        } else if eab.used >= eab.uses {
             Err(Error::unauthorized("the external account binding has been used already; ask for a new one"))
         } else if now >= eab.expires {
             Err(Error::unauthorized("the external account binding has expired; ask for a new one"))
@@ -202,7 +216,7 @@ fn existing_account(issuer: &IssuerContext, account: &Account) -> Result<Reply> 
     Ok(Reply::json(200, &account_object(issuer, account)).header("Location", location))
 }
 
-fn account_object(issuer: &IssuerContext, account: &Account) -> Value {
+pub(super) fn account_object(issuer: &IssuerContext, account: &Account) -> Value {
     let mut members = Map::new();
     members.insert("status".into(), account.status().as_str().into());
     members.insert("contact".into(), json!(account.contacts));
@@ -240,18 +254,48 @@ fn contacts(payload: &Map<String, Value>) -> Result<Option<Vec<String>>> {
     Ok(Some(contacts))
 }
 
+/// A mailto URL of one address without header fields (RFC 8555, 7.3; RFC 6068, 2).
 fn check_contact(contact: &str) -> Result<()> {
-    let Some(address) = contact.strip_prefix("mailto:") else {
-        let why = format!("the contact \"{}\" is not a mailto URL", printable(contact));
-        return Err(Error::new(Class::UnsupportedContact, why));
-    };
-    let shaped = address.len() <= LONGEST_CONTACT
-        && !address.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, ',' | '?' | '<' | '>'))
-        && matches!(address.rsplit_once('@'), Some((local, domain)) if !local.is_empty() && !domain.is_empty());
-    if shaped {
-        Ok(())
-    } else {
-        let why = format!("the contact \"{}\" is not a single mail address", printable(contact));
+    let invalid = |why: &str| {
+        let why = format!("the contact \"{}\" is not a single mail address: {why}", printable(contact));
         Err(Error::new(Class::InvalidContact, why))
+    };
+    let address = match contact.split_once(':') {
+        Some((scheme, address)) if scheme.eq_ignore_ascii_case("mailto") => address,
+        _ => {
+            let why = format!("the contact \"{}\" is not a mailto URL", printable(contact));
+            return Err(Error::new(Class::UnsupportedContact, why));
+        }
+    };
+    if address.contains(|c: char| !c.is_ascii_graphic() || "/?#[]&;=,<>\"".contains(c)) {
+        return invalid("it has a character that stands for something else there");
     }
+    let Some(decoded) = percent_decoded(address) else { return invalid("its percent-encoding is broken") };
+    let Some((local, domain)) = decoded.rsplit_once('@') else { return invalid("it has no @") };
+    let is_dot_atom = !local.split('.').any(str::is_empty);
+    let is_plain = !local.contains(|c: char| c.is_control() || c.is_whitespace() || "@,;:<>()[]\\\"".contains(c));
+    if local.is_empty() || !is_dot_atom || !is_plain {
+        return invalid("what stands before the @ is no mailbox");
+    }
+    if decoded.len() > LONGEST_CONTACT || DnsName::parse(domain).is_err() || domain.starts_with('*') {
+        return invalid("what stands behind the @ is no domain");
+    }
+    Ok(())
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        let digits = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
 }

@@ -1,15 +1,71 @@
-//! Authorizations (RFC 8555, 7.5): reading and deactivating.
+//! Authorizations (RFC 8555, 7.4.1 and 7.5): asking for one, reading, deactivating.
 
 use super::challenge::challenge_object;
 use super::issuer::IssuerContext;
+use super::order::{bounds_of, dns_challenges, name_of, parse_identifier, tokens};
 use super::request::Authenticated;
+use super::route::Resource;
 use super::{Acme, Reply, no_such, not_yours};
-use crate::clock::Time;
+use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
-use crate::store::{Authorization, AuthorizationStatus, ChallengeStatus};
+use crate::identifier::Identifier;
+use crate::store::{Authorization, AuthorizationStatus, ChallengeStatus, LimitKind, NewAuthorization};
 use serde_json::{Map, Value, json};
 
+const PENDING_LIFETIME: Span = Span::days(7);
+
 impl Acme {
+    /// newAuthz (RFC 8555, 7.4.1; for a domain with all below it, RFC 9444, 4.2). One that is valid already is given.
+    pub(super) fn new_authorization(&self, request: &Authenticated<'_>) -> Result<Reply> {
+        let issuer = request.issuer;
+        issuer.check_enabled()?;
+        let payload = request.object()?;
+        let value =
+            payload.get("identifier").ok_or_else(|| Error::malformed("the payload has no member \"identifier\""))?;
+        let identifier = parse_identifier(value)?;
+        let subdomains = match value.get("subdomainAuthAllowed") {
+            None => false,
+            Some(Value::Bool(wanted)) => *wanted,
+            Some(_) => return Err(Error::malformed("\"subdomainAuthAllowed\" is neither true nor false")),
+        };
+        let refused = |why: &str| Err(Error::malformed(format!("{identifier}: {why}")).about(identifier.to_string()));
+        if matches!(&identifier, Identifier::Dns(name) if name.is_wildcard()) {
+            return refused("a wildcard cannot be authorized beforehand (RFC 8555, 7.4.1)");
+        }
+        if subdomains && !issuer.policy.authorizes_subdomains() {
+            return refused("this issuer authorizes no domain with all below it");
+        }
+        let bounds = bounds_of(self.credential(request)?.as_ref())?;
+        self.check_permitted(issuer, &identifier, bounds.as_ref())?;
+        let offered = match subdomains {
+            true => dns_challenges(issuer, &identifier)?,
+            false => issuer.policy.challenges_for(&identifier)?,
+        };
+        let now = self.clock.now();
+        let new = NewAuthorization {
+            name: name_of(&identifier),
+            challenges: tokens(&offered)?,
+            standing: true,
+            subdomains,
+            unchallenged: false,
+            expires: now.plus(PENDING_LIFETIME),
+        };
+        let (account, issuer_id) = (request.account.id, issuer.item.id);
+        let (id, created) = self.store.change(move |write| {
+            write.touch_account(account, now)?;
+            write.check_limit(issuer_id, account, LimitKind::PendingAuthorizations, now)?;
+            write.check_failures(issuer_id, account, &new.name.base, now)?;
+            match write.reusable_authorization(account, &new.name, subdomains, now, Time::NEVER, Time(0))? {
+                Some(id) => Ok((id, false)),
+                None => Ok((write.insert_authorization(account, &new, now)?, true)),
+            }
+        })?;
+        let authorization = self.own_authorization(request, id)?;
+        let status = if created { 201 } else { 200 };
+        Ok(Reply::json(status, &authorization_object(issuer, &authorization, now))
+            .header("Location", issuer.url_of(Resource::Authorization(id))))
+    }
+
     /// An authorization is read and deactivated at its URL (RFC 8555, 7.5 and 7.5.2).
     pub(super) fn authorization(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
         let now = self.clock.now();
@@ -40,7 +96,7 @@ fn authorization_object(issuer: &IssuerContext, authorization: &Authorization, n
         .challenges
         .iter()
         .filter(|c| status == AuthorizationStatus::Pending || c.status() != ChallengeStatus::Pending);
-    let challenges: Vec<Value> = shown.map(|c| challenge_object(issuer, c)).collect();
+    let challenges: Vec<Value> = shown.map(|c| challenge_object(issuer, authorization.account, c)).collect();
     let mut members = Map::new();
     members.insert("status".into(), status.as_str().into());
     members.insert("expires".into(), authorization.expires.to_string().into());
@@ -49,6 +105,9 @@ fn authorization_object(issuer: &IssuerContext, authorization: &Authorization, n
         json!({ "type": authorization.identifier_type, "value": authorization.identifier }),
     );
     members.insert("challenges".into(), challenges.into());
+    if authorization.subdomains {
+        members.insert("subdomainAuthAllowed".into(), true.into());
+    }
     if authorization.wildcard {
         members.insert("wildcard".into(), true.into());
     }

@@ -5,8 +5,9 @@ use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such, problem};
 use crate::error::{Error, Result};
+use crate::policy::ChallengeType;
 use crate::store::{AuthorizationStatus, Challenge, ChallengeStatus};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 impl Acme {
     /// POST-as-GET reads a challenge; an object as the payload asks for its validation.
@@ -15,9 +16,9 @@ impl Acme {
         let authorization = self.own_authorization(request, challenge.authorization)?;
         if !request.is_post_as_get() {
             request.object()?;
+            request.issuer.check_enabled()?;
             let now = self.clock.now();
             if challenge.status() == ChallengeStatus::Pending {
-                request.issuer.check_enabled()?;
                 let status = authorization.status(now);
                 if status != AuthorizationStatus::Pending {
                     let why = format!("the authorization of this challenge is {}; make a new order", status.as_str());
@@ -34,19 +35,24 @@ impl Acme {
             }
         }
         let authorization = request.issuer.url_of(Resource::Authorization(challenge.authorization));
-        let reply = Reply::json(200, &challenge_object(request.issuer, &challenge))
+        let reply = Reply::json(200, &challenge_object(request.issuer, request.account.id, &challenge))
             .header("Link", format!("<{authorization}>;rel=\"up\""));
         let processing = challenge.status() == ChallengeStatus::Processing;
         Ok(if processing { reply.header("Retry-After", "1") } else { reply })
     }
 }
 
-pub(super) fn challenge_object(issuer: &IssuerContext, challenge: &Challenge) -> Value {
+pub(super) fn challenge_object(issuer: &IssuerContext, account: i64, challenge: &Challenge) -> Value {
     let mut members = Map::new();
     members.insert("type".into(), challenge.kind.as_str().into());
     members.insert("url".into(), issuer.url_of(Resource::Challenge(challenge.id)).into());
     members.insert("status".into(), challenge.status().as_str().into());
-    members.insert("token".into(), challenge.token.as_str().into());
+    if challenge.kind == ChallengeType::DnsPersist01.name() {
+        members.insert("issuer-domain-names".into(), json!(issuer.policy.issuer_domain_names()));
+        members.insert("accounturi".into(), issuer.account_url(account).into());
+    } else {
+        members.insert("token".into(), challenge.token.as_str().into());
+    }
     if let Some(validated) = challenge.validated {
         members.insert("validated".into(), validated.to_string().into());
     }

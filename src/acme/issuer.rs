@@ -35,8 +35,13 @@ impl IssuerContext {
     }
 
     /// The URL of a resource, for links.
-    pub(super) fn url_of(&self, resource: Resource) -> String {
+    pub(super) fn url_of(&self, resource: Resource<'_>) -> String {
         format!("{}/acme/{}/{}", self.url, self.item.display_id, resource.path())
+    }
+
+    /// The URL of an account, as DNS records are to name it.
+    pub(super) fn account_url(&self, account: i64) -> String {
+        self.url_of(Resource::Account(account))
     }
 
     pub(super) fn directory_url(&self) -> String {
@@ -44,7 +49,7 @@ impl IssuerContext {
     }
 
     /// The resource of this issuer that a URL names, under whichever of its URLs.
-    pub(super) fn resource_at(&self, url: &str) -> Option<Resource> {
+    pub(super) fn resource_at<'u>(&self, url: &'u str) -> Option<Resource<'u>> {
         self.known_urls.iter().find_map(|known| {
             let path = url.strip_prefix(known.as_str())?;
             Route::parse(path).filter(|route| route.display_id == self.item.display_id).map(|route| route.resource)

@@ -6,11 +6,15 @@ mod authorization;
 mod certificate;
 mod challenge;
 mod directory;
+mod finalize;
 mod issuer;
+mod key_change;
 mod nonce;
 mod order;
 mod problem;
+mod renewal_info;
 mod request;
+mod revoke;
 mod route;
 
 pub use problem::problem_document;
@@ -117,7 +121,9 @@ impl Acme {
             reply = reply.header("Link", format!("<{directory}>;rel=\"index\""));
         }
         // RFC 8555, 6.1: clients may be web pages.
-        reply.header("Access-Control-Allow-Origin", "*")
+        reply
+            .header("Access-Control-Allow-Origin", "*")
+            .header("Access-Control-Expose-Headers", "Link, Location, Replay-Nonce, Retry-After")
     }
 
     /// Refusals of authenticated accounts are audited; those of strangers are not, or they could fill the disk.
@@ -125,6 +131,7 @@ impl Acme {
         let Some(account) = seen.account.filter(|_| !matches!(e.class(), Class::Internal | Class::Unavailable)) else {
             return;
         };
+        log::info!("request={} account={account} {} refused: {e}", request.id, request.path);
         let entry = AuditEntry {
             actor: format!("account {account}"),
             address: Some(request.address.to_owned()),
@@ -142,6 +149,9 @@ impl Acme {
     /// Find the resource and hand the request to it.
     fn dispatch(&self, request: &Request<'_>, seen: &mut Seen) -> Result<Reply> {
         let route = Route::parse(request.path).ok_or_else(|| Error::not_found("there is no such resource"))?;
+        if request.method == "OPTIONS" {
+            return Ok(preflight(route.resource.methods()));
+        }
         if !route.resource.allows(request.method) {
             return Ok(problem::method_not_allowed(route.resource.methods()));
         }
@@ -153,16 +163,19 @@ impl Acme {
             return match route.resource {
                 Resource::Directory => Ok(directory::show(&issuer)),
                 Resource::NewNonce => Ok(self.new_nonce(request.method == "HEAD")),
+                Resource::RenewalInfo(identifier) => self.renewal_info(&issuer, identifier),
                 _ => Err(Error::not_found("there is no such resource")),
             };
         }
-        if route.resource == Resource::NewAccount {
-            return self.new_account(&issuer, request);
+        match route.resource {
+            Resource::NewAccount => return self.new_account(&issuer, request),
+            Resource::RevokeCert => return self.revoke(&issuer, request, seen),
+            _ => {}
         }
         let authenticated = self.authenticated(&issuer, request)?;
         seen.account = Some(authenticated.account.id);
         match route.resource {
-            Resource::NewAccount => Err(no_such("resource")),
+            Resource::NewAccount | Resource::RevokeCert | Resource::RenewalInfo(_) => Err(no_such("resource")),
             Resource::Directory => {
                 authenticated.post_as_get()?;
                 Ok(directory::show(&issuer))
@@ -171,6 +184,8 @@ impl Acme {
                 authenticated.post_as_get()?;
                 Ok(Reply::new(200))
             }
+            Resource::KeyChange => self.key_change(&authenticated, request.address),
+            Resource::NewAuthz => self.new_authorization(&authenticated),
             Resource::NewOrder => self.new_order(&authenticated),
             Resource::Account(id) => self.account(&authenticated, id),
             Resource::AccountOrders(id) => self.account_orders(&authenticated, id, request.query),
@@ -182,12 +197,30 @@ impl Acme {
         }
     }
 
+    /// A key that is known to be compromised neither gets certificates nor signs requests.
+    fn check_not_blocked(&self, spki: &[u8]) -> Result<()> {
+        let hash = ring::digest::digest(&ring::digest::SHA256, spki);
+        if self.store.read(|read| read.is_blocked_key(hash.as_ref()))? {
+            return Err(Error::new(Class::BadPublicKey, "the key is known to be compromised; make a new one"));
+        }
+        Ok(())
+    }
+
     /// RFC 8555, 7.2: 200 to HEAD, 204 to GET.
     fn new_nonce(&self, head: bool) -> Reply {
         Reply::new(if head { 200 } else { 204 })
             .header("Replay-Nonce", self.nonces.issue())
             .header("Cache-Control", "no-store")
     }
+}
+
+/// What a browser asks before it lets a page of another origin send a request.
+fn preflight(methods: &[&str]) -> Reply {
+    Reply::new(204)
+        .header("Allow", methods.join(", "))
+        .header("Access-Control-Allow-Methods", methods.join(", "))
+        .header("Access-Control-Allow-Headers", "Content-Type")
+        .header("Access-Control-Max-Age", "86400")
 }
 
 /// A resource of another account. RFC 8555, 6.3: the server verifies that the account has access to the resource.

@@ -43,7 +43,8 @@ impl Nonces {
                 format!("JWS has an invalid anti-replay nonce: {why}; use the one from this reply"),
             )
         };
-        let bytes = base64url::decode(nonce).map_err(|_| bad("it is not one of this server"))?;
+        // RFC 8555, 6.5.2: what is not even base64url is malformed, and no reason to try again.
+        let bytes = base64url::decode(nonce).map_err(|e| e.context("\"nonce\""))?;
         let (counter, mac) = bytes.split_at_checked(8).ok_or_else(|| bad("it is not one of this server"))?;
         let expected = hmac::sign(&self.key, counter);
         let expected = expected.as_ref().get(..MAC_LENGTH).unwrap_or_default();
@@ -103,10 +104,11 @@ mod tests {
             bytes[at] ^= 1;
             assert!(nonces.spend(&base64url::encode(&bytes)).is_err());
         }
-        for text in ["", "x", "AAAA", &format!("{nonce}A"), &format!("{nonce}=")] {
+        for text in ["", "AAAA", &format!("{nonce}{nonce}AA")] {
             let refusal = nonces.spend(text).unwrap_err();
-            assert!(refusal.detail().starts_with("JWS has an invalid anti-replay nonce"));
+            assert!(refusal.detail().starts_with("JWS has an invalid anti-replay nonce"), "{refusal}");
         }
+        assert_eq!(nonces.spend(&format!("{nonce}=")).map_err(|e| e.class()), Err(Class::Malformed));
         let (kept, expired) = (nonces.issue(), nonce);
         nonces.next.fetch_add(WINDOW - 1, Ordering::Relaxed);
         assert!(nonces.spend(&expired).is_err(), "out of the window");

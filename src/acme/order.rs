@@ -1,57 +1,88 @@
-//! Orders (RFC 8555, 7.4): making, reading, finalizing.
+//! Orders (RFC 8555, 7.4): making and reading them.
 
 use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such, not_yours, problem};
-use crate::ca::CertificateRequest;
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
-use crate::identifier::Identifier;
-use crate::issuance::ReadyOrder;
-use crate::jose::base64url;
-use crate::store::{NewOrder, Order, OrderStatus};
-use crate::validation::token;
+use crate::identifier::{DnsName, Identifier, printable};
+use crate::policy::{ChallengeType, EabBounds};
+use crate::store::{Eab, LimitKind, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Read};
+use crate::validation::{CAA_LIFETIME, token};
 use serde_json::{Map, Value, json};
 
 const MOST_NAMES: usize = 100;
 const PENDING_LIFETIME: Span = Span::days(7);
+/// An authorization on the strength of an EAB is made anew for each order, so it need not last.
+const UNCHALLENGED_LIFETIME: Span = Span::DAY;
 
 impl Acme {
-    /// newOrder (RFC 8555, 7.4).
+    /// newOrder (RFC 8555, 7.4; profiles; RFC 9773, 5; RFC 9444, 4.3).
     pub(super) fn new_order(&self, request: &Authenticated<'_>) -> Result<Reply> {
         let issuer = request.issuer;
         issuer.check_enabled()?;
         let payload = request.object()?;
         let now = self.clock.now();
         let (not_before, not_after) = (moment(&payload, "notBefore")?, moment(&payload, "notAfter")?);
-        check_moments(not_before, not_after, now)?;
-        let identifiers = self.permitted_identifiers(issuer, &payload)?;
-        let mut wanted = Vec::with_capacity(identifiers.len());
-        for identifier in &identifiers {
-            wanted.push(Wanted::of(issuer, identifier)?);
-        }
-        let (account, reuse) = (request.account.id, issuer.policy.reuse_authorizations);
+        let profile = match payload.get("profile") {
+            None => None,
+            Some(Value::String(name)) => Some(issuer.policy.profile(Some(name))?.name().to_owned()),
+            Some(_) => return Err(Error::malformed("\"profile\" is not text")),
+        };
+        let lifetime = issuer.policy.profile(profile.as_deref())?.lifetime(issuer.policy.ttl);
+        self.issuance.check_asked_validity(&issuer.policy, lifetime, not_before, not_after)?;
+        let credential = self.credential(request)?;
+        let wanted = self.wanted(issuer, &payload, credential.as_ref(), now)?;
+        let names: Vec<&OrderName> = wanted.iter().map(|w| &w.order_name).collect();
+        let replaces = self.replaced_certificate(request, &payload, &names)?;
+
+        let account = request.account.id;
         let expires = now.plus(PENDING_LIFETIME);
+        // Without reuse only those of newAuthz serve, which need no moment of validation.
+        let since = match issuer.policy.reuse_authorizations {
+            Span(0) => Time::NEVER,
+            reuse => now.minus(reuse),
+        };
+        let oldest = if issuer.policy.caa_identities.is_empty() { Time(0) } else { now.minus(CAA_LIFETIME) };
+        let issuer_id = issuer.item.id;
+        let subdomains = issuer.policy.authorizes_subdomains();
+        let new = NewOrder { account, expires, not_before, not_after, profile, replaces };
         let order = self.store.change(move |write| {
             write.touch_account(account, now)?;
-            let mut authorizations = Vec::with_capacity(wanted.len());
-            for name in &wanted {
-                let identifier = (name.kind, name.base.as_str(), name.wildcard);
-                let reusable = match reuse.0 {
-                    0 => None,
-                    _ => write.reusable_authorization(account, identifier, now, now.minus(reuse))?,
+            let names_wanted: Vec<&Name> = wanted.iter().map(|w| &w.authorization.name).collect();
+            check_limits(write, issuer_id, account, &names_wanted, now)?;
+            let mut names: Vec<(OrderName, i64)> = Vec::with_capacity(wanted.len());
+            let mut made: Vec<(&Name, i64)> = Vec::new();
+            for Wanted { order_name, authorization, below } in &wanted {
+                // Several names may be proved by one domain above them.
+                let already = made.iter().find(|(name, _)| *below && **name == authorization.name).map(|(_, id)| *id);
+                let reusable = match (already, authorization.unchallenged) {
+                    (Some(id), _) => Some(id),
+                    (None, true) => None,
+                    (None, false) => {
+                        let own =
+                            write.reusable_authorization(account, &authorization.name, *below, now, since, oldest)?;
+                        match own {
+                            None if subdomains => domain_above(write, account, &authorization.name, now, oldest)?,
+                            own => own,
+                        }
+                    }
                 };
-                authorizations.push(match reusable {
+                let id = match reusable {
                     Some(id) => id,
-                    None => write.insert_authorization(account, identifier, &name.challenges, now, expires)?,
-                });
+                    None => write.insert_authorization(account, authorization, now)?,
+                };
+                if *below {
+                    made.push((&authorization.name, id));
+                }
+                names.push((order_name.clone(), id));
             }
-            let id = write.insert_order(&NewOrder { account, expires, not_before, not_after }, &authorizations, now)?;
+            let id = write.insert_order(&new, &names, now)?;
             write.order(id)?.ok_or_else(|| Error::internal("a new order is not there"))
         })?;
         let location = issuer.url_of(Resource::Order(order.id));
-        Ok(Reply::json(201, &order_object(issuer, &order, now)).header("Location", location))
+        Ok(Reply::json(201, &self.order_object(issuer, &order, now)?).header("Location", location))
     }
 
     /// An order is read at its URL.
@@ -59,65 +90,69 @@ impl Acme {
         request.post_as_get()?;
         let order = self.own_order(request, id)?;
         let now = self.clock.now();
-        let reply = Reply::json(200, &order_object(request.issuer, &order, now));
+        let reply = Reply::json(200, &self.order_object(request.issuer, &order, now)?);
         Ok(if order.status(now) == OrderStatus::Pending { reply.header("Retry-After", "1") } else { reply })
     }
 
-    /// finalize (RFC 8555, 7.4). Asked again with the same CSR, it answers with the order, since some clients poll it.
-    pub(super) fn finalize(&self, request: &Authenticated<'_>, id: i64, address: &str) -> Result<Reply> {
-        let issuer = request.issuer;
-        issuer.check_enabled()?;
-        let payload = request.object()?;
-        let order = self.own_order(request, id)?;
-        let csr = payload
-            .get("csr")
-            .and_then(Value::as_str)
-            .ok_or_else(|| Error::malformed("the payload has no text member \"csr\""))?;
-        let csr = base64url::decode(csr).map_err(|e| Error::new(Class::BadCsr, format!("\"csr\": {e}")))?;
-        let now = self.clock.now();
-        let hash = ring::digest::digest(&ring::digest::SHA256, &csr);
-        let is_repeated = |order: &Order| order.csr_hash.as_deref() == Some(hash.as_ref());
-        let location = issuer.url_of(Resource::Order(id));
-        let show =
-            |order: &Order| Reply::json(200, &order_object(issuer, order, now)).header("Location", location.clone());
-        if order.status(now) == OrderStatus::Valid && is_repeated(&order) {
-            return Ok(show(&order));
-        }
-        // The state first: a CSR costs a signature check.
-        if order.status(now) != OrderStatus::Ready {
-            let status = order.status(now).as_str();
-            return Err(Error::new(Class::OrderNotReady, format!("the order is {status}, so it cannot be finalized")));
-        }
-        let certificate_request = CertificateRequest::parse(&csr)?;
-        if certificate_request.public_key().to_spki() == request.account.spki {
-            return Err(Error::new(
-                Class::BadCsr,
-                "the CSR has the key of the account; a certificate needs a key of its own",
-            ));
-        }
-        let ready = ReadyOrder::check(order, issuer.policy.clone(), certificate_request, &csr, now)?;
-        match self.issuance.issue(ready, address) {
-            Ok(issued) => {
-                log::info!("order={id} account={} certificate={} issued", request.account.id, issued.certificate)
-            }
-            // Two requests at once: the other one was first.
-            Err(e) if e.class() == Class::OrderNotReady => {
-                let order = self.own_order(request, id)?;
-                return if is_repeated(&order) { Ok(show(&order)) } else { Err(e) };
-            }
-            Err(e) => return Err(e),
-        }
-        Ok(show(&self.own_order(request, id)?))
-    }
-
-    fn own_order(&self, request: &Authenticated<'_>, id: i64) -> Result<Order> {
+    pub(super) fn own_order(&self, request: &Authenticated<'_>, id: i64) -> Result<Order> {
         let order = self.store.read(|read| read.order(id))?.ok_or_else(|| no_such("order"))?;
         if order.account == request.account.id { Ok(order) } else { Err(not_yours("order")) }
     }
 
-    /// The identifiers of a request, each once, if the policy and the chain permit them all; otherwise one error that has
-    /// a part for each that is not permitted (RFC 8555, 6.7.1).
-    fn permitted_identifiers(&self, issuer: &IssuerContext, payload: &Map<String, Value>) -> Result<Vec<Identifier>> {
+    /// The credential that an account was made with, whose bounds it keeps.
+    pub(super) fn credential(&self, request: &Authenticated<'_>) -> Result<Option<Eab>> {
+        match &request.account.eab {
+            None => Ok(None),
+            Some(kid) => self.store.read(|read| read.eab(kid)),
+        }
+    }
+
+    pub(super) fn order_object(&self, issuer: &IssuerContext, order: &Order, now: Time) -> Result<Value> {
+        let identifiers: Vec<Value> = order.names.iter().map(|n| json!({ "type": n.kind, "value": n.value })).collect();
+        let mut authorizations: Vec<String> = Vec::new();
+        for authorization in &order.authorizations {
+            let url = issuer.url_of(Resource::Authorization(authorization.id));
+            if !authorizations.contains(&url) {
+                authorizations.push(url);
+            }
+        }
+        let mut members = Map::new();
+        members.insert("status".into(), order.status(now).as_str().into());
+        members.insert("expires".into(), order.expires.to_string().into());
+        members.insert("identifiers".into(), identifiers.into());
+        for (name, moment) in [("notBefore", order.not_before), ("notAfter", order.not_after)] {
+            if let Some(moment) = moment {
+                members.insert(name.into(), moment.to_string().into());
+            }
+        }
+        if let Some(profile) = &order.profile {
+            members.insert("profile".into(), profile.as_str().into());
+        }
+        if let Some(replaced) = order.replaces {
+            members.insert("replaces".into(), self.certificate_identifier(replaced)?.into());
+        }
+        members.insert("authorizations".into(), authorizations.into());
+        members.insert("finalize".into(), issuer.url_of(Resource::Finalize(order.id)).into());
+        if let Some(certificate) = order.certificate {
+            members.insert("certificate".into(), issuer.url_of(Resource::Certificate(certificate)).into());
+        }
+        // An order is invalid because of its own error, or because of what a challenge met.
+        let met = order.authorizations.iter().flat_map(|a| &a.challenges).find_map(|c| c.error.as_ref());
+        if let Some((class, detail)) = order.error.as_ref().or(met) {
+            members.insert("error".into(), problem::stored(class, detail));
+        }
+        Ok(Value::Object(members))
+    }
+
+    /// What an order is to consist of, each identifier once, if policy, credential and chain permit them all; otherwise
+    /// one error that has a part for each that is not permitted (RFC 8555, 6.7.1).
+    fn wanted(
+        &self,
+        issuer: &IssuerContext,
+        payload: &Map<String, Value>,
+        credential: Option<&Eab>,
+        now: Time,
+    ) -> Result<Vec<Wanted>> {
         let list =
             payload.get("identifiers").and_then(Value::as_array).filter(|list| !list.is_empty()).ok_or_else(|| {
                 Error::malformed("the payload has no list \"identifiers\" with at least one identifier")
@@ -128,24 +163,23 @@ impl Acme {
                 list.len()
             )));
         }
-        let mut identifiers: Vec<Identifier> = Vec::with_capacity(list.len());
+        let mut wanted: Vec<Wanted> = Vec::with_capacity(list.len());
         let mut refusals = Vec::new();
         for value in list {
-            match self.permitted_identifier(issuer, value) {
-                Ok(identifier) if identifiers.contains(&identifier) => {}
-                Ok(identifier) => identifiers.push(identifier),
+            match self.wanted_one(issuer, value, credential, now) {
+                Ok(one) if wanted.iter().any(|w| w.order_name == one.order_name) => {}
+                Ok(one) => wanted.push(one),
                 // An error that concerns no identifier in particular concerns the request.
                 Err(e) if e.identifier().is_none() => return Err(e),
                 Err(e) => refusals.push(e),
             }
         }
         match refusals.as_slice() {
-            [] => Ok(identifiers),
+            [] => Ok(wanted),
             [single] if list.len() == 1 => Err(single.clone()),
             _ => {
-                let first = refusals.first().map(Error::class).unwrap_or(Class::RejectedIdentifier);
-                let same = refusals.iter().all(|e| e.class() == first);
-                let class = if same { first } else { Class::Malformed };
+                let first = refusals.first().map_or(Class::RejectedIdentifier, Error::class);
+                let class = if refusals.iter().all(|e| e.class() == first) { first } else { Class::Compound };
                 let names: Vec<&str> = refusals.iter().filter_map(Error::identifier).collect();
                 let detail = format!(
                     "{} of {} identifiers cannot be certified: {}",
@@ -158,79 +192,149 @@ impl Acme {
         }
     }
 
-    fn permitted_identifier(&self, issuer: &IssuerContext, value: &Value) -> Result<Identifier> {
-        let text = |name: &str| {
-            value.get(name).and_then(Value::as_str).ok_or_else(|| {
-                Error::malformed("each identifier has the text members \"type\" and \"value\" and nothing else")
-            })
+    fn wanted_one(&self, issuer: &IssuerContext, value: &Value, credential: Option<&Eab>, now: Time) -> Result<Wanted> {
+        let identifier = parse_identifier(value)?;
+        let bounds = bounds_of(credential)?;
+        self.check_permitted(issuer, &identifier, bounds.as_ref())?;
+        let ancestor = match value.get("ancestorDomain") {
+            None => None,
+            Some(Value::String(ancestor)) => Some(self.ancestor(issuer, &identifier, ancestor, bounds.as_ref())?),
+            Some(_) => return Err(Error::malformed("\"ancestorDomain\" is not text")),
         };
-        let kind = text("type")?;
-        let identifier = match kind {
-            "dns" => Identifier::parse(kind, text("value")?)?,
-            // IP addresses are known, but no issuer offers them yet.
-            other => {
-                let other = crate::identifier::printable(other);
-                let shown = crate::identifier::printable(text("value")?);
-                let why = format!("identifiers of type \"{other}\" are not supported; use \"dns\"");
-                return Err(Error::new(Class::UnsupportedIdentifier, why).about(shown));
-            }
+        let order_name = OrderName { kind: identifier.kind().to_owned(), value: identifier.to_string() };
+        let unchallenged = credential.is_some_and(|eab| eab.authorizes(now)) && ancestor.is_none();
+        let below = ancestor.is_some();
+        let subject = ancestor.unwrap_or(identifier);
+        let offered = match (unchallenged, below) {
+            // One valid challenge of a standard type, whatever could have proved it.
+            (true, _) => vec![ChallengeType::Http01],
+            (false, true) => dns_challenges(issuer, &subject)?,
+            (false, false) => issuer.policy.challenges_for(&subject)?,
         };
-        issuer.policy.names.check(&identifier)?;
-        issuer.policy.challenges_for(&identifier)?;
-        self.issuance.check_carried(&issuer.policy, &identifier)?;
-        Ok(identifier)
+        let expires = match (unchallenged, credential.and_then(|eab| eab.authorized_until)) {
+            (false, _) => now.plus(PENDING_LIFETIME),
+            (true, None) => now.plus(UNCHALLENGED_LIFETIME),
+            (true, Some(until)) => now.plus(UNCHALLENGED_LIFETIME).min(until),
+        };
+        let name = name_of(&subject);
+        let challenges = tokens(&offered)?;
+        let authorization =
+            NewAuthorization { name, challenges, standing: false, subdomains: below, unchallenged, expires };
+        Ok(Wanted { order_name, authorization, below })
     }
-}
 
-/// An authorization to be made.
-struct Wanted {
-    kind: &'static str,
-    base: String,
-    wildcard: bool,
-    /// Type and token.
-    challenges: Vec<(String, String)>,
-}
-
-impl Wanted {
-    fn of(issuer: &IssuerContext, identifier: &Identifier) -> Result<Wanted> {
-        let (base, wildcard) = match identifier {
-            Identifier::Dns(name) => (name.base().to_owned(), name.is_wildcard()),
-            Identifier::Ip(address) => (address.to_string(), false),
-        };
-        let challenges = issuer.policy.challenges_for(identifier)?;
-        let challenges = challenges.into_iter().map(|c| Ok((c.name().to_owned(), token()?))).collect::<Result<_>>()?;
-        Ok(Wanted { kind: identifier.kind(), base, wildcard, challenges })
-    }
-}
-
-fn order_object(issuer: &IssuerContext, order: &Order, now: Time) -> Value {
-    let identifiers: Vec<Value> = order
-        .authorizations
-        .iter()
-        .map(|a| json!({ "type": a.identifier_type, "value": a.full_identifier() }))
-        .collect();
-    let authorizations: Vec<String> =
-        order.authorizations.iter().map(|a| issuer.url_of(Resource::Authorization(a.id))).collect();
-    let mut members = Map::new();
-    members.insert("status".into(), order.status(now).as_str().into());
-    members.insert("expires".into(), order.expires.to_string().into());
-    members.insert("identifiers".into(), identifiers.into());
-    for (name, moment) in [("notBefore", order.not_before), ("notAfter", order.not_after)] {
-        if let Some(moment) = moment {
-            members.insert(name.into(), moment.to_string().into());
+    /// Whether the policy, the bounds of the account's credential, and the chain permit a name.
+    pub(super) fn check_permitted(
+        &self,
+        issuer: &IssuerContext,
+        identifier: &Identifier,
+        bounds: Option<&EabBounds>,
+    ) -> Result<()> {
+        issuer.policy.names.check(identifier)?;
+        if let Some(bounds) = bounds {
+            bounds.check(identifier)?;
         }
+        issuer.policy.challenges_for(identifier)?;
+        self.issuance.check_carried(&issuer.policy, identifier)
     }
-    members.insert("authorizations".into(), authorizations.into());
-    members.insert("finalize".into(), issuer.url_of(Resource::Finalize(order.id)).into());
-    if let Some(certificate) = order.certificate {
-        members.insert("certificate".into(), issuer.url_of(Resource::Certificate(certificate)).into());
+
+    /// The domain above a name that is to be proved in its stead (RFC 9444, 4.3).
+    fn ancestor(
+        &self,
+        issuer: &IssuerContext,
+        identifier: &Identifier,
+        ancestor: &str,
+        bounds: Option<&EabBounds>,
+    ) -> Result<Identifier> {
+        let about = |e: Error| e.about(identifier.to_string());
+        if !issuer.policy.authorizes_subdomains() {
+            let why = format!("{identifier}: this issuer takes no ancestorDomain");
+            return Err(about(Error::new(Class::RejectedIdentifier, why)));
+        }
+        let name = DnsName::parse(ancestor).map_err(about)?;
+        let is_above = matches!(identifier, Identifier::Dns(below) if below.is_below(name.as_str()));
+        if name.is_wildcard() || !is_above {
+            let why = format!("{identifier}: {} is not a domain above it", printable(ancestor));
+            return Err(about(Error::malformed(why)));
+        }
+        let ancestor = Identifier::Dns(name);
+        self.check_permitted(issuer, &ancestor, bounds).map_err(about)?;
+        Ok(ancestor)
     }
-    // An order is invalid because of its own error, or because of what a challenge met.
-    let met = order.authorizations.iter().flat_map(|a| &a.challenges).find_map(|c| c.error.as_ref());
-    if let Some((class, detail)) = order.error.as_ref().or(met) {
-        members.insert("error".into(), problem::stored(class, detail));
+}
+
+/// An identifier of an order, and the authorization that it would need.
+struct Wanted {
+    order_name: OrderName,
+    authorization: NewAuthorization,
+    /// Whether that is for a domain above it.
+    below: bool,
+}
+
+/// The identifier object of RFC 8555, 7.1.3.
+pub(super) fn parse_identifier(value: &Value) -> Result<Identifier> {
+    let text = |name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(|| Error::malformed("each identifier has the text members \"type\" and \"value\""))
+    };
+    Identifier::parse(text("type")?, text("value")?)
+}
+
+/// The challenges that prove a domain with all that is below it.
+pub(super) fn dns_challenges(issuer: &IssuerContext, identifier: &Identifier) -> Result<Vec<ChallengeType>> {
+    let offered: Vec<ChallengeType> =
+        issuer.policy.challenges_for(identifier)?.into_iter().filter(|c| c.is_dns()).collect();
+    if offered.is_empty() {
+        let why =
+            format!("{identifier}: this issuer offers no DNS challenge, which alone proves a domain with all below it");
+        return Err(Error::new(Class::RejectedIdentifier, why).about(identifier.to_string()));
     }
-    Value::Object(members)
+    Ok(offered)
+}
+
+pub(super) fn name_of(identifier: &Identifier) -> Name {
+    let (base, wildcard) = match identifier {
+        Identifier::Dns(name) => (name.base().to_owned(), name.is_wildcard()),
+        Identifier::Ip(address) => (address.to_string(), false),
+    };
+    Name { kind: identifier.kind(), base, wildcard }
+}
+
+/// A fresh token for each challenge that has one.
+pub(super) fn tokens(challenges: &[ChallengeType]) -> Result<Vec<(String, String)>> {
+    challenges.iter().map(|c| Ok((c.name().to_owned(), if c.has_token() { token()? } else { String::new() }))).collect()
+}
+
+pub(super) fn bounds_of(credential: Option<&Eab>) -> Result<Option<EabBounds>> {
+    credential.and_then(|eab| eab.allowed_domains.as_ref()).map(|domains| EabBounds::parse(domains)).transpose()
+}
+
+/// A valid authorization for a domain above a name that serves the names below it (RFC 9444).
+fn domain_above(read: &Read<'_>, account: i64, name: &Name, now: Time, oldest: Time) -> Result<Option<i64>> {
+    let mut domain =
+        if name.wildcard { Some(name.base.as_str()) } else { name.base.split_once('.').map(|(_, rest)| rest) };
+    while let Some(base) = domain.filter(|_| name.kind == "dns") {
+        let above = Name { kind: "dns", base: base.to_owned(), wildcard: false };
+        let found = read.reusable_authorization(account, &above, true, now, Time::NEVER, oldest)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        domain = base.split_once('.').map(|(_, rest)| rest);
+    }
+    Ok(None)
+}
+
+/// Limits are off unless an administrator set them.
+fn check_limits(read: &Read<'_>, issuer: i64, account: i64, names: &[&Name], now: Time) -> Result<()> {
+    if !read.has_limits(issuer)? {
+        return Ok(());
+    }
+    for kind in [LimitKind::PendingOrders, LimitKind::PendingAuthorizations, LimitKind::CertificatesPerWeek] {
+        read.check_limit(issuer, account, kind, now)?;
+    }
+    names.iter().try_for_each(|name| read.check_failures(issuer, account, &name.base, now))
 }
 
 fn moment(payload: &Map<String, Value>, name: &str) -> Result<Option<Time>> {
@@ -239,14 +343,4 @@ fn moment(payload: &Map<String, Value>, name: &str) -> Result<Option<Time>> {
         Some(Value::String(text)) => Time::parse(text).map(Some).map_err(|e| e.context(format!("\"{name}\""))),
         Some(_) => Err(Error::malformed(format!("\"{name}\" is not text"))),
     }
-}
-
-fn check_moments(not_before: Option<Time>, not_after: Option<Time>, now: Time) -> Result<()> {
-    if not_after.is_some_and(|end| end <= now.max(not_before.unwrap_or(now))) {
-        return Err(Error::malformed("\"notAfter\" lies in the past or before \"notBefore\""));
-    }
-    if not_before.is_some_and(|start| start > now.plus(Span::days(90))) {
-        return Err(Error::malformed("\"notBefore\" lies more than 90 days ahead"));
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::Reply;
 use crate::error::{Class, Error};
-use crate::jose::SignatureAlgorithm;
+use crate::jose::{MacAlgorithm, SignatureAlgorithm};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
@@ -16,6 +16,8 @@ pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
         log::error!("request={request_id} status={status} {error}");
     }
     let mut members = members_of(error);
+    // RFC 8555, 6.7.1: only subproblems name identifiers.
+    members.remove("identifier");
     // Paths, keys and the database are the administrator's business.
     let told_to_clients = match error.class() {
         Class::Internal => Some(format!("the server met a fault; its log tells more under request {request_id}")),
@@ -31,14 +33,34 @@ pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
         // RFC 8555, 6.2.
         members.insert("algorithms".into(), json!(SignatureAlgorithm::NAMES));
     }
+    if error.class() == Class::BadMacAlgorithm {
+        members.insert("algorithms".into(), json!(MacAlgorithm::NAMES));
+    }
     members.insert("status".into(), status.into());
     let mut reply = Reply::new(status).header("Content-Type", "application/problem+json");
     reply.body = Value::Object(members).to_string().into_bytes();
     match error.class() {
         Class::Unavailable => reply.header("Retry-After", RETRY_UNAVAILABLE),
-        Class::RateLimited => reply.header("Retry-After", RETRY_RATE_LIMITED),
+        Class::RateLimited => {
+            let wait = error.wait().map_or_else(|| RETRY_RATE_LIMITED.to_owned(), |seconds| seconds.to_string());
+            reply.header("Retry-After", wait)
+        }
         _ => reply,
     }
+}
+
+/// That a person has to agree to the terms first: where, and what they are (RFC 8555, 6.7 and 7.3.3).
+pub(super) fn terms_not_agreed(terms: &str) -> Reply {
+    let detail = format!("agree to the terms of service at {terms}");
+    let members = json!({
+        "type": urn("userActionRequired"),
+        "detail": detail,
+        "instance": terms,
+        "status": 403,
+    });
+    let mut reply = Reply::new(403).header("Content-Type", "application/problem+json");
+    reply.body = members.to_string().into_bytes();
+    reply.header("Link", format!("<{terms}>;rel=\"terms-of-service\""))
 }
 
 pub(super) fn method_not_allowed(methods: &[&str]) -> Reply {
@@ -67,7 +89,8 @@ fn members_of(error: &Error) -> Map<String, Value> {
     members.insert("type".into(), urn(kind).into());
     members.insert("detail".into(), error.detail().into());
     if let Some(name) = error.identifier() {
-        let kind = if name.parse::<IpAddr>().is_ok() { "ip" } else { "dns" };
+        let implied = if name.parse::<IpAddr>().is_ok() { "ip" } else { "dns" };
+        let kind = error.identifier_type().unwrap_or(implied);
         members.insert("identifier".into(), json!({ "type": kind, "value": name }));
     }
     if !error.parts().is_empty() {
@@ -81,13 +104,19 @@ fn urn(kind: &str) -> String {
     format!("urn:ietf:params:acme:error:{kind}")
 }
 
-const ALL: [Class; 25] = [
+const ALL: [Class; 32] = [
     Class::AccountDeactivated,
     Class::AccountDoesNotExist,
+    Class::AlreadyReplaced,
+    Class::AlreadyRevoked,
     Class::BadCsr,
+    Class::BadMacAlgorithm,
     Class::BadNonce,
     Class::BadPublicKey,
+    Class::BadRevocationReason,
     Class::BadSignatureAlgorithm,
+    Class::Caa,
+    Class::Compound,
     Class::Conflict,
     Class::Connection,
     Class::Dns,
@@ -95,6 +124,7 @@ const ALL: [Class; 25] = [
     Class::IncorrectResponse,
     Class::Internal,
     Class::InvalidContact,
+    Class::InvalidProfile,
     Class::Malformed,
     Class::NotFound,
     Class::OrderNotReady,
@@ -114,10 +144,16 @@ fn type_and_status(class: Class) -> (&'static str, u16) {
         // RFC 8555, 7.3.6, asks for 401 here.
         Class::AccountDeactivated => ("unauthorized", 401),
         Class::AccountDoesNotExist => ("accountDoesNotExist", 400),
+        Class::AlreadyReplaced => ("alreadyReplaced", 409),
+        Class::AlreadyRevoked => ("alreadyRevoked", 400),
         Class::BadCsr => ("badCSR", 400),
+        Class::BadMacAlgorithm => ("badSignatureAlgorithm", 400),
         Class::BadNonce => ("badNonce", 400),
         Class::BadPublicKey => ("badPublicKey", 400),
+        Class::BadRevocationReason => ("badRevocationReason", 400),
         Class::BadSignatureAlgorithm => ("badSignatureAlgorithm", 400),
+        Class::Caa => ("caa", 403),
+        Class::Compound => ("compound", 400),
         Class::Conflict => ("malformed", 409),
         Class::Connection => ("connection", 400),
         Class::Dns => ("dns", 400),
@@ -125,6 +161,7 @@ fn type_and_status(class: Class) -> (&'static str, u16) {
         Class::IncorrectResponse => ("incorrectResponse", 403),
         Class::Internal => ("serverInternal", 500),
         Class::InvalidContact => ("invalidContact", 400),
+        Class::InvalidProfile => ("invalidProfile", 400),
         Class::Malformed => ("malformed", 400),
         Class::NotFound => ("malformed", 404),
         Class::OrderNotReady => ("orderNotReady", 403),

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 pub(super) struct Authenticated<'i> {
     pub(super) issuer: &'i IssuerContext,
     pub(super) account: Account,
+    url: String,
     payload: Vec<u8>,
 }
 
@@ -20,6 +21,16 @@ impl Authenticated<'_> {
     /// The payload of a POST that is not a POST-as-GET.
     pub(super) fn object(&self) -> Result<Map<String, Value>> {
         json::parse_object(&self.payload)
+    }
+
+    /// The payload as it came.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The URL that the request was signed for.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Whether the payload is empty (RFC 8555, 6.3).
@@ -44,6 +55,12 @@ pub(super) struct SelfSigned {
     pub(super) payload: Map<String, Value>,
 }
 
+/// A request that may be signed either way (RFC 8555, 7.6).
+pub(super) enum Signed<'i> {
+    ByAccount(Authenticated<'i>),
+    ByKey(SelfSigned),
+}
+
 impl Acme {
     /// Authenticate by account (RFC 8555, 6.2: `kid`).
     pub(super) fn authenticated<'i>(
@@ -51,7 +68,10 @@ impl Acme {
         issuer: &'i IssuerContext,
         request: &Request<'_>,
     ) -> Result<Authenticated<'i>> {
-        let jws = self.fresh_jws(issuer, request)?;
+        self.by_account(issuer, &self.fresh_jws(issuer, request)?)
+    }
+
+    fn by_account<'i>(&self, issuer: &'i IssuerContext, jws: &Jws) -> Result<Authenticated<'i>> {
         let KeyReference::Kid(kid) = jws.key() else {
             return Err(Error::malformed("this request is signed with \"kid\", the account's URL, not with \"jwk\""));
         };
@@ -60,17 +80,29 @@ impl Acme {
         let Some(Resource::Account(id)) = issuer.resource_at(kid) else { return Err(unknown()) };
         let account = self.store.read(|read| read.account(id))?;
         let account = account.filter(|a| a.issuer == issuer.item.id).ok_or_else(unknown)?;
-        let payload = jws.verify(&PublicKey::from_spki(&account.spki)?)?.to_vec();
+        let payload = jws.verify(&PublicKey::known(&account.spki)?)?.to_vec();
         // Only now, so that nobody else learns the state of an account.
         if account.status() != AccountStatus::Valid {
             return Err(Error::new(Class::AccountDeactivated, "the account is deactivated; register with another key"));
         }
-        Ok(Authenticated { issuer, account, payload })
+        Ok(Authenticated { issuer, account, url: jws.url().to_owned(), payload })
     }
 
     /// Authenticate by the key in the request (RFC 8555, 6.2: `jwk`).
     pub(super) fn self_signed(&self, issuer: &IssuerContext, request: &Request<'_>) -> Result<SelfSigned> {
+        self.by_key(&self.fresh_jws(issuer, request)?)
+    }
+
+    /// Authenticate by whichever of the two the request has.
+    pub(super) fn signed_either_way<'i>(&self, issuer: &'i IssuerContext, request: &Request<'_>) -> Result<Signed<'i>> {
         let jws = self.fresh_jws(issuer, request)?;
+        match jws.key() {
+            KeyReference::Kid(_) => self.by_account(issuer, &jws).map(Signed::ByAccount),
+            KeyReference::Jwk(_) => self.by_key(&jws).map(Signed::ByKey),
+        }
+    }
+
+    fn by_key(&self, jws: &Jws) -> Result<SelfSigned> {
         let KeyReference::Jwk(key) = jws.key() else {
             return Err(Error::malformed("this request is signed with \"jwk\", the key itself, not with \"kid\""));
         };

@@ -1,19 +1,26 @@
 //! Paths: exactly these, anything else is not there.
 
+use crate::policy::account_path;
+
 /// A path under `/acme/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route<'a> {
     pub(super) display_id: &'a str,
-    pub(super) resource: Resource,
+    pub(super) resource: Resource<'a>,
 }
 
 /// The resources of an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resource {
+pub(super) enum Resource<'a> {
     Directory,
     NewNonce,
     NewAccount,
     NewOrder,
+    NewAuthz,
+    RevokeCert,
+    KeyChange,
+    /// By the identifier of a certificate.
+    RenewalInfo(&'a str),
     Account(i64),
     AccountOrders(i64),
     Order(i64),
@@ -32,6 +39,10 @@ impl<'a> Route<'a> {
             ["new-nonce"] => Resource::NewNonce,
             ["new-account"] => Resource::NewAccount,
             ["new-order"] => Resource::NewOrder,
+            ["new-authz"] => Resource::NewAuthz,
+            ["revoke-cert"] => Resource::RevokeCert,
+            ["key-change"] => Resource::KeyChange,
+            ["renewal-info", identifier] => Resource::RenewalInfo(identifier),
             ["account", id] => Resource::Account(row_id(id)?),
             ["account", id, "orders"] => Resource::AccountOrders(row_id(id)?),
             ["order", id] => Resource::Order(row_id(id)?),
@@ -45,11 +56,12 @@ impl<'a> Route<'a> {
     }
 }
 
-impl Resource {
+impl Resource<'_> {
     pub(super) fn methods(self) -> &'static [&'static str] {
         match self {
             Resource::Directory => &["GET", "HEAD", "POST"],
             Resource::NewNonce => &["HEAD", "GET", "POST"],
+            Resource::RenewalInfo(_) => &["GET", "HEAD"],
             _ => &["POST"],
         }
     }
@@ -65,7 +77,11 @@ impl Resource {
             Resource::NewNonce => "new-nonce".into(),
             Resource::NewAccount => "new-account".into(),
             Resource::NewOrder => "new-order".into(),
-            Resource::Account(id) => format!("account/{id}"),
+            Resource::NewAuthz => "new-authz".into(),
+            Resource::RevokeCert => "revoke-cert".into(),
+            Resource::KeyChange => "key-change".into(),
+            Resource::RenewalInfo(identifier) => format!("renewal-info/{identifier}"),
+            Resource::Account(id) => account_path(id),
             Resource::AccountOrders(id) => format!("account/{id}/orders"),
             Resource::Order(id) => format!("order/{id}"),
             Resource::Finalize(id) => format!("order/{id}/finalize"),
@@ -93,6 +109,10 @@ mod tests {
             Resource::NewNonce,
             Resource::NewAccount,
             Resource::NewOrder,
+            Resource::NewAuthz,
+            Resource::RevokeCert,
+            Resource::KeyChange,
+            Resource::RenewalInfo("a.b"),
             Resource::Account(1),
             Resource::AccountOrders(2),
             Resource::Order(3),

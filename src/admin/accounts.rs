@@ -2,7 +2,7 @@
 
 use super::{Administration, Arguments, Peer, done, items};
 use crate::error::{Error, Result};
-use crate::store::{Account, ItemKind};
+use crate::store::{Account, Item, ItemKind};
 use serde_json::{Value, json};
 
 pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
@@ -20,11 +20,7 @@ pub(super) fn deactivate(admin: &Administration, peer: Peer, arguments: &mut Arg
     let id = arguments.required("acme-account-id")?;
     let delete = arguments.boolean("delete-account")?.unwrap_or(false);
     arguments.finish()?;
-    let unknown = || Error::not_found(format!("{} has no account {id}; list-acme-accounts shows them", issuer.name));
-    let account: i64 = id.parse().map_err(|_| unknown())?;
-    if admin.store.read(|read| read.account(account))?.is_none_or(|a| a.issuer != issuer.id) {
-        return Err(unknown());
-    }
+    let account = account_of(admin, &issuer, &id)?;
     let now = admin.now();
     let entry =
         done(peer, "deactivate-acme-account", format!("account {account}"), if delete { "deleted" } else { "" });
@@ -37,6 +33,16 @@ pub(super) fn deactivate(admin: &Administration, peer: Peer, arguments: &mut Arg
         write.append_audit(now, &entry)
     })?;
     Ok(json!({}))
+}
+
+/// The account of an issuer that an id names.
+pub(super) fn account_of(admin: &Administration, issuer: &Item, id: &str) -> Result<i64> {
+    let unknown = || Error::not_found(format!("{} has no account {id}; list-acme-accounts shows them", issuer.name));
+    let account: i64 = id.parse().map_err(|_| unknown())?;
+    match admin.store.read(|read| read.account(account))? {
+        Some(found) if found.issuer == issuer.id => Ok(account),
+        _ => Err(unknown()),
+    }
 }
 
 fn shown(account: &Account, orders: i64) -> Value {

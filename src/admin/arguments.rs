@@ -79,6 +79,11 @@ impl Arguments {
         }
     }
 
+    /// Whether something has not been taken yet.
+    pub(super) fn is_any_left(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     /// Everything must have been taken.
     pub(super) fn finish(&self) -> Result<()> {
         match self.members.keys().next() {

@@ -3,12 +3,12 @@
 use super::{Administration, Arguments, Peer, done, item_path, items};
 use crate::clock::Span;
 use crate::error::{Error, Result};
-use crate::policy::IssuerPolicy;
+use crate::identifier::Identifier;
+use crate::policy::{ChallengeType, IssuerPolicy, Profile};
 use crate::store::{Issuer, Item, ItemKind, Read};
 use serde_json::{Map, Value, json};
 
 const DEFAULT_KEY_USAGE: [&str; 3] = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"];
-const DEFAULT_CHALLENGES: [&str; 1] = ["http-01"];
 /// Lists that become attributes of the subject.
 const SUBJECT_LISTS: [&str; 7] =
     ["organizations", "organizational-units", "country", "locality", "province", "street-address", "postal-code"];
@@ -33,7 +33,11 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
         critical_key_usage: true,
         not_require_cn: false,
         subject: Vec::new(),
-        challenges: DEFAULT_CHALLENGES.map(str::to_owned).to_vec(),
+        challenges: ChallengeType::DEFAULT.map(|c| c.name().to_owned()).to_vec(),
+        allowed_ip_sans: Vec::new(),
+        profiles: vec![Profile::Classic.name().to_owned()],
+        caa_identities: Vec::new(),
+        renew_before: None,
         require_eab: true,
         tls_issuer: false,
         reuse_authorizations: Span(0),
@@ -45,6 +49,9 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
     arguments.finish()?;
     items::check_free(admin, &name)?;
     let (settings, policy) = canonical(settings)?;
+
+    check_domains_carried(admin, &policy)?;
+    let can_certify = !policy.names.allowed.is_empty() || policy.names.any_name || !policy.names.networks.is_empty();
 
     // The daemon's own certificate comes with the issuer, or the issuer does not come.
     let tls = admin.issuance.prepare_tls(&policy)?;
@@ -64,7 +71,12 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
         tls.kept();
     }
     admin.issuance.refresh_tls()?;
-    Ok(json!({ "name": name }))
+    let mut reply = json!({ "name": name });
+    if !can_certify && let Some(members) = reply.as_object_mut() {
+        let note = "the issuer allows no name yet; give it some with update-pki-cert-issuer --allowed-domains";
+        members.insert("warnings".into(), json!([note]));
+    }
+    Ok(reply)
 }
 
 pub(super) fn update(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
@@ -76,12 +88,22 @@ pub(super) fn update(admin: &Administration, peer: Peer, arguments: &mut Argumen
     let (description, protection) = (arguments.text("description")?, arguments.boolean("delete-protection")?);
     let tags = arguments.list("tag")?;
 
+    if !arguments.is_any_left()
+        && signer_key.is_none()
+        && description.is_none()
+        && protection.is_none()
+        && tags.is_none()
+    {
+        return Err(Error::malformed("nothing to change; certwright update-pki-cert-issuer --help shows what can be"));
+    }
+
     // Once to see whether it can be, and once on what the settings are when the change is made.
     let mut tried = arguments.clone();
     let current = admin.store.read(|read| read.issuer(item.id))?;
     let (_, policy) = changed(current, signer_key, &mut tried)?;
     tried.finish()?;
     admin.issuance.check_own_host(&policy)?;
+    check_domains_carried(admin, &policy)?;
     let mut flags = arguments.clone();
     let now = admin.now();
     let entry = done(peer, "update-pki-cert-issuer", &item.name, "");
@@ -105,6 +127,15 @@ fn changed(mut settings: Issuer, signer_key: Option<i64>, flags: &mut Arguments)
         settings.signer_key = key;
     }
     canonical(with_flags(settings, flags)?)
+}
+
+/// A domain that the chain can never carry would only be found out by clients.
+fn check_domains_carried(admin: &Administration, policy: &IssuerPolicy) -> Result<()> {
+    for domain in &policy.names.allowed {
+        let carried = admin.issuance.check_carried(policy, &Identifier::Dns(domain.clone()));
+        carried.map_err(|e| Error::malformed(format!("--allowed-domains {e}")))?;
+    }
+    Ok(())
 }
 
 /// The key may have been deleted or disabled since its name was looked up.
@@ -131,6 +162,7 @@ pub(super) fn describe(admin: &Administration, item: &Item, members: &mut Map<St
     let mut details = json!({
         "acme_enabled": issuer.acme_enabled,
         "allowed_domains_list": issuer.allowed_domains,
+        "allowed_ip_sans_list": issuer.allowed_ip_sans,
         "allow_subdomains": issuer.allow_subdomains,
         "allow_any_name": issuer.allow_any_name,
         "disable_wildcards": issuer.disable_wildcards,
@@ -142,6 +174,8 @@ pub(super) fn describe(admin: &Administration, item: &Item, members: &mut Map<St
         "critical_key_usage": issuer.critical_key_usage,
         "not_require_cn": issuer.not_require_cn,
         "challenges": issuer.challenges,
+        "profiles": issuer.profiles,
+        "caa_identities": issuer.caa_identities,
         "require_eab": issuer.require_eab,
         "tls_issuer": issuer.tls_issuer,
         "reuse_authorizations": issuer.reuse_authorizations.0,
@@ -220,6 +254,9 @@ fn with_flags(mut issuer: Issuer, arguments: &mut Arguments) -> Result<Issuer> {
     }
     for (flag, setting) in [
         ("allowed-domains", &mut issuer.allowed_domains),
+        ("allowed-ip-sans", &mut issuer.allowed_ip_sans),
+        ("profiles", &mut issuer.profiles),
+        ("caa-identity", &mut issuer.caa_identities),
         ("key-usage", &mut issuer.key_usage),
         ("challenges", &mut issuer.challenges),
     ] {

@@ -50,9 +50,9 @@ pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -
 
 pub(super) fn set_state(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     let item = named_item(admin, arguments)?;
-    let enabled = match arguments.required("desired-state")?.as_str() {
-        "Enabled" => true,
-        "Disabled" => false,
+    let enabled = match arguments.required("desired-state")?.to_ascii_lowercase().as_str() {
+        "enabled" => true,
+        "disabled" => false,
         other => {
             return Err(Error::malformed(format!("--desired-state {other} is not known; use Enabled or Disabled")));
         }
@@ -160,7 +160,7 @@ pub(super) fn new_item(name: String, kind: ItemKind, arguments: &mut Arguments) 
 pub(super) fn check_free(admin: &Administration, name: &str) -> Result<()> {
     match admin.store.read(|read| read.item_by_name(name))? {
         None => Ok(()),
-        Some(taken) => Err(Error::conflict(format!("{name} exists already, as a {}", taken.kind.as_str()))),
+        Some(taken) => Err(taken.name_is_taken()),
     }
 }
 
@@ -178,7 +178,7 @@ pub(super) fn named_item(admin: &Administration, arguments: &mut Arguments) -> R
             .store
             .read(|read| read.item_by_item_id(&id))?
             .ok_or_else(|| Error::not_found(format!("there is no item with the item id {id}"))),
-        (None, None, None) => Err(Error::malformed("--name is missing")),
+        (None, None, None) => Err(Error::malformed("--name is missing (or --display-id, or --item-id)")),
         _ => Err(Error::malformed("give one of --name, --display-id and --item-id")),
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
         )];
         if places < split_level {
             warnings.push(format!(
-                "the {split_level} fragments lie in {places} place(s); give the daemon --fragment-dir for others, so that one stolen disk gives no key"
+                "the {split_level} fragments lie in fewer places ({places}); give the daemon --fragment-dir for others, so that one stolen disk gives no key"
             ));
         }
         members.insert("warnings".into(), warnings.into());

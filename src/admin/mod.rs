@@ -8,6 +8,7 @@ mod issuers;
 mod item_path;
 mod items;
 mod keys;
+mod limits;
 mod socket;
 mod status;
 
@@ -60,6 +61,10 @@ const COMMANDS: &[Command] = &[
     Command { name: "update-item", audited: true, run: items::update },
     Command { name: "delete-item", audited: true, run: items::delete },
     Command { name: "generate-acme-eab", audited: true, run: eabs::generate },
+    Command { name: "list-acme-eabs", audited: false, run: eabs::list },
+    Command { name: "revoke-acme-eab", audited: true, run: eabs::revoke },
+    Command { name: "set-limits", audited: true, run: limits::set },
+    Command { name: "renew-soon", audited: true, run: limits::renew_soon },
     Command { name: "list-acme-accounts", audited: false, run: accounts::list },
     Command { name: "deactivate-acme-account", audited: true, run: accounts::deactivate },
     Command { name: "get-certificate-value", audited: false, run: certificates::value },

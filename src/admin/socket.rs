@@ -52,8 +52,12 @@ impl AdminSocket {
     /// Conflict when another daemon listens there; Unavailable when the socket cannot be made.
     pub fn start(path: &Path, administration: Arc<Administration>) -> Result<AdminSocket> {
         Self::check_path(path)?;
-        let failed =
-            |e: std::io::Error| Error::unavailable(format!("the admin socket {} cannot be made: {e}", path.display()));
+        let failed = |e: std::io::Error| {
+            Error::unavailable(format!(
+                "the admin socket {} cannot be made ({e}); name another place with --admin-socket, or start as the service's user",
+                path.display()
+            ))
+        };
         remove_stale(path)?;
         let listener = bind_privately(path).map_err(failed)?;
         let identity = Identity::of(path).map_err(failed)?;

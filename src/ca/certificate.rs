@@ -84,6 +84,8 @@ pub struct Leaf {
     pub key_usage_critical: bool,
     /// For what.
     pub extended_key_usage: Vec<ExtendedKeyUsage>,
+    /// Whether it names its own key; lean profiles leave that out, as the Baseline Requirements advise.
+    pub subject_key_identifier: bool,
 }
 
 /// What a self-signed CA certificate is made of.
@@ -136,14 +138,16 @@ pub struct SignedCertificate {
 pub fn prepare_leaf(leaf: &Leaf, signer: &Signer, signer_certificate: &super::ParsedCertificate) -> Result<Linted> {
     let key_identifier = signer.public_key().key_identifier();
     let issuer = IssuerNames { subject: &signer_certificate.subject, key_identifier: &key_identifier };
-    let extensions = [
-        extension::authority_key_identifier(issuer.key_identifier),
-        extension::subject_key_identifier(&leaf.public_key.key_identifier()),
+    let mut extensions = vec![extension::authority_key_identifier(issuer.key_identifier)];
+    if leaf.subject_key_identifier {
+        extensions.push(extension::subject_key_identifier(&leaf.public_key.key_identifier()));
+    }
+    extensions.extend([
         extension::key_usage(&leaf.key_usage, leaf.key_usage_critical),
         extension::basic_constraints_leaf(),
         extension::extended_key_usage(&leaf.extended_key_usage),
         extension::subject_alt_name(&leaf.identifiers, leaf.subject.is_empty()),
-    ];
+    ]);
     let tbs = to_be_signed(
         &leaf.serial,
         signer,

@@ -51,9 +51,8 @@ fn parse(request: &[u8]) -> Result<CertificateRequest> {
     parts.finish()?;
 
     let mut info = Reader::new(info);
-    if info.unsigned()? != [0] {
-        return Err(bad("the CSR has a version other than 1"));
-    }
+    // The version should be 0 (RFC 2986, 4.1), and Ruby's acme-client writes 2.
+    info.unsigned()?;
     let common_names = common_names(info.enter(der::SEQUENCE)?)?;
     let (_, _, spki) = info.any()?;
     let public_key = PublicKey::from_spki(spki)?;
@@ -126,7 +125,8 @@ fn requested_names(mut attributes: Reader<'_>) -> Result<BTreeSet<Identifier>> {
     Ok(names.unwrap_or_default())
 }
 
-/// The subjectAltName. Other extensions are the issuer's to decide, but a CA certificate is not to be had this way.
+/// The subjectAltName. Usages are the issuer's to decide; a CA certificate is not to be had this way, nor are extensions
+/// that are never issued.
 fn names_in_extensions(mut extensions: Reader<'_>) -> Result<BTreeSet<Identifier>> {
     let mut names = None;
     while !extensions.is_empty() {
@@ -151,11 +151,24 @@ fn names_in_extensions(mut extensions: Reader<'_>) -> Result<BTreeSet<Identifier
                     return Err(bad("the CSR asks for a CA certificate, which is not issued here"));
                 }
             }
-            _ => {}
+            oid::KEY_USAGE => {
+                let bits = value.read(der::BIT_STRING)?;
+                let is_ca = bits.get(1).is_some_and(|octet| octet & KEY_CERT_SIGN_OR_CRL_SIGN != 0);
+                if is_ca {
+                    return Err(bad("the CSR asks for a key usage of a CA, which is not issued here"));
+                }
+            }
+            // What clients ask for as a matter of course; the issuer decides what they get.
+            oid::EXTENDED_KEY_USAGE | oid::SUBJECT_KEY_IDENTIFIER | oid::AUTHORITY_KEY_IDENTIFIER => {}
+            // RFC 8555, 7.4: better an error than a certificate without what was asked for.
+            _ => return Err(bad("the CSR asks for an extension that is not issued here, such as must-staple")),
         }
     }
     Ok(names.unwrap_or_default())
 }
+
+/// Bits 5 and 6 of keyUsage, in its first octet.
+const KEY_CERT_SIGN_OR_CRL_SIGN: u8 = 0x06;
 
 fn general_names_in(mut names: Reader<'_>) -> Result<BTreeSet<Identifier>> {
     const DNS_NAME: der::Tag = der::context(2);

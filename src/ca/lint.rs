@@ -7,11 +7,14 @@ use super::parsed::ParsedCertificate;
 use crate::der::{self, Reader, oid};
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
+use crate::keys::PublicKey;
 use std::collections::BTreeSet;
 
 pub(super) fn check_leaf(tbs: &[u8], meant: &Leaf, issuer: IssuerNames<'_>, signature: &[u8]) -> Result<()> {
     let seen = ParsedCertificate::parse_tbs(tbs).map_err(|e| lint(e.detail()))?;
     check_common(&seen, meant.serial.octets(), meant.validity, signature)?;
+    let own_identifier = meant.subject_key_identifier.then(|| meant.public_key.key_identifier());
+    check_subject_key_identifier(&seen, own_identifier)?;
     expect(seen.issuer == issuer.subject, "the issuer is not the signer's subject")?;
     expect(seen.subject == meant.subject.to_der(), "the subject is not the one that was meant")?;
     expect(seen.spki == meant.public_key.to_spki(), "the key is not the subscriber's")?;
@@ -71,6 +74,8 @@ pub(super) fn check_leaf(tbs: &[u8], meant: &Leaf, issuer: IssuerNames<'_>, sign
 pub(super) fn check_signer(tbs: &[u8], meant: &SignerCertificate, signature: &[u8]) -> Result<()> {
     let seen = ParsedCertificate::parse_tbs(tbs).map_err(|e| lint(e.detail()))?;
     check_common(&seen, meant.serial.octets(), meant.validity, signature)?;
+    let key = PublicKey::from_spki(&seen.spki).map_err(|e| lint(e.detail()))?;
+    check_subject_key_identifier(&seen, Some(key.key_identifier()))?;
     expect(seen.issuer == seen.subject, "a self-signed certificate has one name")?;
     expect(
         seen.subject == meant.subject.to_der() && !meant.subject.is_empty(),
@@ -93,12 +98,13 @@ fn check_common(seen: &ParsedCertificate, serial: &[u8], validity: Validity, sig
     )?;
     expect(validity.not_before < validity.not_after, "it would end before it begins")?;
     let oids: BTreeSet<&[u8]> = seen.extensions.iter().map(|(oid, _, _)| oid.as_slice()).collect();
-    expect(oids.len() == seen.extensions.len(), "an extension stands twice")?;
-    let identifier = seen.extension(oid::SUBJECT_KEY_IDENTIFIER);
-    expect(
-        identifier.is_some_and(|(critical, value)| !critical && value.len() == 22),
-        "subjectKeyIdentifier is missing",
-    )
+    expect(oids.len() == seen.extensions.len(), "an extension stands twice")
+}
+
+fn check_subject_key_identifier(seen: &ParsedCertificate, key_identifier: Option<[u8; 20]>) -> Result<()> {
+    let meant = key_identifier.map(|identifier| der::octet_string(&identifier));
+    let holds = seen.extension(oid::SUBJECT_KEY_IDENTIFIER) == meant.as_ref().map(|value| (false, &value[..]));
+    expect(holds, "subjectKeyIdentifier is not the one that was meant")
 }
 
 fn key_usages(seen: &ParsedCertificate) -> Result<Vec<KeyUsage>> {

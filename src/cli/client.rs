@@ -6,6 +6,7 @@ use crate::der::to_base64;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -74,13 +75,22 @@ pub(super) fn ask(socket: &Path, request: &Value) -> Result<Value> {
 fn unreachable_daemon(socket: &Path, e: &std::io::Error) -> Error {
     let path = socket.display();
     Error::unavailable(match e.kind() {
+        ErrorKind::ConnectionRefused
+            if std::fs::symlink_metadata(socket).is_ok_and(|found| !found.file_type().is_socket()) =>
+        {
+            format!("{path} is not a socket; say --admin-socket or CERTWRIGHT_ADMIN_SOCKET")
+        }
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             format!(
                 "no daemon listens on {path}; start it with certwright serve, or say --admin-socket or CERTWRIGHT_ADMIN_SOCKET"
             )
         }
         ErrorKind::PermissionDenied => {
-            format!("you may not use {path}; become root or join the group that owns it (certwright-admin)")
+            let group = std::fs::symlink_metadata(socket)
+                .map_or_else(|_| "its group".to_owned(), |m| format!("group {}", m.gid()));
+            format!(
+                "you may not use {path}; become root, or join {group}, which may (certwright-admin where it exists)"
+            )
         }
         _ => format!("{path} cannot be reached: {e}"),
     })

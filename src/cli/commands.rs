@@ -1,5 +1,9 @@
 //! The commands and their flags. Help, the pre-pass, and later man pages and completions all read these definitions.
 
+use super::acme_commands::{
+    DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab, SetLimits,
+};
+use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
 /// A private ACME certificate authority for your network.
@@ -34,6 +38,10 @@ pub(super) enum Command {
     UpdateItem(UpdateItem),
     DeleteItem(DeleteItem),
     GenerateAcmeEab(GenerateAcmeEab),
+    ListAcmeEabs(ListAcmeEabs),
+    RevokeAcmeEab(RevokeAcmeEab),
+    SetLimits(SetLimits),
+    RenewSoon(RenewSoon),
     ListAcmeAccounts(ListAcmeAccounts),
     DeactivateAcmeAccount(DeactivateAcmeAccount),
     GetCertificateValue(GetCertificateValue),
@@ -58,6 +66,7 @@ macro_rules! daemon_command {
         }
     };
 }
+pub(super) use daemon_command;
 
 /// Run the daemon.
 #[derive(FromArgs, ArgsInfo)]
@@ -190,136 +199,6 @@ daemon_command! {
     }
 }
 
-/// The settings of an issuer, of which create-pki-cert-issuer requires some.
-macro_rules! issuer_command {
-    ($(#[$attribute:meta])* struct $name:ident { $($fields:tt)* }) => {
-        daemon_command! {
-            $(#[$attribute])*
-            struct $name {
-                $($fields)*
-                /// speak ACME
-                #[argh(switch)]
-                enable_acme: bool,
-                /// the https URL at which clients reach this daemon
-                #[argh(option, arg_name = "url")]
-                gw_cluster_url: Option<String>,
-                /// folder that issued certificates are filed under
-                #[argh(option, arg_name = "path")]
-                destination_path: Option<String>,
-                /// names that may be certified; *.NAME allows that wildcard and one label below; a list
-                #[argh(option, arg_name = "domain")]
-                allowed_domains: Vec<String>,
-                /// allow any name below an allowed domain
-                #[argh(switch)]
-                allow_subdomains: bool,
-                /// allow no wildcards
-                #[argh(switch)]
-                disable_wildcards: bool,
-                /// allow any DNS name
-                #[argh(switch)]
-                allow_any_name: bool,
-                /// certificates are for TLS servers; they always are
-                #[argh(switch)]
-                server_flag: bool,
-                /// certificates are for TLS clients too
-                #[argh(switch)]
-                client_flag: bool,
-                /// key usages, of which each certificate gets those that fit its key; a list
-                #[argh(option, arg_name = "usage")]
-                key_usage: Vec<String>,
-                /// mark keyUsage as critical (true)
-                #[argh(switch)]
-                critical_key_usage: bool,
-                /// organization in the subject of certificates; a list
-                #[argh(option)]
-                organizations: Vec<String>,
-                /// organizational unit in the subject of certificates; a list
-                #[argh(option)]
-                organizational_units: Vec<String>,
-                /// country in the subject of certificates, two letters; a list
-                #[argh(option)]
-                country: Vec<String>,
-                /// locality in the subject of certificates; a list
-                #[argh(option)]
-                locality: Vec<String>,
-                /// state or province in the subject of certificates; a list
-                #[argh(option)]
-                province: Vec<String>,
-                /// street address in the subject of certificates; a list
-                #[argh(option)]
-                street_address: Vec<String>,
-                /// postal code in the subject of certificates; a list
-                #[argh(option)]
-                postal_code: Vec<String>,
-                /// a CSR needs no common name; one by ACME never does
-                #[argh(switch)]
-                not_require_cn: bool,
-                /// challenges that are offered; a list (http-01)
-                #[argh(option, arg_name = "type")]
-                challenges: Vec<String>,
-                /// accounts need an external account binding (true)
-                #[argh(switch)]
-                require_eab: bool,
-                /// certify the daemon's own host before older issuers do
-                #[argh(switch)]
-                tls_issuer: bool,
-                /// how long a valid authorization serves new orders (0)
-                #[argh(option, arg_name = "duration")]
-                reuse_authorizations: Option<String>,
-                /// URL of the terms that accounts have to agree to
-                #[argh(option, arg_name = "url")]
-                terms_of_service: Option<String>,
-                /// URL shown in the directory
-                #[argh(option, arg_name = "url")]
-                website: Option<String>,
-                /// refuse to delete it
-                #[argh(switch)]
-                delete_protection: bool,
-                /// what it is for
-                #[argh(option)]
-                description: Option<String>,
-                /// a tag; a list
-                #[argh(option)]
-                tag: Vec<String>,
-            }
-        }
-    };
-}
-
-issuer_command! {
-    /// Make an issuer: who may get which certificates from a signer key.
-    #[argh(subcommand, name = "create-pki-cert-issuer",
-        example = "certwright create-pki-cert-issuer --name /Home/Issuer --signer-key-name /Home/CA --ttl 90d --enable-acme true --gw-cluster-url https://ca.home.arpa:8000 --allowed-domains home.arpa --allow-subdomains true")]
-    struct CreatePkiCertIssuer {
-        /// name of the issuer, a slash path
-        #[argh(option, short = 'n')]
-        name: String,
-        /// the longest lifetime of a certificate, such as 90d
-        #[argh(option, short = 't', arg_name = "duration")]
-        ttl: String,
-        /// the key that signs
-        #[argh(option, short = 's', arg_name = "name")]
-        signer_key_name: String,
-    }
-}
-
-issuer_command! {
-    /// Change the settings of an issuer; what is not named stays.
-    #[argh(subcommand, name = "update-pki-cert-issuer",
-        example = "certwright update-pki-cert-issuer --name /Home/Issuer --allowed-domains home.arpa,lan")]
-    struct UpdatePkiCertIssuer {
-        /// name of the issuer
-        #[argh(option, short = 'n')]
-        name: String,
-        /// the longest lifetime of a certificate, such as 90d
-        #[argh(option, short = 't', arg_name = "duration")]
-        ttl: Option<String>,
-        /// the key that signs
-        #[argh(option, short = 's', arg_name = "name")]
-        signer_key_name: Option<String>,
-    }
-}
-
 daemon_command! {
     /// Show everything about a key, an issuer or a certificate, as JSON.
     #[argh(subcommand, name = "describe-item", example = "certwright describe-item --name /Home/Issuer")]
@@ -397,45 +276,6 @@ daemon_command! {
         /// delete it although it has unexpired certificates
         #[argh(switch)]
         force: bool,
-    }
-}
-
-daemon_command! {
-    /// Make a credential that binds one ACME account: a kid and a MAC key for --eab-kid and --eab-hmac-key.
-    #[argh(subcommand, name = "generate-acme-eab", example = "certwright generate-acme-eab --cert-issuer-name /Home/Issuer")]
-    struct GenerateAcmeEab {
-        /// the issuer that it is for
-        #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
-        /// how long it can be used (1h, at most 7d)
-        #[argh(option, short = 't', arg_name = "duration")]
-        ttl: Option<String>,
-    }
-}
-
-daemon_command! {
-    /// List the ACME accounts of an issuer, as JSON.
-    #[argh(subcommand, name = "list-acme-accounts", example = "certwright list-acme-accounts --cert-issuer-name /Home/Issuer")]
-    struct ListAcmeAccounts {
-        /// the issuer
-        #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
-    }
-}
-
-daemon_command! {
-    /// Deactivate an ACME account; its certificates stay.
-    #[argh(subcommand, name = "deactivate-acme-account", example = "certwright deactivate-acme-account --cert-issuer-name /Home/Issuer --acme-account-id 7")]
-    struct DeactivateAcmeAccount {
-        /// the issuer
-        #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
-        /// the account, as list-acme-accounts shows it
-        #[argh(option, arg_name = "id")]
-        acme_account_id: String,
-        /// take it off the list as well; its key may register again
-        #[argh(switch)]
-        delete_account: bool,
     }
 }
 

@@ -28,15 +28,12 @@ pub(super) enum Parsed {
 /// Flags of the system whose vocabulary this is, or of a later version of this program, that are not offered: to ignore
 /// one would be to promise what is not done.
 const NOT_OFFERED: &[(&str, &str)] = &[
-    ("allowed-ip-sans", "IP addresses are not certified yet"),
     ("allowed-uri-sans", "only DNS names are certified"),
     ("allowed-extra-extensions", "extensions are the issuer's own"),
     ("auto-renew", "ACME clients renew by themselves"),
     ("blocked-keys", "lists of blocked keys are not read yet"),
     ("behind-proxy", "the daemon does not work behind a proxy yet"),
-    ("caa-identity", "CAA is not checked yet"),
     ("code-signing-flag", "certificates are for TLS"),
-    ("contact-note", "credentials carry no note yet"),
     ("create-private-crl", "CRLs are not published yet"),
     ("create-private-ocsp", "OCSP is not answered yet"),
     ("create-public-crl", "there is no public CRL service here"),
@@ -46,10 +43,8 @@ const NOT_OFFERED: &[(&str, &str)] = &[
     ("is-ca", "CA certificates are not issued by ACME"),
     ("max-path-len", "CA certificates are not issued by ACME"),
     ("metrics-listen", "metrics are not published yet"),
-    ("no-challenge", "every name is proved by a challenge"),
     ("ocsp-nonce", "OCSP is not answered yet"),
     ("ocsp-ttl", "OCSP is not answered yet"),
-    ("profiles", "profiles are not offered yet"),
     ("protect-certificates", "issued certificates are never changed"),
     ("public-url", "no URLs are written into certificates yet"),
     ("retain", "nothing is tidied away yet"),
@@ -58,7 +53,6 @@ const NOT_OFFERED: &[(&str, &str)] = &[
     ("signed-by", "intermediates are not made yet"),
     ("token", "the admin socket's mode and group decide who may administer"),
     ("uid-token", "the admin socket's mode and group decide who may administer"),
-    ("uses", "a credential binds one account"),
 ];
 
 /// Understand the command line.
@@ -159,7 +153,11 @@ impl Walk<'_> {
                 ))
             });
         }
-        Err(Failure::Usage(format!("\"{argument}\" is not a flag; certwright {} takes flags only", self.command.name)))
+        let example = match flags.iter().find(|f| f.short == Some('n')) {
+            Some(name) => format!("write {} {argument}", name.long),
+            None => format!("certwright {} takes flags only", self.command.name),
+        };
+        Err(Failure::Usage(format!("\"{argument}\" is not a flag; {example}")))
     }
 
     /// `--flag`, `--flag true`, `--flag=true`, `--flag=false`.
@@ -171,6 +169,7 @@ impl Walk<'_> {
                     self.rest = rest;
                     next
                 }
+                Some((next, _)) if !next.starts_with('-') => next,
                 _ => "true",
             },
         };
@@ -210,8 +209,10 @@ pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>)
     let within = if word.len() < 4 { 1 } else { (word.len() / 3).clamp(2, 3) };
     let candidates: Vec<&str> = candidates.collect();
     let close = candidates.iter().map(|c| (distance(word, c), *c)).filter(|(d, _)| *d <= within).min();
-    let begun = candidates.iter().find(|c| word.len() >= 4 && c.starts_with(word)).copied();
-    close.map(|(_, c)| c).or(begun)
+    let part = candidates.iter().find(|c| word.len() >= 4 && (c.starts_with(word) || c.contains(&format!("-{word}"))));
+    let part = part.or_else(|| candidates.iter().find(|c| c.len() >= 4 && word.starts_with(**c)));
+    let word_of = candidates.iter().find(|c| word.len() >= 4 && c.split('-').any(|w| w == word));
+    close.map(|(_, c)| c).or(part.copied()).or(word_of.copied())
 }
 
 /// How many letters have to be put in, taken out or changed to get from one word to the other.

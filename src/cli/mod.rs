@@ -1,9 +1,11 @@
 //! What a person types: flags are understood here, commands go to the daemon over its socket, replies are shown.
 
+mod acme_commands;
 mod client;
 mod commands;
 mod environment;
 mod flags;
+mod issuer_commands;
 mod quickstart;
 mod serve;
 mod show;

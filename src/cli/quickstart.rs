@@ -24,10 +24,14 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         let why = format!("--listen {listen} is every address and none; name one, such as 127.0.0.1:8000");
         return Err(Failure::Usage(why));
     }
+    if command.http_01_port == 0 {
+        return Err(Failure::Usage("--http-01-port 0 is no port that certbot can answer on; name one".into()));
+    }
     let data = absolute(Path::new(&command.data_dir))?;
-    start_log("warn");
-    std::fs::create_dir_all(&data)
-        .map_err(|e| Error::unavailable(format!("{} cannot be made: {e}", data.display())))?;
+    start_log("certwright=info");
+    std::fs::create_dir_all(&data).map_err(|e| {
+        Error::unavailable(format!("{} cannot be made ({e}); choose another --data-dir", data.display()))
+    })?;
     let settings = Settings {
         state_dir: data.join("state"),
         listen,
@@ -44,8 +48,17 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         tls_files: None,
     };
     let mut outcome = Ok(());
-    serve(&settings, |daemon| outcome = introduce(daemon, &settings, &data, command))?;
+    serve(&settings, |daemon| outcome = introduce(daemon, &settings, &data, command)).map_err(|e| {
+        // The daemon speaks of its own flags.
+        match e.detail().contains("--state-dir") {
+            true => {
+                Error::conflict(format!("quickstart is running already on {}; go on with that one", data.display()))
+            }
+            false => e,
+        }
+    })?;
     outcome?;
+    super::say(&format!("stopped; everything is kept in {}, which you can remove to start afresh", data.display()));
     Ok(())
 }
 
@@ -150,13 +163,17 @@ fn instructions(settings: &Settings, data: &Path, command_line: &Quickstart) -> 
          --eab-kid {kid} --eab-hmac-key {mac} \
          --config-dir {certbot} --work-dir {certbot}/work --logs-dir {certbot}/logs\n\
          \n\
-         For commands, such as certwright status, in that terminal:\n\
+         The credential in it (--eab-kid, --eab-hmac-key) makes one account, within seven days; each run prints a new one.\n\
+         To renew, run certbot renew with the same REQUESTS_CA_BUNDLE and directories.\n\
+         \n\
+         For commands in that terminal, such as {program} status:\n\
          \n\
          export CERTWRIGHT_ADMIN_SOCKET={socket}\n\
          \n\
          For the real thing, a CA for your own names run by systemd, follow \"The walk-through\" in README.md.\n\
          Ctrl-C stops it; the same command resumes it.",
         root = root.display(),
+        program = std::env::current_exe().map_or_else(|_| "certwright".to_owned(), |path| quoted(&path)),
         root_quoted = quoted(&root),
         port = command_line.http_01_port,
         kid = text(&eab, "kid")?,

@@ -139,10 +139,7 @@ fn settings(given: &[Given]) -> Result<Settings> {
         plain_listen: address("plain-listen", text(given, "plain-listen").unwrap_or("[::]:8080"))?,
         admin_socket: path("admin-socket", DEFAULT_SOCKET),
         fragment_dirs: list(given, "fragment-dir").into_iter().map(PathBuf::from).collect(),
-        dns_servers: list(given, "dns-server")
-            .into_iter()
-            .map(|text| address("dns-server", text))
-            .collect::<Result<_>>()?,
+        dns_servers: list(given, "dns-server").into_iter().map(dns_server).collect::<Result<_>>()?,
         http_01_port: port(given, "http-01-port", 80)?,
         tls_alpn_01_port: port(given, "tls-alpn-01-port", 443)?,
         validation_allow: networks("validation-allow")?,
@@ -154,6 +151,16 @@ fn settings(given: &[Given]) -> Result<Settings> {
             _ => return Err(Error::malformed("--tls-cert and --tls-key go together")),
         },
     })
+}
+
+/// An address, with port 53 unless it says another.
+fn dns_server(text: &str) -> Result<SocketAddr> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(address) => Ok(SocketAddr::new(address, 53)),
+        Err(_) => text.parse().map_err(|_| {
+            Error::malformed(format!("--dns-server {text} is not ADDRESS or ADDRESS:PORT, such as 192.168.1.1:53"))
+        }),
+    }
 }
 
 /// `ADDRESS:PORT`, with IPv6 in brackets.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use serde_json::Value;
 
 /// Commands whose output is JSON without any flag, since scripts pipe it into jq.
-const ALWAYS_JSON: [&str; 3] = ["describe-item", "generate-acme-eab", "list-acme-accounts"];
+const ALWAYS_JSON: [&str; 4] = ["describe-item", "generate-acme-eab", "list-acme-accounts", "list-acme-eabs"];
 
 pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<String> {
     if as_json || ALWAYS_JSON.contains(&command) {
@@ -16,7 +16,10 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
             let fragments = reply.get("fragment_results").and_then(Value::as_array).map_or(0, Vec::len);
             format!("The key was created, in {fragments} fragments.")
         }
-        "create-pki-cert-issuer" => format!("The issuer {} was created.", text("name")),
+        "create-pki-cert-issuer" => format!(
+            "The issuer {} was created; status shows its ACME directory, generate-acme-eab makes a credential.",
+            text("name")
+        ),
         "update-pki-cert-issuer" => format!("The issuer {} was changed.", text("name")),
         "set-item-state" | "update-item" => "The item was changed.".into(),
         "delete-item" => match reply.get("deletion_date").and_then(Value::as_str) {
@@ -26,7 +29,13 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
             ),
             None => format!("{} was deleted.", text("item_name")),
         },
-        "deactivate-acme-account" => "The account was deactivated.".into(),
+        "revoke-acme-eab" => "The credential was taken back.".into(),
+        "set-limits" => "The limits were changed.".into(),
+        "renew-soon" => format!(
+            "Clients that ask for renewal information will renew {} certificate(s) soon.",
+            reply.get("certificates").and_then(Value::as_i64).unwrap_or(0)
+        ),
+        "deactivate-acme-account" => "The account is deactivated; clients that use it can no longer renew.".into(),
         "get-certificate-value" => text("certificate_pem").trim_end().to_owned(),
         "list-items" => items(reply),
         "status" => status(reply),

@@ -32,6 +32,12 @@ pub fn listen(flag: &str, address: SocketAddr) -> Result<Listener> {
         Err(rustix::io::Errno::ADDRINUSE) => Error::unavailable(format!(
             "--{flag} {address}: the port is in use by another program; stop it or choose another port"
         )),
+        Err(rustix::io::Errno::ACCESS) => Error::unavailable(format!(
+            "--{flag} {address}: ports below 1024 are for root; choose one above, or give the service the capability to bind it"
+        )),
+        Err(rustix::io::Errno::ADDRNOTAVAIL) => {
+            Error::unavailable(format!("--{flag} {address}: this machine does not have that address"))
+        }
         _ => Error::unavailable(format!("--{flag} {address} cannot be listened on: {e}")),
     };
     match &bound {

@@ -94,3 +94,16 @@ impl Drop for Front {
         self.finish();
     }
 }
+
+/// Read a request's head from foreign bytes, for fuzzing.
+#[cfg(fuzzing)]
+pub fn fuzz_head(bytes: &[u8]) {
+    let _ = head::HeadScanner::default().scan(bytes);
+}
+
+/// Read a chunked body from foreign bytes, for fuzzing.
+#[cfg(fuzzing)]
+pub fn fuzz_body(bytes: &[u8]) {
+    let mut reader = body::BodyReader::new(head::Framing::Chunked);
+    let _ = reader.take(bytes);
+}

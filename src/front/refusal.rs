@@ -46,7 +46,7 @@ impl Refusal {
         };
         let body = problem_document(kind, detail, status);
         format!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\n{extra}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\nAccess-Control-Allow-Origin: *\r\n{extra}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         )
         .into_bytes()

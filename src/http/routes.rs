@@ -114,7 +114,9 @@ impl Routes {
         }
         match self.publication.find(request.url()) {
             Ok(Some(document)) => Answer::from_document(document),
-            Ok(None) => not_found(),
+            Ok(None) => {
+                Answer::problem(404, "malformed", "there is nothing here; CA certificates are at /ca/<display-id>.pem")
+            }
             Err(e) => {
                 log::error!("path={} {e}", request.url());
                 Answer::problem(503, "serverInternal", "this cannot be served at the moment").header("Retry-After", "5")

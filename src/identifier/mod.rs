@@ -29,7 +29,9 @@ impl Identifier {
             "dns" => DnsName::parse(value).map(Identifier::Dns),
             "ip" => {
                 let address: IpAddr = value.parse().map_err(|_| {
-                    Error::malformed(format!("\"{}\" is not an IP address", printable(value))).about(printable(value))
+                    Error::malformed(format!("\"{}\" is not an IP address", printable(value)))
+                        .about(printable(value))
+                        .of_type("ip")
                 })?;
                 if address.to_string() == value {
                     Ok(Identifier::Ip(address))
@@ -41,7 +43,8 @@ impl Identifier {
                 Class::UnsupportedIdentifier,
                 format!("identifiers of type \"{}\" are not supported; use \"dns\"", printable(other)),
             )
-            .about(printable(value))),
+            .about(printable(value))
+            .of_type(printable(other))),
         }
     }
 
@@ -75,9 +78,13 @@ impl fmt::Display for Identifier {
     }
 }
 
-/// Foreign text made fit to be repeated in a sentence: at most 128 characters, no control characters.
+/// Foreign text made fit to be repeated in a sentence: at most 128 characters, no control characters, and none that turn
+/// the direction of what follows (Unicode TR 36, 2.6).
 pub fn printable(text: &str) -> String {
-    let mut clean: String = text.chars().take(128).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let fit = |c: char| if c.is_control() || turns(c) { '\u{fffd}' } else { c };
+    let mut clean: String = text.chars().take(128).map(fit).collect();
     if text.chars().nth(128).is_some() {
         clean.push('…');
     }

@@ -2,12 +2,14 @@
 
 use super::Issuance;
 use crate::ca::{CertificateRequest, Leaf, Serial, Validity, prepare_leaf, verify_for_names};
-use crate::clock::Time;
+use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::keys::{hex, random};
-use crate::policy::IssuerPolicy;
-use crate::store::{AuditEntry, ItemKind, NewCertificate, NewItem, Order, OrderStatus, Outcome, Purpose, Write};
+use crate::policy::{EabBounds, IssuerPolicy, Profile};
+use crate::store::{
+    AuditEntry, ItemKind, LimitKind, NewCertificate, NewItem, Order, OrderStatus, Outcome, Purpose, Write,
+};
 use std::collections::BTreeSet;
 
 /// The proof that a certificate may be issued: an order whose authorizations are all valid, for names that the policy
@@ -15,6 +17,7 @@ use std::collections::BTreeSet;
 pub struct ReadyOrder {
     order: Order,
     policy: IssuerPolicy,
+    profile: Profile,
     request: CertificateRequest,
     identifiers: Vec<Identifier>,
     csr_hash: Vec<u8>,
@@ -30,6 +33,7 @@ impl ReadyOrder {
         policy: IssuerPolicy,
         request: CertificateRequest,
         csr: &[u8],
+        bounds: Option<&EabBounds>,
         now: Time,
     ) -> Result<ReadyOrder> {
         let status = order.status(now);
@@ -39,11 +43,8 @@ impl ReadyOrder {
                 format!("the order is {}, so it cannot be finalized", status.as_str()),
             ));
         }
-        let identifiers = order
-            .authorizations
-            .iter()
-            .map(|a| Identifier::parse(&a.identifier_type, &a.full_identifier()))
-            .collect::<Result<Vec<_>>>()?;
+        let identifiers =
+            order.names.iter().map(|name| Identifier::parse(&name.kind, &name.value)).collect::<Result<Vec<_>>>()?;
         let wanted: BTreeSet<Identifier> = identifiers.iter().cloned().collect();
         if &wanted != request.identifiers() {
             let missing = wanted.difference(request.identifiers()).map(|i| format!("{i} is missing"));
@@ -54,9 +55,13 @@ impl ReadyOrder {
         for identifier in &identifiers {
             // The policy may have changed since the order was made.
             policy.names.check(identifier)?;
+            if let Some(bounds) = bounds {
+                bounds.check(identifier)?;
+            }
         }
-        let csr_hash = ring::digest::digest(&ring::digest::SHA256, csr).as_ref().to_vec();
-        Ok(ReadyOrder { order, policy, request, identifiers, csr_hash })
+        let profile = policy.profile(order.profile.as_deref())?;
+        let csr_hash = sha256(csr);
+        Ok(ReadyOrder { order, policy, profile, request, identifiers, csr_hash })
     }
 }
 
@@ -75,6 +80,10 @@ impl Issuance {
     /// another request finalized it meanwhile; BadPublicKey, RejectedIdentifier; Internal when a lint or webpki refuses.
     pub fn issue(&self, ready: ReadyOrder, address: &str) -> Result<IssuedLeaf> {
         let now = self.clock.now();
+        let key_hash = sha256(&ready.request.public_key().to_spki());
+        if self.store.read(|read| read.is_blocked_key(&key_hash))? {
+            return Err(Error::new(Class::BadPublicKey, "the key is known to be compromised; make a new one"));
+        }
         let signer = self.vault.signer(ready.policy.signer_key)?;
         let ca = self.signer_certificate(ready.policy.signer_key)?;
         if !ca.validity.covers(now) {
@@ -98,9 +107,10 @@ impl Issuance {
             subject: ready.policy.subject().clone(),
             identifiers: ready.identifiers.clone(),
             public_key: ready.request.public_key().clone(),
-            key_usage: ready.policy.key_usage_for(ready.request.public_key())?,
+            key_usage: ready.policy.key_usage_for(ready.request.public_key(), ready.profile)?,
             key_usage_critical: ready.policy.key_usage_critical(),
-            extended_key_usage: ready.policy.extended_key_usage(),
+            extended_key_usage: ready.profile.extended_key_usage(&ready.policy.extended_key_usage()),
+            subject_key_identifier: !ready.profile.is_lean(),
         };
         let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;
         verify_for_names(&signed.der, &[ca.der], &ready.identifiers, now.max(signed.validity.not_before))?;
@@ -128,8 +138,9 @@ impl Issuance {
         let item =
             ready.policy.destination_path.as_ref().zip(names.first()).map(|(folder, name)| item_name(folder, name));
         let (item_id, display_id) = (hex(&random::<16>()?), hex(&random::<10>()?));
-        let (order, csr_hash) = (ready.order.id, ready.csr_hash);
+        let (order, account, csr_hash) = (ready.order.id, ready.order.account, ready.csr_hash);
         let certificate = self.store.change(move |write| {
+            write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, now)?;
             write.finalize_order(order, &csr_hash, now)?;
             let item = match item {
                 Some(name) => Some(certificate_item(write, name, item_id, display_id, now)?),
@@ -141,6 +152,10 @@ impl Issuance {
         })?;
         Ok(IssuedLeaf { certificate })
     }
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
 }
 
 /// `<destination-path>/<first name>`, a wildcard's `*` written `~`.
@@ -172,11 +187,53 @@ fn certificate_item(write: &Write<'_>, name: String, item_id: String, display_id
     }
 }
 
-/// What the order asked for, within what the issuer and its signer allow.
+/// What the order asked for, to the second: newOrder has refused what cannot be. What it left open is as long as the issuer
+/// and its signer allow.
 fn validity(ready: &ReadyOrder, now: Time, signer: Validity) -> Validity {
-    let full = Validity::starting_within(now, ready.policy.ttl, signer);
-    let not_before = ready.order.not_before.map_or(full.not_before, |wanted| wanted.max(full.not_before));
-    let longest = not_before.plus(ready.policy.ttl).minus(crate::clock::Span(1)).min(signer.not_after);
-    let not_after = ready.order.not_after.map_or(longest, |wanted| wanted.min(longest));
-    Validity { not_before, not_after }
+    let lifetime = ready.profile.lifetime(ready.policy.ttl);
+    let full = Validity::starting_within(now, lifetime, signer);
+    let order = &ready.order;
+    let not_before = match (order.not_before, order.not_after) {
+        (Some(wanted), _) => wanted.max(signer.not_before),
+        // An end that is far away leaves less room for a beginning in the past.
+        (None, Some(end)) => full.not_before.max(end.minus(lifetime).plus(Span(1))),
+        (None, None) => full.not_before,
+    };
+    let longest = not_before.plus(lifetime).minus(Span(1)).min(signer.not_after);
+    Validity { not_before, not_after: order.not_after.map_or(longest, |wanted| wanted.min(longest)) }
+}
+
+impl Issuance {
+    /// Whether a certificate can have exactly this validity (RFC 8555, 7.4: an order that cannot be fulfilled as specified
+    /// is an error).
+    ///
+    /// # Errors
+    /// Malformed, with what is possible.
+    pub fn check_asked_validity(
+        &self,
+        policy: &IssuerPolicy,
+        lifetime: Span,
+        not_before: Option<Time>,
+        not_after: Option<Time>,
+    ) -> Result<()> {
+        if not_before.is_none() && not_after.is_none() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let signer = self.signer_certificate(policy.signer_key)?.validity;
+        let earliest = Validity::starting_within(now, lifetime, signer).not_before;
+        let begin = not_before.unwrap_or(now);
+        let latest = begin.plus(lifetime).minus(Span(1)).min(signer.not_after);
+        if begin < earliest || begin >= signer.not_after || begin > now.plus(Span::days(90)) {
+            let why =
+                format!("\"notBefore\" {begin} cannot be; certificates begin between {earliest} and 90 days from now");
+            return Err(Error::malformed(why));
+        }
+        match not_after {
+            Some(end) if end <= now.max(begin) || end > latest => Err(Error::malformed(format!(
+                "\"notAfter\" {end} cannot be; it lies between \"notBefore\" and {latest}"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }

@@ -3,12 +3,14 @@
 
 mod leaf;
 mod own_tls;
+mod revocation;
 mod signer_key;
 mod tls_table;
 mod vault;
 
 pub use leaf::{IssuedLeaf, ReadyOrder};
 pub use own_tls::PreparedTls;
+pub use revocation::{Reason, Revoker};
 pub use signer_key::{NewSigner, PreparedSigner, SelfSigned};
 pub use tls_table::TlsTable;
 
@@ -121,7 +123,9 @@ impl Issuance {
     fn signer_certificate(&self, key: i64) -> Result<CaCertificate> {
         let version = self.store.read(|read| read.key(key))?.current;
         let der = version.certificate.ok_or_else(|| {
-            Error::conflict("the signer key has no certificate; make one with --generate-self-signed-certificate")
+            Error::conflict(
+                "the signer key has no certificate; create another key with --generate-self-signed-certificate true",
+            )
         })?;
         let parsed = ParsedCertificate::parse(&der)?;
         let (not_before, not_after) =

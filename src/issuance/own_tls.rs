@@ -101,6 +101,7 @@ impl Issuance {
             key_usage: vec![crate::ca::KeyUsage::DigitalSignature],
             key_usage_critical: true,
             extended_key_usage: vec![crate::ca::ExtendedKeyUsage::ServerAuth],
+            subject_key_identifier: true,
             public_key,
         };
         let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;

@@ -26,11 +26,16 @@ pub enum MacAlgorithm {
     Hs512,
 }
 
+impl MacAlgorithm {
+    /// The names of all of them, for the error document.
+    pub const NAMES: [&str; 3] = ["HS256", "HS384", "HS512"];
+}
+
 impl ExternalAccountBinding {
     /// Parse the member `externalAccountBinding` of a newAccount request that was signed by `account_key` for `url`.
     ///
     /// # Errors
-    /// Malformed, BadSignatureAlgorithm or BadPublicKey, each with what is wrong.
+    /// Malformed, BadMacAlgorithm or BadPublicKey, each with what is wrong.
     pub fn parse(value: &Value, account_key: &PublicKey, url: &str) -> Result<ExternalAccountBinding> {
         let inner = |e: Error| e.context("externalAccountBinding");
         let members =
@@ -43,7 +48,7 @@ impl ExternalAccountBinding {
             "HS512" => MacAlgorithm::Hs512,
             other => {
                 return Err(Error::new(
-                    Class::BadSignatureAlgorithm,
+                    Class::BadMacAlgorithm,
                     format!(
                         "externalAccountBinding: \"{}\" is not a MAC algorithm; use HS256, HS384 or HS512",
                         printable(other)

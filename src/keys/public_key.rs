@@ -75,6 +75,21 @@ impl PublicKey {
     /// # Errors
     /// Malformed when it is not DER, BadPublicKey when the kind is not supported or the key is weak.
     pub fn from_spki(spki: &[u8]) -> Result<PublicKey> {
+        let key = PublicKey::known(spki)?;
+        match &key.0 {
+            Kind::Rsa { modulus, exponent } => weak::check_rsa(modulus, exponent)?,
+            Kind::Ed25519(point) => weak::check_ed25519(point)?,
+            Kind::P256(_) | Kind::P384(_) => {}
+        }
+        Ok(key)
+    }
+
+    /// The same for a key that was judged when it was first seen, such as an account's; looking for weaknesses costs more
+    /// than a signature.
+    ///
+    /// # Errors
+    /// Malformed when it is not DER, BadPublicKey when the kind is not supported.
+    pub fn known(spki: &[u8]) -> Result<PublicKey> {
         let mut outer = Reader::new(spki);
         let mut info = outer.enter(der::SEQUENCE)?;
         outer.finish()?;
@@ -92,7 +107,7 @@ impl PublicKey {
                 outer.finish()?;
                 let (modulus, exponent) = (numbers.unsigned()?, numbers.unsigned()?);
                 numbers.finish()?;
-                PublicKey::rsa(modulus, exponent)
+                Ok(PublicKey(Kind::Rsa { modulus: modulus.to_vec(), exponent: exponent.to_vec() }))
             }
             oid::EC_PUBLIC_KEY => {
                 let curve = algorithm.read(der::OID)?;
@@ -108,7 +123,8 @@ impl PublicKey {
             }
             oid::ED25519 => {
                 algorithm.finish()?;
-                PublicKey::ed25519(key)
+                let point = key.try_into().map_err(|_| bad("an Ed25519 key has 32 bytes"))?;
+                Ok(PublicKey(Kind::Ed25519(point)))
             }
             _ => Err(bad("only RSA, P-256, P-384 and Ed25519 keys are supported")),
         }

@@ -1,6 +1,7 @@
 //! Keys that are refused although they are well formed: too small, or broken by construction.
 
 use crate::error::{Class, Error, Result};
+use rsa::BoxedUint;
 
 /// An RSA key has 2048 to 4096 bits, an odd modulus without small factors, and an odd exponent of at least 65537.
 pub(super) fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<()> {
@@ -21,6 +22,12 @@ pub(super) fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<()> {
     }
     if let Some(factor) = small_factor(modulus) {
         return Err(weak(format!("the RSA modulus is divisible by {factor}")));
+    }
+    if is_roca(modulus) {
+        return Err(weak("the RSA key is of the kind that ROCA breaks (CVE-2017-15361); make it with other software"));
+    }
+    if has_close_primes(modulus) {
+        return Err(weak("the primes of the RSA key are too close to each other (CVE-2022-26320)"));
     }
     Ok(())
 }
@@ -69,7 +76,60 @@ fn bit_length(number: &[u8]) -> usize {
 fn small_factor(number: &[u8]) -> Option<u32> {
     (2u32..752)
         .filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0))
-        .find(|prime| number.iter().fold(0u32, |rest, &b| (rest << 8 | u32::from(b)) % prime) == 0)
+        .find(|prime| remainder(number, *prime) == 0)
+}
+
+/// The primes of a broken library are powers of 65537 modulo each of many small primes, and so is their product.
+fn is_roca(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.iter().all(|prime| {
+        let rest = remainder(modulus, *prime);
+        let powers = std::iter::successors(Some(1u32), |power| Some(power * (65_537 % prime) % prime));
+        powers.take(*prime as usize).any(|power| power == rest)
+    })
+}
+
+/// A hundred rounds of Fermat's factorization (Baseline Requirements, 6.1.1.3).
+fn has_close_primes(modulus: &[u8]) -> bool {
+    let Ok(bits) = u32::try_from(modulus.len().saturating_mul(8).saturating_add(64)) else { return true };
+    let Ok(n) = BoxedUint::from_be_slice(modulus, bits) else { return true };
+    let one = BoxedUint::one_with_precision(bits);
+    let two = one.wrapping_add(&one);
+    let mut a = n.floor_sqrt_vartime();
+    if a.wrapping_square() < n {
+        a = a.wrapping_add(&one);
+    }
+    let mut rest = a.wrapping_square().wrapping_sub(&n);
+    for _ in 0..100 {
+        if is_square(&rest) {
+            return true;
+        }
+        // (a + 1)^2 - n from a^2 - n.
+        rest = rest.wrapping_add(a.wrapping_mul(&two)).wrapping_add(&one);
+        a = a.wrapping_add(&one);
+    }
+    false
+}
+
+/// Most numbers are seen to be no square by their remainders, without a root.
+fn is_square(number: &BoxedUint) -> bool {
+    let bytes = number.to_be_bytes();
+    let may_be = |modulus: u32| {
+        let rest = remainder(&bytes, modulus);
+        (0..modulus).any(|root| root * root % modulus == rest)
+    };
+    if ![64, 63, 65, 11, 17].into_iter().all(may_be) {
+        return false;
+    }
+    let root = number.floor_sqrt_vartime();
+    root.wrapping_square() == *number
+}
+
+fn remainder(number: &[u8], modulus: u32) -> u32 {
+    number.iter().fold(0u32, |rest, &b| (rest << 8 | u32::from(b)) % modulus)
 }
 
 fn weak(why: impl Into<String>) -> Error {

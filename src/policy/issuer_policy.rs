@@ -1,10 +1,10 @@
 //! An issuer's settings, understood.
 
-use super::{ChallengeType, GatewayUrl, NamePolicy};
+use super::{ChallengeType, GatewayUrl, NamePolicy, Profile};
 use crate::ca::{Attribute, DistinguishedName, ExtendedKeyUsage, KeyUsage};
-use crate::clock::Span;
+use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
-use crate::identifier::{DnsName, Identifier};
+use crate::identifier::{DnsName, Identifier, Network};
 use crate::keys::PublicKey;
 use crate::store::Issuer;
 
@@ -39,6 +39,12 @@ pub struct IssuerPolicy {
     pub terms_of_service: Option<String>,
     /// Shown in the directory.
     pub website: Option<String>,
+    /// The profiles that it offers; at least one.
+    pub profiles: Vec<Profile>,
+    /// The names by which CAA records and persistent records may call this CA; CAA is asked when there are any.
+    pub caa_identities: Vec<DnsName>,
+    /// Certificates issued before this moment are to be renewed at once.
+    pub renew_before: Option<Time>,
     subject: DistinguishedName,
     key_usage: Vec<KeyUsage>,
     key_usage_critical: bool,
@@ -71,6 +77,20 @@ impl IssuerPolicy {
         if challenges.is_empty() {
             return Err(Error::malformed("--challenges is empty; name at least one, such as http-01"));
         }
+        let profiles = issuer.profiles.iter().map(|p| Profile::parse(p)).collect::<Result<Vec<_>>>()?;
+        if profiles.is_empty() {
+            return Err(Error::malformed("--profiles is empty; name at least one, such as classic"));
+        }
+        let networks = issuer
+            .allowed_ip_sans
+            .iter()
+            .map(|network| Network::parse(network).map_err(|e| e.context("--allowed-ip-sans")))
+            .collect::<Result<Vec<_>>>()?;
+        let caa_identities = issuer
+            .caa_identities
+            .iter()
+            .map(|name| DnsName::parse(name).map_err(|e| e.context("--caa-identity")))
+            .collect::<Result<Vec<_>>>()?;
         Ok(IssuerPolicy {
             item: issuer.item,
             signer_key: issuer.signer_key,
@@ -80,6 +100,7 @@ impl IssuerPolicy {
                 subdomains: issuer.allow_subdomains,
                 no_wildcards: issuer.disable_wildcards,
                 any_name: issuer.allow_any_name,
+                networks,
                 own_hosts: acme.iter().map(|url| url.host().clone()).collect(),
             },
             acme,
@@ -94,6 +115,9 @@ impl IssuerPolicy {
                 .map(|u| web_url("--terms-of-service", u))
                 .transpose()?,
             website: issuer.website.as_deref().map(|u| web_url("--website", u)).transpose()?,
+            profiles,
+            caa_identities,
+            renew_before: issuer.renew_before,
             subject: subject(&issuer.subject)?,
             key_usage: leaf_key_usage(&issuer.key_usage)?,
             key_usage_critical: issuer.critical_key_usage,
@@ -111,8 +135,8 @@ impl IssuerPolicy {
             .iter()
             .copied()
             .filter(|challenge| match identifier {
-                Identifier::Dns(name) => !name.is_wildcard() || challenge.proves_wildcards(),
-                Identifier::Ip(_) => challenge.proves_addresses(),
+                Identifier::Dns(name) => !name.is_wildcard() || challenge.is_dns(),
+                Identifier::Ip(_) => !challenge.is_dns(),
             })
             .collect();
         if fitting.is_empty() {
@@ -120,6 +144,39 @@ impl IssuerPolicy {
             return Err(Error::new(Class::RejectedIdentifier, why).about(identifier.to_string()));
         }
         Ok(fitting)
+    }
+
+    /// The profile that a client asks for; the first that is offered when it asks for none.
+    ///
+    /// # Errors
+    /// InvalidProfile when it is not offered.
+    pub fn profile(&self, asked: Option<&str>) -> Result<Profile> {
+        let found = match asked {
+            None => self.profiles.first(),
+            Some(name) => self.profiles.iter().find(|p| p.name() == name),
+        };
+        found.copied().ok_or_else(|| {
+            let offered: Vec<&str> = self.profiles.iter().map(|p| p.name()).collect();
+            let asked = crate::identifier::printable(asked.unwrap_or_default());
+            Error::new(
+                Class::InvalidProfile,
+                format!("the profile \"{asked}\" is not offered here; {} are", offered.join(", ")),
+            )
+        })
+    }
+
+    /// Whether one authorization can serve a domain with all below it (RFC 9444). Not where CAA is checked, since each name
+    /// may have CAA records of its own, which are asked when that name is validated.
+    pub fn authorizes_subdomains(&self) -> bool {
+        self.names.subdomains && self.caa_identities.is_empty()
+    }
+
+    /// The names by which persistent records may call this CA.
+    pub fn issuer_domain_names(&self) -> Vec<String> {
+        match (self.caa_identities.as_slice(), &self.acme) {
+            ([], Some(url)) => vec![url.host().to_string()],
+            (identities, _) => identities.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// The subject that certificates get.
@@ -131,15 +188,17 @@ impl IssuerPolicy {
     ///
     /// # Errors
     /// BadPublicKey when there is none.
-    pub fn key_usage_for(&self, key: &PublicKey) -> Result<Vec<KeyUsage>> {
+    pub fn key_usage_for(&self, key: &PublicKey, profile: Profile) -> Result<Vec<KeyUsage>> {
         let usages: Vec<KeyUsage> = self
             .key_usage
             .iter()
             .copied()
             .filter(|usage| match usage {
                 KeyUsage::DigitalSignature | KeyUsage::ContentCommitment => true,
-                KeyUsage::KeyEncipherment | KeyUsage::DataEncipherment => key.is_rsa(),
-                KeyUsage::KeyAgreement | KeyUsage::EncipherOnly | KeyUsage::DecipherOnly => key.is_ec(),
+                KeyUsage::KeyEncipherment | KeyUsage::DataEncipherment => key.is_rsa() && !profile.is_lean(),
+                KeyUsage::KeyAgreement | KeyUsage::EncipherOnly | KeyUsage::DecipherOnly => {
+                    key.is_ec() && !profile.is_lean()
+                }
                 KeyUsage::KeyCertSign | KeyUsage::CrlSign => false,
             })
             .collect();
@@ -170,7 +229,7 @@ impl IssuerPolicy {
 fn check_ttl(issuer: &Issuer) -> Result<()> {
     if issuer.ttl < SHORTEST_TTL {
         return Err(Error::malformed(format!(
-            "--ttl {} is too short; certificates last ten minutes at least",
+            "--ttl {} is too short; certificates last ten minutes at least (a number alone is in seconds: write 90d)",
             issuer.ttl
         )));
     }

@@ -1,7 +1,7 @@
 //! Which names an issuer certifies.
 
 use crate::error::{Class, Error, Result};
-use crate::identifier::{DnsName, Identifier};
+use crate::identifier::{DnsName, Identifier, Network};
 
 /// The names that an issuer allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct NamePolicy {
     pub no_wildcards: bool,
     /// Whether any DNS name is allowed.
     pub any_name: bool,
+    /// The networks whose addresses are allowed.
+    pub networks: Vec<Network>,
     /// The daemon's own hosts, of this issuer and of others, which need an exact entry.
     pub own_hosts: Vec<Identifier>,
 }
@@ -24,13 +26,14 @@ impl NamePolicy {
     /// # Errors
     /// RejectedIdentifier, about the name, with the reason.
     pub fn check(&self, identifier: &Identifier) -> Result<()> {
-        let refused = |why: &str| {
-            let name = identifier.to_string();
-            Err(Error::new(Class::RejectedIdentifier, format!("{name}: {why}")).about(name))
-        };
+        let refused = |why: &str| Err(rejected(identifier, why));
         let name = match identifier {
             Identifier::Dns(name) => name,
-            Identifier::Ip(_) => return refused("this issuer certifies no IP addresses"),
+            Identifier::Ip(_) if self.own_hosts.contains(identifier) => {
+                return refused("this is the certificate authority's own address");
+            }
+            Identifier::Ip(address) if self.networks.iter().any(|n| n.contains(*address)) => return Ok(()),
+            Identifier::Ip(_) => return refused("this address is in none of the networks that the issuer allows"),
         };
         let exact = self.allowed.contains(name);
         if name.is_wildcard() && self.no_wildcards {
@@ -60,6 +63,52 @@ impl NamePolicy {
     }
 }
 
+/// The names that an account may ask for that was made with a bounded credential. Settings of the issuer never widen them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EabBounds(Vec<DnsName>);
+
+impl EabBounds {
+    /// Parse them.
+    ///
+    /// # Errors
+    /// Malformed for what is not a name.
+    pub fn parse(domains: &[String]) -> Result<EabBounds> {
+        domains
+            .iter()
+            .map(|d| DnsName::parse(d).map_err(|e| e.context("--allowed-domains")))
+            .collect::<Result<_>>()
+            .map(EabBounds)
+    }
+
+    /// The names as they are kept.
+    pub fn to_texts(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether a name lies within them: it is one of them, or one label below a `*.` entry.
+    ///
+    /// # Errors
+    /// RejectedIdentifier, about the name.
+    pub fn check(&self, identifier: &Identifier) -> Result<()> {
+        let within = match identifier {
+            Identifier::Ip(_) => false,
+            Identifier::Dns(name) => self.0.iter().any(|entry| {
+                entry == name || (entry.is_wildcard() && !name.is_wildcard() && name.parent() == Some(entry.base()))
+            }),
+        };
+        if within {
+            Ok(())
+        } else {
+            Err(rejected(identifier, "this account's external account binding does not allow it"))
+        }
+    }
+}
+
+fn rejected(identifier: &Identifier, why: &str) -> Error {
+    let name = identifier.to_string();
+    Error::new(Class::RejectedIdentifier, format!("{name}: {why}")).about(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +119,7 @@ mod tests {
             subdomains: false,
             no_wildcards: false,
             any_name: false,
+            networks: vec![Network::parse("10.1.0.0/16").unwrap()],
             own_hosts: vec![Identifier::parse_host("ca.acme.com").unwrap()],
         }
     }
@@ -114,6 +164,23 @@ mod tests {
         }
         below.no_wildcards = true;
         assert!(!allows(&below, "*.acme.com"));
+    }
+
+    #[test]
+    fn addresses_lie_in_the_networks_that_are_named() {
+        let some = policy(&[]);
+        assert!(allows(&some, "10.1.2.3"));
+        assert!(!allows(&some, "10.2.0.1") && !allows(&some, "::1"));
+    }
+
+    #[test]
+    fn a_bounded_credential_allows_what_it_names() {
+        let bounds = EabBounds::parse(&["www.acme.com".into(), "*.lab.acme.com".into()]).unwrap();
+        let within = |name: &str| bounds.check(&Identifier::parse_host(name).unwrap()).is_ok();
+        assert!(within("www.acme.com") && within("*.lab.acme.com") && within("a.lab.acme.com"));
+        for name in ["acme.com", "*.acme.com", "a.b.lab.acme.com", "lab.acme.com", "10.1.2.3"] {
+            assert!(!within(name), "{name}");
+        }
     }
 
     #[test]

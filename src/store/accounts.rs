@@ -2,7 +2,7 @@
 
 use super::{Read, Write};
 use crate::clock::Time;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use rusqlite::Row;
 
 /// An account.
@@ -138,7 +138,7 @@ impl Write<'_> {
     /// Change the contacts of a valid account.
     ///
     /// # Errors
-    /// Unauthorized when it is not valid any more.
+    /// AccountDeactivated when it is not valid any more.
     pub fn set_contacts(&self, account: i64, contacts: &[String]) -> Result<()> {
         let changed = self.execute(
             "UPDATE accounts SET contacts = ?2 WHERE id = ?1 AND deactivated IS NULL AND deleted IS NULL",
@@ -147,10 +147,27 @@ impl Write<'_> {
         must_be_valid(changed)
     }
 
+    /// Give an account another key (RFC 8555, 7.3.5).
+    ///
+    /// # Errors
+    /// Conflict when an account of the issuer has that key; AccountDeactivated when the account is not valid any more, or has
+    /// another key than `old_thumbprint` by now.
+    pub fn change_account_key(&self, account: &Account, spki: &[u8], thumbprint: &str) -> Result<()> {
+        if self.account_by_key(account.issuer, thumbprint)?.is_some() {
+            return Err(Error::conflict("the new key belongs to an account already"));
+        }
+        let changed = self.execute(
+            "UPDATE accounts SET spki = ?3, thumbprint = ?4
+             WHERE id = ?1 AND thumbprint = ?2 AND deactivated IS NULL AND deleted IS NULL",
+            (account.id, &account.thumbprint, spki, thumbprint),
+        )?;
+        must_be_valid(changed)
+    }
+
     /// Note that the account asked for something.
     ///
     /// # Errors
-    /// Unauthorized when it is not valid any more.
+    /// AccountDeactivated when it is not valid any more.
     pub fn touch_account(&self, account: i64, now: Time) -> Result<()> {
         let changed = self.execute(
             "UPDATE accounts SET last_used = ?2 WHERE id = ?1 AND deactivated IS NULL AND deleted IS NULL",
@@ -184,7 +201,7 @@ impl Write<'_> {
 }
 
 fn must_be_valid(changed: usize) -> Result<()> {
-    if changed == 1 { Ok(()) } else { Err(Error::unauthorized("the account is deactivated")) }
+    if changed == 1 { Ok(()) } else { Err(Error::new(Class::AccountDeactivated, "the account is deactivated")) }
 }
 
 fn account_from(row: &Row<'_>) -> rusqlite::Result<Account> {

@@ -22,8 +22,40 @@ pub struct Authorization {
     pub expires: Time,
     /// When it was deactivated.
     pub deactivated: Option<Time>,
+    /// Whether it serves the names below it as well (RFC 9444).
+    pub subdomains: bool,
+    /// Whether it was given on the strength of an EAB alone.
+    pub unchallenged: bool,
     /// Its challenges.
     pub challenges: Vec<Challenge>,
+}
+
+/// What an authorization is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// `dns` or `ip`.
+    pub kind: &'static str,
+    /// The name, without a leading `*.`.
+    pub base: String,
+    /// Whether it is for the wildcard of that name.
+    pub wildcard: bool,
+}
+
+/// An authorization to be made.
+#[derive(Clone, Debug)]
+pub struct NewAuthorization {
+    /// What it is for.
+    pub name: Name,
+    /// Its challenges, each a type and a token.
+    pub challenges: Vec<(String, String)>,
+    /// Whether it serves orders until it expires, as those made by newAuthz do.
+    pub standing: bool,
+    /// Whether it serves the names below it as well.
+    pub subdomains: bool,
+    /// Whether it is born valid, on the strength of an EAB alone.
+    pub unchallenged: bool,
+    /// Until when it serves.
+    pub expires: Time,
 }
 
 /// RFC 8555, 7.1.6.
@@ -144,8 +176,14 @@ pub struct ValidationJob {
     pub identifier_type: String,
     /// What is to be validated, without a leading `*.`.
     pub identifier: String,
-    /// How long a valid authorization lasts with the issuer of the account.
+    /// Whether it is the wildcard of that name.
+    pub wildcard: bool,
+    /// The issuer of the account.
+    pub issuer: i64,
+    /// How long a valid authorization lasts with that issuer.
     pub reuse: Span,
+    /// Whether that issuer checks CAA.
+    pub checks_caa: bool,
 }
 
 impl Read<'_> {
@@ -155,7 +193,7 @@ impl Read<'_> {
     /// The database's.
     pub fn authorization(&self, id: i64) -> Result<Option<Authorization>> {
         let found = self.optional(
-            "SELECT id, account, identifier_type, identifier, wildcard, expires, deactivated
+            "SELECT id, account, identifier_type, identifier, wildcard, expires, deactivated, subdomains, unchallenged
              FROM authorizations WHERE id = ?1",
             [id],
             |row| {
@@ -167,6 +205,8 @@ impl Read<'_> {
                     wildcard: row.get(4)?,
                     expires: Time(row.get(5)?),
                     deactivated: row.get::<_, Option<i64>>(6)?.map(Time),
+                    subdomains: row.get(7)?,
+                    unchallenged: row.get(8)?,
                     challenges: Vec::new(),
                 })
             },
@@ -186,27 +226,39 @@ impl Read<'_> {
         self.optional(&sql, [id], challenge_from)
     }
 
-    /// A valid authorization of the account for a name that was validated after `since`, the one that lasts longest.
+    /// A valid authorization of the account for a name, the one that lasts longest: made by newAuthz, or validated after
+    /// `since`; in any case validated after `oldest`. With `below`, one that serves the names below it.
     ///
     /// # Errors
     /// The database's.
     pub fn reusable_authorization(
         &self,
         account: i64,
-        (identifier_type, identifier, wildcard): (&str, &str, bool),
+        name: &Name,
+        below: bool,
         now: Time,
         since: Time,
+        oldest: Time,
     ) -> Result<Option<i64>> {
         self.optional(
-            "SELECT a.id FROM authorizations a
+            "SELECT a.id FROM authorizations a JOIN challenges c ON c.authorization = a.id
              WHERE a.account = ?1 AND a.identifier = ?3 AND a.identifier_type = ?2 AND a.wildcard = ?4
-             AND a.expires > ?5 AND a.deactivated IS NULL
-             AND EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id AND c.validated >= ?6)
-             AND NOT EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id AND c.failed IS NOT NULL)
+             AND a.expires > ?5 AND a.deactivated IS NULL AND a.unchallenged = 0 AND (a.subdomains = 1 OR NOT ?8)
+             AND (a.standing = 1 OR c.validated >= ?6) AND c.validated >= ?7
+             AND NOT EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)
              ORDER BY a.expires DESC LIMIT 1",
-            (account, identifier_type, identifier, wildcard, now.0, since.0),
+            (account, name.kind, &name.base, name.wildcard, now.0, since.0, oldest.0, below),
             |row| row.get(0),
         )
+    }
+
+    /// Whether an account holds a valid authorization for a name that it proved by a challenge.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn has_proved(&self, account: i64, name: &Name, now: Time) -> Result<bool> {
+        let past = Time(i64::MIN);
+        Ok(self.reusable_authorization(account, name, false, now, past, past)?.is_some())
     }
 
     /// The validations that were asked for and have no result.
@@ -227,7 +279,8 @@ impl Read<'_> {
     /// The database's.
     pub fn validation_job(&self, challenge: i64, now: Time) -> Result<Option<ValidationJob>> {
         self.optional(
-            "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, i.reuse_authorizations
+            "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, i.reuse_authorizations,
+             a.wildcard, i.item, EXISTS (SELECT 1 FROM issuer_values v WHERE v.issuer = i.item AND v.list = 'caa-identity')
              FROM challenges c JOIN authorizations a ON a.id = c.authorization
              JOIN accounts n ON n.id = a.account JOIN issuers i ON i.item = n.issuer
              WHERE c.id = ?1 AND c.requested IS NOT NULL AND c.validated IS NULL AND c.failed IS NULL
@@ -243,6 +296,9 @@ impl Read<'_> {
                     identifier_type: row.get(5)?,
                     identifier: row.get(6)?,
                     reuse: Span(row.get(7)?),
+                    wildcard: row.get(8)?,
+                    issuer: row.get(9)?,
+                    checks_caa: row.get(10)?,
                 })
             },
         )
@@ -250,25 +306,33 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Make a pending authorization with challenges, each a type and a token.
+    /// Make an authorization, pending unless it needs no challenge.
     ///
     /// # Errors
     /// The database's.
-    pub fn insert_authorization(
-        &self,
-        account: i64,
-        (identifier_type, identifier, wildcard): (&str, &str, bool),
-        challenges: &[(String, String)],
-        now: Time,
-        expires: Time,
-    ) -> Result<i64> {
+    pub fn insert_authorization(&self, account: i64, new: &NewAuthorization, now: Time) -> Result<i64> {
         let id = self.insert(
-            "INSERT INTO authorizations (account, identifier_type, identifier, wildcard, created, expires)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            (account, identifier_type, identifier, wildcard, now.0, expires.0),
+            "INSERT INTO authorizations
+             (account, identifier_type, identifier, wildcard, created, expires, standing, subdomains, unchallenged)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                account,
+                new.name.kind,
+                new.name.base,
+                new.name.wildcard,
+                now.0,
+                new.expires.0,
+                new.standing,
+                new.subdomains,
+                new.unchallenged,
+            ],
         )?;
-        for (kind, token) in challenges {
-            self.insert("INSERT INTO challenges (authorization, type, token) VALUES (?1, ?2, ?3)", (id, kind, token))?;
+        let validated = new.unchallenged.then_some(now.0);
+        for (kind, token) in &new.challenges {
+            self.insert(
+                "INSERT INTO challenges (authorization, type, token, requested, validated) VALUES (?1, ?2, ?3, ?4, ?4)",
+                (id, kind, token, validated),
+            )?;
         }
         Ok(id)
     }

@@ -41,6 +41,8 @@ pub struct Certificate {
     pub not_before: Time,
     /// Its life.
     pub not_after: Time,
+    /// When it was issued.
+    pub issued: Time,
     /// The DER.
     pub der: Vec<u8>,
 }
@@ -79,7 +81,7 @@ pub struct TlsCertificate {
     pub certificate: Certificate,
 }
 
-const COLUMNS: &str = "id, serial, issuer, signer, account, version, not_before, not_after, certificate";
+const COLUMNS: &str = "id, serial, issuer, signer, account, version, not_before, not_after, certificate, issued";
 
 impl Read<'_> {
     /// A certificate by its row id.
@@ -88,6 +90,14 @@ impl Read<'_> {
     /// The database's.
     pub fn certificate(&self, id: i64) -> Result<Option<Certificate>> {
         self.optional(&format!("SELECT {COLUMNS} FROM certificates WHERE id = ?1"), [id], certificate_from)
+    }
+
+    /// A certificate by its serial number.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn certificate_by_serial(&self, serial: &[u8]) -> Result<Option<Certificate>> {
+        self.optional(&format!("SELECT {COLUMNS} FROM certificates WHERE serial = ?1"), [serial], certificate_from)
     }
 
     /// A version of a certificate item; the newest when none is named.
@@ -208,5 +218,6 @@ fn certificate_from(row: &Row<'_>) -> rusqlite::Result<Certificate> {
         not_before: Time(row.get(6)?),
         not_after: Time(row.get(7)?),
         der: row.get(8)?,
+        issued: Time(row.get(9)?),
     })
 }

@@ -3,6 +3,7 @@
 use super::{Read, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
+use rusqlite::Row;
 
 /// A credential; its MAC key is sealed.
 #[derive(Clone, Debug)]
@@ -19,7 +20,33 @@ pub struct Eab {
     pub uses: i64,
     /// How often it has been used.
     pub used: i64,
+    /// The only names that its accounts may ask for, if they are bounded.
+    pub allowed_domains: Option<Vec<String>>,
+    /// Whether its account needs no challenge for these names.
+    pub no_challenge: bool,
+    /// Until when it needs none.
+    pub authorized_until: Option<Time>,
+    /// What the administrator says of it.
+    pub note: String,
+    /// When it was taken back.
+    pub revoked: Option<Time>,
 }
+
+impl Eab {
+    /// Whether an account can still be made with it.
+    pub fn serves(&self, now: Time) -> bool {
+        self.revoked.is_none() && self.used < self.uses && now < self.expires
+    }
+
+    /// Whether its account is authorized without a challenge at this time.
+    pub fn authorizes(&self, now: Time) -> bool {
+        self.no_challenge && self.revoked.is_none() && self.authorized_until.is_none_or(|until| now < until)
+    }
+}
+
+const COLUMNS: &str =
+    "kid, issuer, sealed_mac_key, expires, uses, used, allowed_domains, no_challenge, authorized_until,
+    note, revoked";
 
 impl Read<'_> {
     /// The credential with this key identifier.
@@ -27,20 +54,19 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn eab(&self, kid: &str) -> Result<Option<Eab>> {
-        self.optional(
-            "SELECT kid, issuer, sealed_mac_key, expires, uses, used FROM eabs WHERE kid = ?1",
-            [kid],
-            |row| {
-                Ok(Eab {
-                    kid: row.get(0)?,
-                    issuer: row.get(1)?,
-                    sealed_mac_key: row.get(2)?,
-                    expires: Time(row.get(3)?),
-                    uses: row.get(4)?,
-                    used: row.get(5)?,
-                })
-            },
-        )
+        self.optional(&format!("SELECT {COLUMNS} FROM eabs WHERE kid = ?1"), [kid], eab_from)
+    }
+
+    /// The credentials of an issuer that can still be used, or whose account needs no challenge.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn outstanding_eabs(&self, issuer: i64, now: Time) -> Result<Vec<Eab>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM eabs WHERE issuer = ?1 AND revoked IS NULL
+             AND (expires > ?2 AND used < uses OR no_challenge = 1 AND used > 0) ORDER BY created"
+        );
+        self.all(&sql, (issuer, now.0), eab_from)
     }
 }
 
@@ -51,8 +77,20 @@ impl Write<'_> {
     /// The database's.
     pub fn insert_eab(&self, eab: &Eab, now: Time) -> Result<()> {
         self.execute(
-            "INSERT INTO eabs (kid, issuer, sealed_mac_key, created, expires, uses) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            (&eab.kid, eab.issuer, &eab.sealed_mac_key, now.0, eab.expires.0, eab.uses),
+            "INSERT INTO eabs (kid, issuer, sealed_mac_key, created, expires, uses, allowed_domains, no_challenge,
+             authorized_until, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            (
+                &eab.kid,
+                eab.issuer,
+                &eab.sealed_mac_key,
+                now.0,
+                eab.expires.0,
+                eab.uses,
+                eab.allowed_domains.as_ref().map(|d| d.join("\n")),
+                eab.no_challenge,
+                eab.authorized_until.map(|t| t.0),
+                &eab.note,
+            ),
         )?;
         Ok(())
     }
@@ -63,7 +101,8 @@ impl Write<'_> {
     /// Unauthorized when it is used up, expired, unknown, or another issuer's.
     pub fn use_eab(&self, kid: &str, issuer: i64, now: Time) -> Result<()> {
         let changed = self.execute(
-            "UPDATE eabs SET used = used + 1 WHERE kid = ?1 AND issuer = ?2 AND used < uses AND expires > ?3",
+            "UPDATE eabs SET used = used + 1 WHERE kid = ?1 AND issuer = ?2 AND used < uses AND expires > ?3
+             AND revoked IS NULL",
             (kid, issuer, now.0),
         )?;
         if changed == 1 {
@@ -72,4 +111,38 @@ impl Write<'_> {
             Err(Error::unauthorized("the external account binding has been used or has expired; ask for a new one"))
         }
     }
+
+    /// Take a credential back: it makes no account any more, and what it gave without a challenge ends.
+    ///
+    /// # Errors
+    /// Conflict when it was taken back before.
+    pub fn revoke_eab(&self, kid: &str, now: Time) -> Result<()> {
+        let changed = self.execute("UPDATE eabs SET revoked = ?2 WHERE kid = ?1 AND revoked IS NULL", (kid, now.0))?;
+        if changed != 1 {
+            return Err(Error::conflict("the credential was taken back before"));
+        }
+        self.execute(
+            "UPDATE authorizations SET deactivated = ?2 WHERE unchallenged = 1 AND deactivated IS NULL
+             AND account IN (SELECT id FROM accounts WHERE eab = ?1)",
+            (kid, now.0),
+        )?;
+        Ok(())
+    }
+}
+
+fn eab_from(row: &Row<'_>) -> rusqlite::Result<Eab> {
+    let domains: Option<String> = row.get(6)?;
+    Ok(Eab {
+        kid: row.get(0)?,
+        issuer: row.get(1)?,
+        sealed_mac_key: row.get(2)?,
+        expires: Time(row.get(3)?),
+        uses: row.get(4)?,
+        used: row.get(5)?,
+        allowed_domains: domains.map(|d| d.lines().map(str::to_owned).collect()),
+        no_challenge: row.get(7)?,
+        authorized_until: row.get::<_, Option<i64>>(8)?.map(Time),
+        note: row.get(9)?,
+        revoked: row.get::<_, Option<i64>>(10)?.map(Time),
+    })
 }

@@ -20,6 +20,9 @@ pub struct Issuer {
     pub gw_cluster_url: Option<String>,
     pub destination_path: Option<String>,
     pub allowed_domains: Vec<String>,
+    pub allowed_ip_sans: Vec<String>,
+    pub profiles: Vec<String>,
+    pub caa_identities: Vec<String>,
     pub allow_subdomains: bool,
     pub disable_wildcards: bool,
     pub allow_any_name: bool,
@@ -35,11 +38,13 @@ pub struct Issuer {
     pub reuse_authorizations: Span,
     pub terms_of_service: Option<String>,
     pub website: Option<String>,
+    /// Certificates issued before this moment are to be renewed at once (RFC 9773).
+    pub renew_before: Option<Time>,
 }
 
 const COLUMNS: &str = "item, signer_key, ttl, acme_enabled, gw_cluster_url, destination_path, allow_subdomains,
     disable_wildcards, allow_any_name, client_flag, critical_key_usage, not_require_cn, require_eab, tls_issuer,
-    reuse_authorizations, terms_of_service, website";
+    reuse_authorizations, terms_of_service, website, renew_before";
 
 impl Read<'_> {
     /// The settings of the issuer with this item.
@@ -80,7 +85,7 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn issuer_urls(&self, item: i64) -> Result<Vec<String>> {
-        self.all("SELECT url FROM issuer_urls WHERE issuer = ?1", [item], |row| row.get(0))
+        self.all("SELECT url FROM issuer_urls WHERE issuer = ?1 ORDER BY since DESC", [item], |row| row.get(0))
     }
 
     /// Every gw-cluster-url that any issuer ever had.
@@ -100,6 +105,9 @@ impl Read<'_> {
         for (list, value) in values {
             match list.as_str() {
                 "allowed-domains" => issuer.allowed_domains.push(value),
+                "allowed-ip-sans" => issuer.allowed_ip_sans.push(value),
+                "profiles" => issuer.profiles.push(value),
+                "caa-identity" => issuer.caa_identities.push(value),
                 "key-usage" => issuer.key_usage.push(value),
                 "challenges" => issuer.challenges.push(value),
                 _ => issuer.subject.push((list, value)),
@@ -150,6 +158,9 @@ impl Write<'_> {
         };
         let values = [
             named("allowed-domains", &issuer.allowed_domains),
+            named("allowed-ip-sans", &issuer.allowed_ip_sans),
+            named("profiles", &issuer.profiles),
+            named("caa-identity", &issuer.caa_identities),
             named("key-usage", &issuer.key_usage),
             named("challenges", &issuer.challenges),
             issuer.subject.clone(),
@@ -171,6 +182,17 @@ impl Write<'_> {
     }
 }
 
+impl Write<'_> {
+    /// Ask the clients of an issuer to renew everything that was issued before now (RFC 9773).
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn renew_soon(&self, issuer: i64, now: Time) -> Result<()> {
+        self.execute("UPDATE issuers SET renew_before = ?2 WHERE item = ?1", (issuer, now.0))?;
+        Ok(())
+    }
+}
+
 fn issuer_from(row: &Row<'_>) -> rusqlite::Result<Issuer> {
     Ok(Issuer {
         item: row.get(0)?,
@@ -180,6 +202,9 @@ fn issuer_from(row: &Row<'_>) -> rusqlite::Result<Issuer> {
         gw_cluster_url: row.get(4)?,
         destination_path: row.get(5)?,
         allowed_domains: Vec::new(),
+        allowed_ip_sans: Vec::new(),
+        profiles: Vec::new(),
+        caa_identities: Vec::new(),
         allow_subdomains: row.get(6)?,
         disable_wildcards: row.get(7)?,
         allow_any_name: row.get(8)?,
@@ -194,5 +219,6 @@ fn issuer_from(row: &Row<'_>) -> rusqlite::Result<Issuer> {
         reuse_authorizations: Span(row.get(14)?),
         terms_of_service: row.get(15)?,
         website: row.get(16)?,
+        renew_before: row.get::<_, Option<i64>>(17)?.map(Time),
     })
 }

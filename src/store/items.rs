@@ -72,6 +72,17 @@ impl Item {
     }
 }
 
+impl Item {
+    /// The refusal to make another item of this name.
+    pub fn name_is_taken(&self) -> Error {
+        let how = match self.delete_at {
+            None => "choose another name",
+            Some(_) => "it waits to be deleted, which delete-item --delete-immediately does at once",
+        };
+        Error::conflict(format!("{} exists already, as a {}; {how}", self.name, self.kind.as_str()))
+    }
+}
+
 /// An item to be made.
 #[derive(Clone, Debug)]
 pub struct NewItem {
@@ -191,7 +202,7 @@ impl Write<'_> {
     /// Conflict when the name is taken, as an item or as a folder.
     pub fn insert_item(&self, item: &NewItem, now: Time) -> Result<i64> {
         if let Some(taken) = self.item_by_name(&item.name)? {
-            return Err(Error::conflict(format!("{} exists already, as a {}", taken.name, taken.kind.as_str())));
+            return Err(taken.name_is_taken());
         }
         let id = self.insert(
             "INSERT INTO items (item_id, display_id, name, kind, created, modified, delete_protection, description)

@@ -11,20 +11,26 @@ mod eabs;
 mod issuers;
 mod items;
 mod keys;
+mod limits;
 mod orders;
 mod readers;
+mod revocations;
 mod schema;
 mod writer;
 
 pub use accounts::{Account, AccountStatus, NewAccount};
 pub use audit::{AuditEntry, Outcome};
-pub use authorizations::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ValidationJob};
+pub use authorizations::{
+    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Name, NewAuthorization, ValidationJob,
+};
 pub use certificates::{Certificate, NewCertificate, Purpose, TlsCertificate};
 pub use eabs::Eab;
 pub use issuers::Issuer;
 pub use items::{Item, ItemFilter, ItemKind, NewItem};
 pub use keys::{DataKey, Key, KeyVersion, NewKey};
-pub use orders::{NewOrder, Order, OrderStatus};
+pub use limits::LimitKind;
+pub use orders::{NewOrder, Order, OrderName, OrderStatus};
+pub use revocations::Revocation;
 
 use crate::error::{Class, Error, Result};
 use readers::Readers;

@@ -17,14 +17,29 @@ pub struct Order {
     pub not_before: Option<Time>,
     /// The validity that was asked for.
     pub not_after: Option<Time>,
+    /// The profile that was chosen.
+    pub profile: Option<String>,
+    /// The certificate that it replaces (RFC 9773, 5).
+    pub replaces: Option<i64>,
     /// SHA-256 of the CSR that the certificate was issued for.
     pub csr_hash: Option<Vec<u8>>,
     /// Why issuance failed for good: the name of the class, and the sentence.
     pub error: Option<(String, String)>,
     /// The row id of its certificate.
     pub certificate: Option<i64>,
-    /// One for each identifier, in the order of the request.
+    /// Its identifiers, in the order of the request.
+    pub names: Vec<OrderName>,
+    /// One for each identifier; several may share one for a domain above them (RFC 9444).
     pub authorizations: Vec<Authorization>,
+}
+
+/// An identifier of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderName {
+    /// `dns` or `ip`.
+    pub kind: String,
+    /// As the order names it, with `*.` if it is a wildcard.
+    pub value: String,
 }
 
 /// RFC 8555, 7.1.6. Issuance takes less than a request does, so that no order is ever seen `processing`.
@@ -78,6 +93,10 @@ pub struct NewOrder {
     pub not_before: Option<Time>,
     /// The validity that was asked for.
     pub not_after: Option<Time>,
+    /// The profile that was chosen.
+    pub profile: Option<String>,
+    /// The certificate that it replaces.
+    pub replaces: Option<i64>,
 }
 
 impl Read<'_> {
@@ -88,7 +107,7 @@ impl Read<'_> {
     pub fn order(&self, id: i64) -> Result<Option<Order>> {
         let found = self.optional(
             "SELECT o.id, o.account, o.expires, o.not_before, o.not_after, o.csr_hash, o.error_class, o.error_detail,
-             (SELECT c.id FROM certificates c WHERE c.order_id = o.id) FROM orders o WHERE o.id = ?1",
+             (SELECT c.id FROM certificates c WHERE c.order_id = o.id), o.profile, o.replaces FROM orders o WHERE o.id = ?1",
             [id],
             |row| {
                 let error: (Option<String>, Option<String>) = (row.get(6)?, row.get(7)?);
@@ -101,21 +120,40 @@ impl Read<'_> {
                     csr_hash: row.get(5)?,
                     error: error.0.zip(error.1),
                     certificate: row.get(8)?,
+                    profile: row.get(9)?,
+                    replaces: row.get(10)?,
+                    names: Vec::new(),
                     authorizations: Vec::new(),
                 })
             },
         )?;
         let Some(mut order) = found else { return Ok(None) };
-        let ids: Vec<i64> = self.all(
-            "SELECT authorization FROM order_authorizations WHERE order_id = ?1 ORDER BY position",
+        let rows: Vec<(String, String, i64)> = self.all(
+            "SELECT identifier_type, identifier, authorization FROM order_authorizations WHERE order_id = ?1
+             ORDER BY position",
             [id],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
-        for id in ids {
-            let gone = || Error::internal(format!("authorization {id} is gone"));
-            order.authorizations.push(self.authorization(id)?.ok_or_else(gone)?);
+        for (kind, value, authorization) in rows {
+            let gone = || Error::internal(format!("authorization {authorization} is gone"));
+            order.names.push(OrderName { kind, value });
+            order.authorizations.push(self.authorization(authorization)?.ok_or_else(gone)?);
         }
         Ok(Some(order))
+    }
+
+    /// An order that is not invalid and replaces this certificate.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn replacing_order(&self, certificate: i64, now: Time) -> Result<Option<i64>> {
+        let ids: Vec<i64> = self.all("SELECT id FROM orders WHERE replaces = ?1", [certificate], |row| row.get(0))?;
+        for id in ids {
+            if self.order(id)?.is_some_and(|order| order.status(now) != OrderStatus::Invalid) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// The ids of an account's orders above `after`, at most `limit` of them.
@@ -132,19 +170,34 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Make an order over these authorizations, in this order.
+    /// Make an order for these names, each with its authorization.
     ///
     /// # Errors
-    /// The database's.
-    pub fn insert_order(&self, order: &NewOrder, authorizations: &[i64], now: Time) -> Result<i64> {
+    /// AlreadyReplaced when another order replaces the same certificate.
+    pub fn insert_order(&self, order: &NewOrder, names: &[(OrderName, i64)], now: Time) -> Result<i64> {
+        if let Some(certificate) = order.replaces
+            && self.replacing_order(certificate, now)?.is_some()
+        {
+            return Err(Error::new(Class::AlreadyReplaced, "another order replaces this certificate already"));
+        }
         let id = self.insert(
-            "INSERT INTO orders (account, created, expires, not_before, not_after) VALUES (?1, ?2, ?3, ?4, ?5)",
-            (order.account, now.0, order.expires.0, order.not_before.map(|t| t.0), order.not_after.map(|t| t.0)),
+            "INSERT INTO orders (account, created, expires, not_before, not_after, profile, replaces)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (
+                order.account,
+                now.0,
+                order.expires.0,
+                order.not_before.map(|t| t.0),
+                order.not_after.map(|t| t.0),
+                &order.profile,
+                order.replaces,
+            ),
         )?;
-        for (position, authorization) in authorizations.iter().enumerate() {
+        for (position, (name, authorization)) in names.iter().enumerate() {
             self.execute(
-                "INSERT INTO order_authorizations (order_id, position, authorization) VALUES (?1, ?2, ?3)",
-                (id, position, authorization),
+                "INSERT INTO order_authorizations (order_id, position, identifier_type, identifier, authorization)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                (id, position, &name.kind, &name.value, authorization),
             )?;
         }
         Ok(id)

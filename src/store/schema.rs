@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Mode, OFlags};
 use std::path::Path;
 
 /// Each file in sql/ brings the schema from the number before to its own. Released ones are never edited.
@@ -10,7 +11,8 @@ const MIGRATIONS: &[&str] = &[include_str!("../../sql/0001_initial.sql")];
 /// Open for writing; make the file if there is none; bring the schema up to date in one transaction.
 pub(super) fn open(path: &Path) -> Result<Connection> {
     let named = |e: Error| e.context(path.display());
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    make_private(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(|e| named(e.into()))?;
     // auto_vacuum has to come before the first table. Without recursive_triggers INSERT OR REPLACE walks past the
     // triggers that forbid deletion.
@@ -26,6 +28,14 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     db.set_prepared_statement_cache_capacity(128);
     migrate(&db).map_err(named)?;
     Ok(db)
+}
+
+/// The file is for the daemon alone, whatever the umask; the WAL takes its mode from it.
+fn make_private(path: &Path) -> Result<()> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+        .map(drop)
+        .map_err(|e| Error::unavailable(format!("{} cannot be opened: {e}", path.display())))
 }
 
 /// Open an existing file for snapshots.

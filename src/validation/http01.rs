@@ -1,9 +1,8 @@
 //! http-01 (RFC 8555, 8.3): the key authorization under a well-known path, in the clear, redirects followed.
 
-use super::{Failure, Prober};
+use super::{Failure, MOST_ADDRESSES, Prober, Subject};
 use crate::error::{Class, Error};
 use crate::identifier::{Identifier, printable};
-use crate::store::ValidationJob;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,19 +12,14 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver}
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 const MOST_REDIRECTS: usize = 10;
-const MOST_ADDRESSES: usize = 4;
 const LARGEST_BODY: u64 = 64 * 1024;
 
-pub(super) fn validate(
-    prober: &Prober,
-    identifier: &Identifier,
-    job: &ValidationJob,
-    deadline: Instant,
-) -> Result<(), Failure> {
-    let expected = format!("{}.{}", job.token, job.thumbprint);
+pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), Failure> {
+    let (prober, job) = (subject.prober, subject.job);
+    let expected = subject.key_authorization();
     let mut hop = Hop {
         https: false,
-        host: identifier.clone(),
+        host: subject.identifier.clone(),
         port: prober.http_01_port,
         path: format!("/.well-known/acme-challenge/{}", job.token),
     };

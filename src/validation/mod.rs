@@ -2,23 +2,30 @@
 //!
 //! The queue is the database: a challenge that was asked for and has no result is due, and is taken up at every start.
 
+mod caa;
+mod dns;
+mod dns01;
+mod dns_persist01;
 mod http01;
+mod issue_value;
 mod networks;
 mod queue;
 mod resolver;
+mod tls_alpn01;
 
 pub use networks::ReachableNetworks;
 
-use crate::clock::{Clock, Span};
+use crate::clock::{Clock, Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::jose::base64url;
 use crate::keys::random;
-use crate::policy::ChallengeType;
+use crate::policy::{ChallengeType, IssuerPolicy, account_url};
 use crate::settings::Settings;
 use crate::store::{Store, ValidationJob};
 use queue::Queue;
 use resolver::Resolver;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,8 +36,12 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 /// What one attempt may take, and all of them together.
 const ATTEMPT: Duration = Duration::from_secs(10);
 const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
+/// Addresses of a name that are tried in one attempt.
+const MOST_ADDRESSES: usize = 4;
 /// A valid authorization lasts this long, or as long as the issuer reuses it.
 const VALID_AUTHORIZATION: Span = Span::DAY;
+/// What CAA said is believed for eight hours (Baseline Requirements, 4.2.2.1).
+pub const CAA_LIFETIME: Span = Span(8 * 3_600);
 
 /// The validators and their queue.
 pub struct Validation {
@@ -135,12 +146,12 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &queue::Ticket) -
             return Some(PAUSES[0]);
         }
     };
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(prober, &job)))
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(store, prober, &job, clock.now())))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
     let now = clock.now();
     let recorded = match outcome {
         Ok(()) => {
-            let expires = now.plus(VALID_AUTHORIZATION.max(job.reuse));
+            let expires = now.plus(lifetime(&job));
             log::info!("challenge={challenge} name={} valid", job.identifier);
             store.change(move |write| write.complete_validation(challenge, now, expires).map(|_| ()))
         }
@@ -165,12 +176,94 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &queue::Ticket) -
     }
 }
 
-/// Where a challenge type comes in: its name, then its own file.
-fn probe(prober: &Prober, job: &ValidationJob) -> std::result::Result<(), Failure> {
-    let internal = |e: Error| Failure { error: e, passing: false };
-    let deadline = Instant::now() + ATTEMPT;
-    let identifier = Identifier::parse(&job.identifier_type, &job.identifier).map_err(internal)?;
-    match ChallengeType::parse(&job.kind).map_err(internal)? {
-        ChallengeType::Http01 => http01::validate(prober, &identifier, job, deadline),
+/// How long a valid authorization lasts: where CAA is checked, no longer than its answer is believed.
+fn lifetime(job: &ValidationJob) -> Span {
+    let full = VALID_AUTHORIZATION.max(job.reuse);
+    if job.checks_caa { full.min(CAA_LIFETIME) } else { full }
+}
+
+/// What is to be validated, with everything that a probe looks at.
+struct Subject<'p> {
+    prober: &'p Prober,
+    job: &'p ValidationJob,
+    identifier: Identifier,
+    policy: IssuerPolicy,
+    /// The account's URL under each URL that the issuer ever had, the newest first.
+    account_urls: Vec<String>,
+    now: Time,
+}
+
+impl<'p> Subject<'p> {
+    fn load(store: &Store, prober: &'p Prober, job: &'p ValidationJob, now: Time) -> Result<Subject<'p>> {
+        let (display_id, issuer, urls) = store.read(|read| {
+            Ok((read.item(job.issuer)?.display_id, read.issuer(job.issuer)?, read.issuer_urls(job.issuer)?))
+        })?;
+        let account_urls = urls.iter().map(|base| account_url(base, &display_id, job.account)).collect();
+        let identifier = Identifier::parse(&job.identifier_type, &job.identifier)?;
+        Ok(Subject { prober, job, identifier, policy: IssuerPolicy::parse(&issuer)?, account_urls, now })
     }
+
+    /// RFC 8555, 8.1.
+    fn key_authorization(&self) -> String {
+        format!("{}.{}", self.job.token, self.job.thumbprint)
+    }
+
+    /// Connect to the addresses of the identifier in turn, each judged first, until one can be talked to.
+    fn connect_in_turn(
+        &self,
+        port: u16,
+        deadline: Instant,
+        talk: impl Fn(&TcpStream, SocketAddr, Instant) -> std::result::Result<(), Failure>,
+    ) -> std::result::Result<(), Failure> {
+        let addresses = match &self.identifier {
+            Identifier::Ip(address) => vec![*address],
+            Identifier::Dns(name) => self.prober.resolver.addresses(name, self.job.account, deadline)?,
+        };
+        let tried = addresses.len().min(MOST_ADDRESSES);
+        let mut failure =
+            Failure::passing(Class::Connection, format!("{}: there was no time to connect", self.identifier));
+        for (at, address) in addresses.into_iter().take(tried).enumerate() {
+            let target = SocketAddr::new(address, port);
+            if let Some(why) = self.prober.networks.refusal(target) {
+                let why = format!("{}: {target} is not connected to, since {why}", self.identifier);
+                if !failure.passing || at == 0 {
+                    failure = Failure::last(Class::Connection, why);
+                }
+                continue;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            // An address that swallows packets must leave time for the next.
+            let share = if at + 1 < tried { left / 3 } else { left };
+            if share.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(&target, share) {
+                Ok(stream) => return talk(&stream, target, deadline),
+                Err(e) => {
+                    let why = format!("{} at {target}: the connection failed ({e})", self.identifier);
+                    failure = Failure::passing(Class::Connection, why);
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// Where a challenge type comes in: its name, then its own file. CAA is asked for whoever has proved a name.
+fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std::result::Result<(), Failure> {
+    let subject = Subject::load(store, prober, job, now).map_err(|e| Failure { error: e, passing: true })?;
+    let deadline = Instant::now() + ATTEMPT;
+    match ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })? {
+        ChallengeType::Http01 => http01::validate(&subject, deadline),
+        ChallengeType::Dns01 => dns01::validate(&subject, deadline),
+        ChallengeType::TlsAlpn01 => tls_alpn01::validate(&subject, deadline),
+        ChallengeType::DnsPersist01 => dns_persist01::validate(&subject, deadline),
+    }?;
+    caa::check(&subject, Instant::now() + ATTEMPT)
+}
+
+/// Read a DNS server's answer from foreign bytes, for fuzzing.
+#[cfg(fuzzing)]
+pub fn fuzz_dns_answer(bytes: &[u8]) {
+    dns::read_any_answer(bytes);
 }

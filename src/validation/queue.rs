@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const PER_NAME: usize = 2;
-const PER_ACCOUNT: usize = 16;
+const PER_ACCOUNT: usize = 8;
 
 /// One validation to be made.
 pub(super) struct Ticket {

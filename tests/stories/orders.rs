@@ -72,9 +72,9 @@ fn names_that_are_not_allowed_are_rejected_one_by_one() {
 }
 
 #[test]
-fn wildcards_have_no_challenge_yet_even_where_they_are_allowed() {
+fn wildcards_need_a_dns_challenge_even_where_they_are_allowed() {
     let ca = Ca::start();
-    let issuer = ca.make_issuer_with("*.acme.com", &["--allow-subdomains"]);
+    let issuer = ca.make_issuer_with("*.acme.com", &["--allow-subdomains", "--challenges", "http-01,tls-alpn-01"]);
     let client = ca.client(&issuer);
     client.ask_for(&["*.acme.com"]).refused_as("rejectedIdentifier");
     client.ask_for(&["www.acme.com"]).expect(201);

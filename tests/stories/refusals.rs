@@ -107,7 +107,10 @@ fn a_refused_issuer_says_why_and_leaves_nothing() {
             &["server-flag"],
         ),
         (issuer(&["-n", "/I", "-s", SIGNER_KEY, "-t", "90d", "--is-ca"]), &["is-ca"]),
-        (issuer(&["-n", "/I", "-s", SIGNER_KEY, "-t", "90d", "--challenges", "dns-01"]), &["challenge", "dns-01"]),
+        (
+            issuer(&["-n", "/I", "-s", SIGNER_KEY, "-t", "90d", "--challenges", "email-reply-00"]),
+            &["challenge", "email-reply-00"],
+        ),
     ] {
         let outcome = ca.run(&typed);
         assert!(matches!(outcome.status, Some(1 | 2)), "{}: {:?}", outcome.what, outcome.status);

@@ -39,24 +39,18 @@ fn what_is_not_there_yet_is_refused_by_name() {
         "--create-private-crl=true",
         "--create-private-ocsp=true",
         "--ocsp-ttl=1h",
-        "--profiles=classic",
-        "--caa-identity=ca.lan",
         "--public-url=http://ca.lan",
-        "--allowed-ip-sans=10.0.0.0/8",
+        "--expiration-event-in=30",
     ] {
         refused_by_name(&issuer, flag);
     }
     let key = ["create-dfc-key", "--name", "/K", "--alg", "EC256"];
     refused_by_name(&key, "--signed-by=/Other");
-    let eab = ["generate-acme-eab", "--cert-issuer-name", "/I"];
-    for flag in ["--uses=2", "--no-challenge", "--allowed-domains=a.lan", "--contact-note=x"] {
-        refused_by_name(&eab, flag);
-    }
     for flag in ["--behind-proxy=10.0.0.0/8", "--metrics-listen=127.0.0.1:0", "--event-url=http://a.lan", "--retain=1d"]
     {
         refused_by_name(&["serve"], flag);
     }
-    for command in ["revoke-certificate", "rotate-key", "refresh-key", "audit", "list-acme-eabs", "export-signer-csr"] {
+    for command in ["revoke-certificate", "rotate-key", "refresh-key", "audit", "export-signer-csr"] {
         assert_says(&without_daemon(&[command]).misused(), &[command]);
     }
 }

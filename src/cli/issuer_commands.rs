@@ -1,0 +1,143 @@
+//! The flags of an issuer.
+
+use super::commands::daemon_command;
+use argh::{ArgsInfo, FromArgs};
+
+/// The settings of an issuer, of which create-pki-cert-issuer requires some.
+macro_rules! issuer_command {
+    ($(#[$attribute:meta])* struct $name:ident { $($fields:tt)* }) => {
+        daemon_command! {
+            $(#[$attribute])*
+            struct $name {
+                $($fields)*
+                /// speak ACME
+                #[argh(switch)]
+                enable_acme: bool,
+                /// the https URL at which clients reach this daemon
+                #[argh(option, arg_name = "url")]
+                gw_cluster_url: Option<String>,
+                /// folder that issued certificates are filed under
+                #[argh(option, arg_name = "path")]
+                destination_path: Option<String>,
+                /// names that may be certified; *.NAME allows that wildcard and one label below; a list
+                #[argh(option, arg_name = "domain")]
+                allowed_domains: Vec<String>,
+                /// networks whose addresses may be certified; a list
+                #[argh(option, arg_name = "cidr")]
+                allowed_ip_sans: Vec<String>,
+                /// allow any name below an allowed domain
+                #[argh(switch)]
+                allow_subdomains: bool,
+                /// allow no wildcards
+                #[argh(switch)]
+                disable_wildcards: bool,
+                /// allow any DNS name
+                #[argh(switch)]
+                allow_any_name: bool,
+                /// certificates are for TLS servers; they always are
+                #[argh(switch)]
+                server_flag: bool,
+                /// certificates are for TLS clients too
+                #[argh(switch)]
+                client_flag: bool,
+                /// key usages, of which each certificate gets those that fit its key; a list
+                #[argh(option, arg_name = "usage")]
+                key_usage: Vec<String>,
+                /// mark keyUsage as critical (true)
+                #[argh(switch)]
+                critical_key_usage: bool,
+                /// organization in the subject of certificates; a list
+                #[argh(option)]
+                organizations: Vec<String>,
+                /// organizational unit in the subject of certificates; a list
+                #[argh(option)]
+                organizational_units: Vec<String>,
+                /// country in the subject of certificates, two letters; a list
+                #[argh(option)]
+                country: Vec<String>,
+                /// locality in the subject of certificates; a list
+                #[argh(option)]
+                locality: Vec<String>,
+                /// state or province in the subject of certificates; a list
+                #[argh(option)]
+                province: Vec<String>,
+                /// street address in the subject of certificates; a list
+                #[argh(option)]
+                street_address: Vec<String>,
+                /// postal code in the subject of certificates; a list
+                #[argh(option)]
+                postal_code: Vec<String>,
+                /// a CSR needs no common name; one by ACME never does
+                #[argh(switch)]
+                not_require_cn: bool,
+                /// challenges that are offered; a list (http-01,dns-01,tls-alpn-01; a wrong one is told which there are)
+                #[argh(option, arg_name = "type")]
+                challenges: Vec<String>,
+                /// profiles that are offered; a list (classic; also tlsserver, shortlived, mtls)
+                #[argh(option, arg_name = "profile")]
+                profiles: Vec<String>,
+                /// check CAA, in which records may call this CA so; a list
+                #[argh(option, arg_name = "domain")]
+                caa_identity: Vec<String>,
+                /// accounts need an external account binding (true)
+                #[argh(switch)]
+                require_eab: bool,
+                /// certify the daemon's own host before older issuers do
+                #[argh(switch)]
+                tls_issuer: bool,
+                /// how long a valid authorization serves new orders (0)
+                #[argh(option, arg_name = "duration")]
+                reuse_authorizations: Option<String>,
+                /// URL of the terms that accounts have to agree to
+                #[argh(option, arg_name = "url")]
+                terms_of_service: Option<String>,
+                /// URL shown in the directory
+                #[argh(option, arg_name = "url")]
+                website: Option<String>,
+                /// refuse to delete it
+                #[argh(switch)]
+                delete_protection: bool,
+                /// what it is for
+                #[argh(option)]
+                description: Option<String>,
+                /// a tag; a list
+                #[argh(option)]
+                tag: Vec<String>,
+            }
+        }
+    };
+}
+
+issuer_command! {
+    /// Make an issuer: who may get which certificates from a signer key.
+    #[argh(subcommand, name = "create-pki-cert-issuer",
+        example = "certwright create-pki-cert-issuer --name /Home/Issuer --signer-key-name /Home/CA --ttl 90d --enable-acme true --gw-cluster-url https://ca.home.arpa:8000 --allowed-domains home.arpa --allow-subdomains true")]
+    struct CreatePkiCertIssuer {
+        /// name of the issuer, a slash path
+        #[argh(option, short = 'n')]
+        name: String,
+        /// the longest lifetime of a certificate, such as 90d
+        #[argh(option, short = 't', arg_name = "duration")]
+        ttl: String,
+        /// the key that signs
+        #[argh(option, short = 's', arg_name = "name")]
+        signer_key_name: String,
+    }
+}
+
+issuer_command! {
+    /// Change the settings of an issuer; what is not named stays.
+    #[argh(subcommand, name = "update-pki-cert-issuer",
+        example = "certwright update-pki-cert-issuer --name /Home/Issuer --allowed-domains home.arpa,lan")]
+    struct UpdatePkiCertIssuer {
+        /// name of the issuer
+        #[argh(option, short = 'n')]
+        name: String,
+        /// the longest lifetime of a certificate, such as 90d
+        #[argh(option, short = 't', arg_name = "duration")]
+        ttl: Option<String>,
+        /// the key that signs
+        #[argh(option, short = 's', arg_name = "name")]
+        signer_key_name: Option<String>,
+    }
+}

@@ -1,0 +1,186 @@
+//! Limits that an administrator set, and the counts that they bound.
+
+use super::{Read, Write};
+use crate::clock::{Span, Time};
+use crate::error::{Class, Error, Result};
+
+/// What can be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LimitKind {
+    PendingOrders,
+    PendingAuthorizations,
+    FailedValidations,
+    CertificatesPerWeek,
+}
+
+impl LimitKind {
+    /// All of them.
+    pub const ALL: [LimitKind; 4] = [
+        LimitKind::PendingOrders,
+        LimitKind::PendingAuthorizations,
+        LimitKind::FailedValidations,
+        LimitKind::CertificatesPerWeek,
+    ];
+
+    /// The flag of set-limits, and the name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitKind::PendingOrders => "pending-orders",
+            LimitKind::PendingAuthorizations => "pending-authorizations",
+            LimitKind::FailedValidations => "failed-validations",
+            LimitKind::CertificatesPerWeek => "certificates-per-week",
+        }
+    }
+}
+
+impl Read<'_> {
+    /// The limits that hold for an account (its own before its issuer's), or for the issuer as a whole.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn limit(&self, issuer: i64, account: Option<i64>, kind: LimitKind) -> Result<Option<i64>> {
+        self.optional(
+            "SELECT value FROM limits WHERE issuer = ?1 AND coalesce(account, 0) = coalesce(?2, 0) AND kind = ?3",
+            (issuer, account, kind.name()),
+            |row| row.get(0),
+        )
+    }
+
+    /// Whether any limit is set for an issuer.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn has_limits(&self, issuer: i64) -> Result<bool> {
+        Ok(self.optional("SELECT 1 FROM limits WHERE issuer = ?1 LIMIT 1", [issuer], |_| Ok(()))?.is_some())
+    }
+
+    /// How much of a kind there is: of one account, or of all of an issuer.
+    ///
+    /// # Errors
+    /// The database's.
+    fn count_of(&self, issuer: i64, account: Option<i64>, kind: LimitKind, now: Time) -> Result<i64> {
+        let whose = "(?2 IS NULL AND n.issuer = ?1 OR n.id = ?2)";
+        let sql = match kind {
+            LimitKind::PendingOrders => format!(
+                "SELECT count(*) FROM orders o JOIN accounts n ON n.id = o.account WHERE {whose} AND o.expires > ?3
+                 AND o.error_class IS NULL AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id)
+                 AND NOT EXISTS (SELECT 1 FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
+                     WHERE l.order_id = o.id AND (a.deactivated IS NOT NULL OR a.expires <= ?3
+                     OR EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)))"
+            ),
+            LimitKind::PendingAuthorizations => format!(
+                "SELECT count(*) FROM authorizations a JOIN accounts n ON n.id = a.account WHERE {whose} AND a.expires > ?3
+                 AND a.deactivated IS NULL AND NOT EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id
+                 AND (c.validated IS NOT NULL OR c.failed IS NOT NULL))"
+            ),
+            LimitKind::FailedValidations => return Ok(0),
+            LimitKind::CertificatesPerWeek => {
+                let since = now.minus(Span::days(7));
+                let sql = "SELECT count(*) FROM certificates WHERE issued > ?3 AND purpose = 'acme'
+                           AND (?2 IS NULL AND issuer = ?1 OR account = ?2)";
+                let count = self.optional(sql, (issuer, account, since.0), |row| row.get(0))?;
+                return Ok(count.unwrap_or(0));
+            }
+        };
+        Ok(self.optional(&sql, (issuer, account, now.0), |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// How many validations of a name failed in the last hour for an account, and when the first of them did.
+    ///
+    /// # Errors
+    /// The database's.
+    fn failed_validations(&self, account: i64, identifier: &str, now: Time) -> Result<(i64, Time)> {
+        let found = self.optional(
+            "SELECT count(*), coalesce(min(c.failed), 0) FROM authorizations a JOIN challenges c ON c.authorization = a.id
+             WHERE a.account = ?1 AND a.identifier = ?2 AND c.failed > ?3",
+            (account, identifier, now.minus(Span::HOUR).0),
+            |row| Ok((row.get(0)?, Time(row.get(1)?))),
+        )?;
+        Ok(found.unwrap_or((0, now)))
+    }
+
+    /// When the first of the certificates was issued that count for this week.
+    ///
+    /// # Errors
+    /// The database's.
+    fn first_certificate_of_week(&self, issuer: i64, account: Option<i64>, now: Time) -> Result<Time> {
+        let since = now.minus(Span::days(7));
+        let first = self.optional(
+            "SELECT coalesce(min(issued), ?3) FROM certificates WHERE issued > ?3 AND purpose = 'acme'
+             AND (?2 IS NULL AND issuer = ?1 OR account = ?2)",
+            (issuer, account, since.0),
+            |row| row.get(0),
+        )?;
+        Ok(Time(first.unwrap_or(now.0)))
+    }
+}
+
+impl Read<'_> {
+    /// Whether an account, and its issuer as a whole, may have one more of a kind.
+    ///
+    /// # Errors
+    /// RateLimited, with how long to wait where that is known.
+    pub fn check_limit(&self, issuer: i64, account: i64, kind: LimitKind, now: Time) -> Result<()> {
+        for whose in [Some(account), None] {
+            let Some(limit) = self.limit(issuer, whose, kind)? else { continue };
+            if self.count_of(issuer, whose, kind, now)? < limit {
+                continue;
+            }
+            let of = if whose.is_some() { "this account" } else { "this issuer" };
+            let what = format!("{of} has reached its limit of {limit} {}", kind.name().replace('-', " "));
+            let error = reached(&what);
+            // What is pending can be finished at any time; a week is over when it is over.
+            return Err(match kind {
+                LimitKind::CertificatesPerWeek => {
+                    let first = self.first_certificate_of_week(issuer, whose, now)?;
+                    error.retry_after(first.plus(Span::days(7)).since(now).0)
+                }
+                _ => error,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether an account may have one more validation of a name that failed.
+    ///
+    /// # Errors
+    /// RateLimited, with how long to wait.
+    pub fn check_failures(&self, issuer: i64, account: i64, identifier: &str, now: Time) -> Result<()> {
+        let kind = LimitKind::FailedValidations;
+        let own = self.limit(issuer, Some(account), kind)?;
+        let Some(limit) = own.map_or_else(|| self.limit(issuer, None, kind), |own| Ok(Some(own)))? else {
+            return Ok(());
+        };
+        let (count, first) = self.failed_validations(account, identifier, now)?;
+        if count < limit {
+            return Ok(());
+        }
+        let what = format!("{identifier} has failed {limit} validations within an hour");
+        Err(reached(&what).retry_after(first.plus(Span::HOUR).since(now).0))
+    }
+}
+
+fn reached(what: &str) -> Error {
+    Error::new(Class::RateLimited, format!("{what}; ask the administrator for more"))
+}
+
+impl Write<'_> {
+    /// Set a limit, or lift it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn set_limit(&self, issuer: i64, account: Option<i64>, kind: LimitKind, value: Option<i64>) -> Result<()> {
+        self.execute(
+            "DELETE FROM limits WHERE issuer = ?1 AND coalesce(account, 0) = coalesce(?2, 0) AND kind = ?3",
+            (issuer, account, kind.name()),
+        )?;
+        if let Some(value) = value {
+            self.execute(
+                "INSERT INTO limits (issuer, account, kind, value) VALUES (?1, ?2, ?3, ?4)",
+                (issuer, account, kind.name(), value),
+            )?;
+        }
+        Ok(())
+    }
+}
