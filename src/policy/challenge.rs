@@ -11,14 +11,21 @@ pub enum ChallengeType {
     Dns01,
     /// RFC 8737.
     TlsAlpn01,
+    /// draft-ietf-acme-dns-account-label.
+    DnsAccount01,
     /// draft-ietf-acme-dns-persist.
     DnsPersist01,
 }
 
 impl ChallengeType {
     /// All of them.
-    pub const ALL: [ChallengeType; 4] =
-        [ChallengeType::Http01, ChallengeType::Dns01, ChallengeType::TlsAlpn01, ChallengeType::DnsPersist01];
+    pub const ALL: [ChallengeType; 5] = [
+        ChallengeType::Http01,
+        ChallengeType::Dns01,
+        ChallengeType::TlsAlpn01,
+        ChallengeType::DnsAccount01,
+        ChallengeType::DnsPersist01,
+    ];
 
     /// What an issuer offers unless it is told otherwise: the standard ones, since some clients choke on others.
     pub const DEFAULT: [ChallengeType; 3] = [ChallengeType::Http01, ChallengeType::Dns01, ChallengeType::TlsAlpn01];
@@ -29,6 +36,7 @@ impl ChallengeType {
             ChallengeType::Http01 => "http-01",
             ChallengeType::Dns01 => "dns-01",
             ChallengeType::TlsAlpn01 => "tls-alpn-01",
+            ChallengeType::DnsAccount01 => "dns-account-01",
             ChallengeType::DnsPersist01 => "dns-persist-01",
         }
     }
@@ -47,7 +55,7 @@ impl ChallengeType {
     /// Whether it looks into the DNS, which alone proves control of a whole domain: of wildcards, and of names below.
     pub fn is_dns(self) -> bool {
         match self {
-            ChallengeType::Dns01 | ChallengeType::DnsPersist01 => true,
+            ChallengeType::Dns01 | ChallengeType::DnsAccount01 | ChallengeType::DnsPersist01 => true,
             ChallengeType::Http01 | ChallengeType::TlsAlpn01 => false,
         }
     }

@@ -5,6 +5,7 @@
 mod caa;
 mod dns;
 mod dns01;
+mod dns_account01;
 mod dns_persist01;
 mod http01;
 mod issue_value;
@@ -257,6 +258,7 @@ fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std:
         ChallengeType::Http01 => http01::validate(&subject, deadline),
         ChallengeType::Dns01 => dns01::validate(&subject, deadline),
         ChallengeType::TlsAlpn01 => tls_alpn01::validate(&subject, deadline),
+        ChallengeType::DnsAccount01 => dns_account01::validate(&subject, deadline),
         ChallengeType::DnsPersist01 => dns_persist01::validate(&subject, deadline),
     }?;
     caa::check(&subject, Instant::now() + ATTEMPT)

@@ -1,0 +1,38 @@
+//! dns-account-01 (draft-ietf-acme-dns-account-label): as dns-01, under a label that each account has of its own, so that
+//! several can prove one name side by side.
+
+use super::dns01::look_for_hash;
+use super::{Failure, Subject};
+use crate::error::Class;
+use ring::digest::{SHA256, digest};
+use std::time::Instant;
+
+/// The account's URL under any URL that the issuer ever had serves, the newest first.
+pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), Failure> {
+    let mut failure = Failure::last(Class::Internal, "the account has no URL");
+    for url in &subject.account_urls {
+        let name = format!("_{}._acme-challenge.{}", label(url), subject.job.identifier);
+        match look_for_hash(subject, &name, deadline) {
+            Ok(()) => return Ok(()),
+            Err(e) => failure = e,
+        }
+    }
+    Err(failure)
+}
+
+/// Base32 (RFC 4648, 6, in lower case) of the first ten bytes of the hash of the account's URL.
+fn label(account_url: &str) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let hash = digest(&SHA256, account_url.as_bytes());
+    let bytes = hash.as_ref().iter().take(10);
+    let bits = bytes.fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
+    (0..16).map(|place| char::from(ALPHABET[(bits >> (75 - 5 * place) & 31) as usize])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_label_of_the_drafts_example() {
+        assert_eq!(super::label("https://example.com/acme/acct/ExampleAccount"), "ujmmovf2vn55tgye");
+    }
+}
