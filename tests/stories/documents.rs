@@ -22,6 +22,24 @@ fn every_path_in_the_documents_exists() {
 }
 
 #[test]
+fn every_promise_in_security_has_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && line.contains(".rs`")).collect();
+    assert!(rows.len() > 20, "SECURITY.md lists hardly a promise");
+    for row in rows {
+        let tests = row.trim_matches('|').rsplit('|').next().unwrap();
+        for test in tests.split(';').map(str::trim).filter(|test| test.starts_with('`')) {
+            let (file, name) = test[1..].split_once('`').unwrap();
+            let found = ["tests/stories", "tests/conformance"].iter().find_map(|folder| {
+                std::fs::read_to_string(root.join(folder).join(file)).ok().filter(|text| text.contains(name.trim()))
+            });
+            assert!(found.is_some(), "SECURITY.md names {test}, which is not there");
+        }
+    }
+}
+
+#[test]
 fn paths_are_told_from_other_things_in_backticks() {
     let text = "`src/der/oid.rs`, `front/` and `main.rs`, but `/ACME/Server`, `application/json`, `https://ca.lan/x`,\
                 `cargo test`, `./certwright-data`, `<state-dir>/fragments`.\n```sh\ncat src/nothing.rs\n```\n";
