@@ -153,6 +153,8 @@ CREATE TABLE authorizations (
     -- Given on the strength of an EAB alone.
     unchallenged INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX authorizations_by_expiry ON authorizations (expires);
+CREATE INDEX authorizations_of_domains ON authorizations (account) WHERE subdomains = 1;
 CREATE INDEX authorizations_by_name ON authorizations (account, identifier, expires);
 
 -- `requested` without `validated` or `failed` is a validation that is due or running; it is taken up at every start.
@@ -164,6 +166,8 @@ CREATE TABLE challenges (
     requested INTEGER,
     validated INTEGER,
     failed INTEGER,
+    -- When the name's CAA records were last seen to permit it; never where the issuer did not ask.
+    caa_checked INTEGER,
     error_class TEXT,
     error_detail TEXT,
     UNIQUE (authorization, type)
@@ -183,6 +187,7 @@ CREATE TABLE orders (
     error_class TEXT,
     error_detail TEXT
 ) STRICT;
+CREATE INDEX orders_by_expiry ON orders (expires);
 CREATE INDEX orders_by_account ON orders (account, id);
 CREATE INDEX orders_by_replaced ON orders (replaces) WHERE replaces IS NOT NULL;
 
@@ -215,6 +220,8 @@ CREATE TABLE certificates (
     UNIQUE (item, version)
 ) STRICT;
 CREATE INDEX certificates_by_issuer ON certificates (issuer, not_after);
+CREATE INDEX certificates_by_issue ON certificates (issuer, issued);
+CREATE INDEX certificates_by_signer ON certificates (signer, not_after);
 CREATE INDEX certificates_by_account ON certificates (account, issued) WHERE account IS NOT NULL;
 
 CREATE TRIGGER certificates_are_never_changed BEFORE UPDATE ON certificates

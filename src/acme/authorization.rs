@@ -9,6 +9,7 @@ use super::{Acme, Reply, no_such, not_yours};
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
+use crate::policy::CAA_LIFETIME;
 use crate::store::{Authorization, AuthorizationStatus, ChallengeStatus, LimitKind, NewAuthorization};
 use serde_json::{Map, Value, json};
 
@@ -51,13 +52,16 @@ impl Acme {
             expires: now.plus(PENDING_LIFETIME),
         };
         let (account, issuer_id) = (request.account.id, issuer.item.id);
+        let caa_since = (!issuer.policy.caa_identities.is_empty()).then(|| now.minus(CAA_LIFETIME));
         let (id, created) = self.store.change(move |write| {
             write.touch_account(account, now)?;
-            write.check_limit(issuer_id, account, LimitKind::PendingAuthorizations, now)?;
-            write.check_failures(issuer_id, account, &new.name.base, now)?;
-            match write.reusable_authorization(account, &new.name, subdomains, now, Time::NEVER, Time(0))? {
+            match write.reusable_authorization(account, &new.name, subdomains, now, Time::NEVER, caa_since)? {
                 Some(id) => Ok((id, false)),
-                None => Ok((write.insert_authorization(account, &new, now)?, true)),
+                None => {
+                    write.check_limit(issuer_id, account, LimitKind::PendingAuthorizations, 1, now)?;
+                    write.check_failures(issuer_id, account, &new.name.base, now)?;
+                    Ok((write.insert_authorization(account, &new, now)?, true))
+                }
             }
         })?;
         let authorization = self.own_authorization(request, id)?;

@@ -24,9 +24,13 @@ impl Acme {
                     let why = format!("the authorization of this challenge is {}; make a new order", status.as_str());
                     return Err(Error::malformed(why));
                 }
-                let job = self.store.change(move |write| match write.request_validation(id, now)? {
-                    true => write.validation_job(id, now),
-                    false => Ok(None),
+                let (issuer_id, account) = (request.issuer.item.id, request.account.id);
+                let job = self.store.change(move |write| {
+                    write.check_failures(issuer_id, account, &authorization.identifier, now)?;
+                    match write.request_validation(id, now)? {
+                        true => write.validation_job(id, now),
+                        false => Ok(None),
+                    }
                 })?;
                 if let Some(job) = job {
                     self.validation.enqueue(&job);

@@ -7,9 +7,9 @@ use super::{Acme, Reply, no_such, not_yours, problem};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, Identifier, printable};
-use crate::policy::{ChallengeType, EabBounds};
+use crate::policy::{CAA_LIFETIME, ChallengeType, EabBounds};
 use crate::store::{Eab, LimitKind, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Read};
-use crate::validation::{CAA_LIFETIME, token};
+use crate::validation::token;
 use serde_json::{Map, Value, json};
 
 const MOST_NAMES: usize = 100;
@@ -44,7 +44,7 @@ impl Acme {
             Span(0) => Time::NEVER,
             reuse => now.minus(reuse),
         };
-        let oldest = if issuer.policy.caa_identities.is_empty() { Time(0) } else { now.minus(CAA_LIFETIME) };
+        let caa_since = (!issuer.policy.caa_identities.is_empty()).then(|| now.minus(CAA_LIFETIME));
         let issuer_id = issuer.item.id;
         let subdomains = issuer.policy.authorizes_subdomains();
         let new = NewOrder { account, expires, not_before, not_after, profile, replaces };
@@ -54,6 +54,7 @@ impl Acme {
             check_limits(write, issuer_id, account, &names_wanted, now)?;
             let mut names: Vec<(OrderName, i64)> = Vec::with_capacity(wanted.len());
             let mut made: Vec<(&Name, i64)> = Vec::new();
+            let proved = if subdomains { write.proved_domains(account, now)? } else { Vec::new() };
             for Wanted { order_name, authorization, below } in &wanted {
                 // Several names may be proved by one domain above them.
                 let already = made.iter().find(|(name, _)| *below && **name == authorization.name).map(|(_, id)| *id);
@@ -61,10 +62,16 @@ impl Acme {
                     (Some(id), _) => Some(id),
                     (None, true) => None,
                     (None, false) => {
-                        let own =
-                            write.reusable_authorization(account, &authorization.name, *below, now, since, oldest)?;
+                        let own = write.reusable_authorization(
+                            account,
+                            &authorization.name,
+                            *below,
+                            now,
+                            since,
+                            caa_since,
+                        )?;
                         match own {
-                            None if subdomains => domain_above(write, account, &authorization.name, now, oldest)?,
+                            None if subdomains => domain_above(&proved, &authorization.name),
                             own => own,
                         }
                     }
@@ -103,7 +110,12 @@ impl Acme {
     pub(super) fn credential(&self, request: &Authenticated<'_>) -> Result<Option<Eab>> {
         match &request.account.eab {
             None => Ok(None),
-            Some(kid) => self.store.read(|read| read.eab(kid)),
+            Some(kid) => {
+                // Without its bounds an account must not go on as if it had none.
+                let gone =
+                    || Error::internal(format!("the credential {kid} of account {} is gone", request.account.id));
+                self.store.read(|read| read.eab(kid))?.ok_or_else(gone).map(Some)
+            }
         }
     }
 
@@ -311,19 +323,13 @@ pub(super) fn bounds_of(credential: Option<&Eab>) -> Result<Option<EabBounds>> {
     credential.and_then(|eab| eab.allowed_domains.as_ref()).map(|domains| EabBounds::parse(domains)).transpose()
 }
 
-/// A valid authorization for a domain above a name that serves the names below it (RFC 9444).
-fn domain_above(read: &Read<'_>, account: i64, name: &Name, now: Time, oldest: Time) -> Result<Option<i64>> {
-    let mut domain =
-        if name.wildcard { Some(name.base.as_str()) } else { name.base.split_once('.').map(|(_, rest)| rest) };
-    while let Some(base) = domain.filter(|_| name.kind == "dns") {
-        let above = Name { kind: "dns", base: base.to_owned(), wildcard: false };
-        let found = read.reusable_authorization(account, &above, true, now, Time::NEVER, oldest)?;
-        if found.is_some() {
-            return Ok(found);
-        }
-        domain = base.split_once('.').map(|(_, rest)| rest);
-    }
-    Ok(None)
+/// The authorization for the nearest domain above a name that was proved with all below it (RFC 9444).
+fn domain_above(proved: &[(String, i64)], name: &Name) -> Option<i64> {
+    let is_above = |domain: &str| {
+        let below = name.base.strip_suffix(domain).is_some_and(|front| front.ends_with('.'));
+        name.kind == "dns" && (below || (name.wildcard && name.base == domain))
+    };
+    proved.iter().filter(|(domain, _)| is_above(domain)).max_by_key(|(domain, _)| domain.len()).map(|(_, id)| *id)
 }
 
 /// Limits are off unless an administrator set them.
@@ -331,8 +337,13 @@ fn check_limits(read: &Read<'_>, issuer: i64, account: i64, names: &[&Name], now
     if !read.has_limits(issuer)? {
         return Ok(());
     }
-    for kind in [LimitKind::PendingOrders, LimitKind::PendingAuthorizations, LimitKind::CertificatesPerWeek] {
-        read.check_limit(issuer, account, kind, now)?;
+    let authorizations = i64::try_from(names.len()).unwrap_or(i64::MAX);
+    for (kind, more) in [
+        (LimitKind::PendingOrders, 1),
+        (LimitKind::PendingAuthorizations, authorizations),
+        (LimitKind::CertificatesPerWeek, 1),
+    ] {
+        read.check_limit(issuer, account, kind, more, now)?;
     }
     names.iter().try_for_each(|name| read.check_failures(issuer, account, &name.base, now))
 }

@@ -80,6 +80,10 @@ pub fn problem_document(kind: &str, detail: &str, status: u16) -> String {
 pub(super) fn stored(class: &str, detail: &str) -> Value {
     let class = ALL.into_iter().find(|c| format!("{c:?}") == class).unwrap_or(Class::Internal);
     let (kind, status) = type_and_status(class);
+    let detail = match class {
+        Class::Internal | Class::Unavailable => "the server met a fault; make a new order",
+        _ => detail,
+    };
     json!({ "type": urn(kind), "detail": detail, "status": status })
 }
 

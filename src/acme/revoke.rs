@@ -46,7 +46,7 @@ impl Acme {
                 let account = authenticated.account.id;
                 if certificate.account == Some(account) {
                     Ok(Revoker::Subscriber(account))
-                } else if self.controls_all_names(account, certificate)? {
+                } else if certificate.account.is_some() && self.controls_all_names(account, certificate)? {
                     Ok(Revoker::Controller(account))
                 } else {
                     Err(Error::unauthorized(

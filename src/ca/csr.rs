@@ -7,6 +7,9 @@ use crate::keys::{Hash, PublicKey, SignatureEncoding};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// As many as an order has.
+const MOST_NAMES: usize = 100;
+
 /// A request whose own signature verifies and whose key is not weak.
 #[derive(Debug)]
 pub struct CertificateRequest {
@@ -186,6 +189,9 @@ fn general_names_in(mut names: Reader<'_>) -> Result<BTreeSet<Identifier>> {
             _ => return Err(bad("the CSR's subjectAltName holds something other than DNS names and IP addresses")),
         };
         identifiers.insert(identifier);
+        if identifiers.len() > MOST_NAMES {
+            return Err(bad("the CSR has more names than an order can have"));
+        }
     }
     Ok(identifiers)
 }

@@ -6,9 +6,10 @@ use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::keys::{hex, random};
-use crate::policy::{EabBounds, IssuerPolicy, Profile};
+use crate::policy::{CAA_LIFETIME, EabBounds, IssuerPolicy, Profile};
 use crate::store::{
-    AuditEntry, ItemKind, LimitKind, NewCertificate, NewItem, Order, OrderStatus, Outcome, Purpose, Write,
+    AuditEntry, Authorization, ItemKind, LimitKind, NewCertificate, NewItem, Order, OrderStatus, Outcome, Purpose,
+    Write,
 };
 use std::collections::BTreeSet;
 
@@ -49,7 +50,7 @@ impl ReadyOrder {
         if &wanted != request.identifiers() {
             let missing = wanted.difference(request.identifiers()).map(|i| format!("{i} is missing"));
             let surplus = request.identifiers().difference(&wanted).map(|i| format!("{i} is not in the order"));
-            let why = missing.chain(surplus).collect::<Vec<_>>().join(", ");
+            let why = missing.chain(surplus).take(5).collect::<Vec<_>>().join(", ");
             return Err(Error::new(Class::BadCsr, format!("the CSR must name exactly what the order names: {why}")));
         }
         for identifier in &identifiers {
@@ -59,10 +60,35 @@ impl ReadyOrder {
                 bounds.check(identifier)?;
             }
         }
+        for (identifier, authorization) in identifiers.iter().zip(&order.authorizations) {
+            check_authorization(&policy, identifier, authorization, now)?;
+        }
         let profile = policy.profile(order.profile.as_deref())?;
         let csr_hash = sha256(csr);
         Ok(ReadyOrder { order, policy, profile, request, identifiers, csr_hash })
     }
+}
+
+/// An authorization is judged by the policy of now, which may have changed since it was given.
+fn check_authorization(
+    policy: &IssuerPolicy,
+    identifier: &Identifier,
+    authorization: &Authorization,
+    now: Time,
+) -> Result<()> {
+    let stale = |why: &str| Err(Error::unauthorized(format!("{identifier}: {why}; make a new order")));
+    if authorization.full_identifier() != identifier.to_string() && !policy.authorizes_subdomains() {
+        return stale("this issuer no longer takes the authorization of a domain above it");
+    }
+    let is_name = matches!(identifier, Identifier::Dns(_));
+    if !policy.caa_identities.is_empty() && is_name && !authorization.unchallenged {
+        let oldest = now.minus(CAA_LIFETIME);
+        let checked = authorization.challenges.iter().filter_map(|c| c.caa_checked).max();
+        if checked.is_none_or(|at| at < oldest) {
+            return stale("its CAA records were not checked within the last eight hours");
+        }
+    }
+    Ok(())
 }
 
 /// What was issued.
@@ -82,7 +108,7 @@ impl Issuance {
         let now = self.clock.now();
         let key_hash = sha256(&ready.request.public_key().to_spki());
         if self.store.read(|read| read.is_blocked_key(&key_hash))? {
-            return Err(Error::new(Class::BadPublicKey, "the key is known to be compromised; make a new one"));
+            return Err(blocked());
         }
         let signer = self.vault.signer(ready.policy.signer_key)?;
         let ca = self.signer_certificate(ready.policy.signer_key)?;
@@ -93,6 +119,9 @@ impl Issuance {
         }
         for identifier in &ready.identifiers {
             self.check_carried(&ready.policy, identifier)?;
+        }
+        if ready.order.not_before.is_some_and(|wanted| wanted < now.minus(Span::DAY)) {
+            return Err(Error::malformed("the order's \"notBefore\" is more than a day ago by now; make a new order"));
         }
         let validity = validity(&ready, now, ca.validity);
         if validity.not_after <= now.max(validity.not_before) {
@@ -140,7 +169,10 @@ impl Issuance {
         let (item_id, display_id) = (hex(&random::<16>()?), hex(&random::<10>()?));
         let (order, account, csr_hash) = (ready.order.id, ready.order.account, ready.csr_hash);
         let certificate = self.store.change(move |write| {
-            write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, now)?;
+            if write.is_blocked_key(&key_hash)? {
+                return Err(blocked());
+            }
+            write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, 1, now)?;
             write.finalize_order(order, &csr_hash, now)?;
             let item = match item {
                 Some(name) => Some(certificate_item(write, name, item_id, display_id, now)?),
@@ -152,6 +184,10 @@ impl Issuance {
         })?;
         Ok(IssuedLeaf { certificate })
     }
+}
+
+fn blocked() -> Error {
+    Error::new(Class::BadPublicKey, "the key is known to be compromised; make a new one")
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> Vec<u8> {
@@ -224,9 +260,9 @@ impl Issuance {
         let earliest = Validity::starting_within(now, lifetime, signer).not_before;
         let begin = not_before.unwrap_or(now);
         let latest = begin.plus(lifetime).minus(Span(1)).min(signer.not_after);
-        if begin < earliest || begin >= signer.not_after || begin > now.plus(Span::days(90)) {
+        if begin < earliest || begin >= signer.not_after || begin > now.plus(Span::DAY) {
             let why =
-                format!("\"notBefore\" {begin} cannot be; certificates begin between {earliest} and 90 days from now");
+                format!("\"notBefore\" {begin} cannot be; certificates begin between {earliest} and a day from now");
             return Err(Error::malformed(why));
         }
         match not_after {

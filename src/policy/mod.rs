@@ -13,6 +13,11 @@ pub use issuer_policy::{IssuerPolicy, LONGEST_ACME_TTL};
 pub use names::{EabBounds, NamePolicy};
 pub use profile::Profile;
 
+use crate::clock::Span;
+
+/// What CAA said is believed for eight hours (Baseline Requirements, 4.2.2.1).
+pub const CAA_LIFETIME: Span = Span(8 * 3_600);
+
 /// The path of an account under its issuer's part of the URL.
 pub fn account_path(account: i64) -> String {
     format!("account/{account}")

@@ -47,6 +47,16 @@ impl NamePolicy {
                 "this is the certificate authority's own host, which needs an exact entry in its allowed domains",
             );
         }
+        let covers = |host: &&Identifier| match host {
+            Identifier::Dns(host) => name.is_wildcard() && host.parent() == Some(name.base()),
+            Identifier::Ip(_) => false,
+        };
+        let covered = self.own_hosts.iter().find(covers);
+        if let Some(host) = covered.filter(|host| !self.allowed.iter().any(|a| a.as_str() == host.to_string())) {
+            return refused(&format!(
+                "this wildcard would be good for {host}, the certificate authority's own host, which needs an exact entry"
+            ));
+        }
         if name.label_count() == 1 && !exact {
             return refused("a name of a single label needs an exact entry in the issuer's allowed domains");
         }
@@ -120,7 +130,7 @@ mod tests {
             no_wildcards: false,
             any_name: false,
             networks: vec![Network::parse("10.1.0.0/16").unwrap()],
-            own_hosts: vec![Identifier::parse_host("ca.acme.com").unwrap()],
+            own_hosts: vec![Identifier::parse_host("ca.own.acme.com").unwrap()],
         }
     }
 
@@ -147,7 +157,7 @@ mod tests {
         for name in ["*.acme.com", "www.acme.com"] {
             assert!(allows(&wildcard, name), "{name}");
         }
-        for name in ["acme.com", "a.b.acme.com", "*.b.acme.com", "ca.acme.com"] {
+        for name in ["acme.com", "a.b.acme.com", "*.b.acme.com"] {
             assert!(!allows(&wildcard, name), "{name}");
         }
     }
@@ -159,9 +169,14 @@ mod tests {
         for name in ["acme.com", "a.acme.com", "a.b.acme.com", "*.acme.com", "*.b.acme.com"] {
             assert!(allows(&below, name), "{name}");
         }
-        for name in ["evilacme.com", "com", "*.com", "ca.acme.com"] {
+        for name in ["evilacme.com", "com", "*.com"] {
             assert!(!allows(&below, name), "{name}");
         }
+        for name in ["ca.own.acme.com", "*.own.acme.com"] {
+            assert!(!allows(&below, name), "{name} is the CA's own, or good for it");
+        }
+        below.allowed.push(DnsName::parse("ca.own.acme.com").unwrap());
+        assert!(allows(&below, "ca.own.acme.com") && allows(&below, "*.own.acme.com"));
         below.no_wildcards = true;
         assert!(!allows(&below, "*.acme.com"));
     }
@@ -188,7 +203,7 @@ mod tests {
         let mut any = policy(&[]);
         any.any_name = true;
         assert!(allows(&any, "whatever.example") && allows(&any, "*.whatever.example"));
-        for name in ["localhost", "*.lan", "10.0.0.1", "ca.acme.com"] {
+        for name in ["localhost", "*.lan", "10.0.0.1", "ca.own.acme.com", "*.own.acme.com"] {
             assert!(!allows(&any, name), "{name}");
         }
     }

@@ -121,6 +121,8 @@ pub struct Challenge {
     pub validated: Option<Time>,
     /// When it failed for good.
     pub failed: Option<Time>,
+    /// When CAA was last seen to permit the name.
+    pub caa_checked: Option<Time>,
     /// Why it failed: the name of the class, and the sentence.
     pub error: Option<(String, String)>,
 }
@@ -178,6 +180,8 @@ pub struct ValidationJob {
     pub identifier: String,
     /// Whether it is the wildcard of that name.
     pub wildcard: bool,
+    /// Whether it is to serve the names below it as well.
+    pub subdomains: bool,
     /// The issuer of the account.
     pub issuer: i64,
     /// How long a valid authorization lasts with that issuer.
@@ -227,7 +231,7 @@ impl Read<'_> {
     }
 
     /// A valid authorization of the account for a name, the one that lasts longest: made by newAuthz, or validated after
-    /// `since`; in any case validated after `oldest`. With `below`, one that serves the names below it.
+    /// `since`; with `caa_since` one whose CAA was checked after that. With `below`, one that serves the names below it.
     ///
     /// # Errors
     /// The database's.
@@ -238,16 +242,17 @@ impl Read<'_> {
         below: bool,
         now: Time,
         since: Time,
-        oldest: Time,
+        caa_since: Option<Time>,
     ) -> Result<Option<i64>> {
         self.optional(
             "SELECT a.id FROM authorizations a JOIN challenges c ON c.authorization = a.id
              WHERE a.account = ?1 AND a.identifier = ?3 AND a.identifier_type = ?2 AND a.wildcard = ?4
              AND a.expires > ?5 AND a.deactivated IS NULL AND a.unchallenged = 0 AND (a.subdomains = 1 OR NOT ?8)
-             AND (a.standing = 1 OR c.validated >= ?6) AND c.validated >= ?7
+             AND c.validated IS NOT NULL AND (a.standing = 1 OR c.validated >= ?6)
+             AND (?7 IS NULL OR c.caa_checked >= ?7)
              AND NOT EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)
              ORDER BY a.expires DESC LIMIT 1",
-            (account, name.kind, &name.base, name.wildcard, now.0, since.0, oldest.0, below),
+            (account, name.kind, &name.base, name.wildcard, now.0, since.0, caa_since.map(|t| t.0), below),
             |row| row.get(0),
         )
     }
@@ -257,8 +262,22 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn has_proved(&self, account: i64, name: &Name, now: Time) -> Result<bool> {
-        let past = Time(i64::MIN);
-        Ok(self.reusable_authorization(account, name, false, now, past, past)?.is_some())
+        Ok(self.reusable_authorization(account, name, false, now, Time(i64::MIN), None)?.is_some())
+    }
+
+    /// The domains that an account has proved with all that is below them (RFC 9444), each with its authorization.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn proved_domains(&self, account: i64, now: Time) -> Result<Vec<(String, i64)>> {
+        self.all(
+            "SELECT a.identifier, a.id FROM authorizations a
+             WHERE a.account = ?1 AND a.subdomains = 1 AND a.standing = 1 AND a.expires > ?2 AND a.deactivated IS NULL
+             AND EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id AND c.validated IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)",
+            (account, now.0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
     }
 
     /// The validations that were asked for and have no result.
@@ -280,11 +299,13 @@ impl Read<'_> {
     pub fn validation_job(&self, challenge: i64, now: Time) -> Result<Option<ValidationJob>> {
         self.optional(
             "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, i.reuse_authorizations,
-             a.wildcard, i.item, EXISTS (SELECT 1 FROM issuer_values v WHERE v.issuer = i.item AND v.list = 'caa-identity')
+             a.wildcard, i.item, EXISTS (SELECT 1 FROM issuer_values v WHERE v.issuer = i.item AND v.list = 'caa-identity'), a.subdomains
              FROM challenges c JOIN authorizations a ON a.id = c.authorization
              JOIN accounts n ON n.id = a.account JOIN issuers i ON i.item = n.issuer
              WHERE c.id = ?1 AND c.requested IS NOT NULL AND c.validated IS NULL AND c.failed IS NULL
-             AND a.deactivated IS NULL AND a.expires > ?2",
+             AND a.deactivated IS NULL AND a.expires > ?2
+             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = a.id
+                             AND (o.validated IS NOT NULL OR o.failed IS NOT NULL))",
             (challenge, now.0),
             |row| {
                 Ok(ValidationJob {
@@ -299,6 +320,7 @@ impl Read<'_> {
                     wildcard: row.get(8)?,
                     issuer: row.get(9)?,
                     checks_caa: row.get(10)?,
+                    subdomains: row.get(11)?,
                 })
             },
         )
@@ -354,13 +376,15 @@ impl Write<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn complete_validation(&self, challenge: i64, now: Time, expires: Time) -> Result<bool> {
+    pub fn complete_validation(&self, challenge: i64, now: Time, expires: Time, caa_checked: bool) -> Result<bool> {
         let changed = self.execute(
-            "UPDATE challenges SET validated = ?2
+            "UPDATE challenges SET validated = ?2, caa_checked = ?3
              WHERE id = ?1 AND requested IS NOT NULL AND validated IS NULL AND failed IS NULL
              AND EXISTS (SELECT 1 FROM authorizations a
-                         WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)",
-            (challenge, now.0),
+                         WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)
+             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
+                             AND o.failed IS NOT NULL)",
+            (challenge, now.0, caa_checked.then_some(now.0)),
         )?;
         if changed == 1 {
             self.execute(
@@ -378,7 +402,9 @@ impl Write<'_> {
     pub fn fail_validation(&self, challenge: i64, class: &str, detail: &str, now: Time) -> Result<()> {
         self.execute(
             "UPDATE challenges SET failed = ?2, error_class = ?3, error_detail = ?4
-             WHERE id = ?1 AND validated IS NULL AND failed IS NULL",
+             WHERE id = ?1 AND validated IS NULL AND failed IS NULL
+             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
+                             AND o.validated IS NOT NULL)",
             params![challenge, now.0, class, detail],
         )?;
         Ok(())
@@ -399,7 +425,7 @@ impl Write<'_> {
 }
 
 const CHALLENGE_COLUMNS: &str =
-    "id, authorization, type, token, requested, validated, failed, error_class, error_detail";
+    "id, authorization, type, token, requested, validated, failed, error_class, error_detail, caa_checked";
 
 fn challenge_from(row: &Row<'_>) -> rusqlite::Result<Challenge> {
     let error: (Option<String>, Option<String>) = (row.get(7)?, row.get(8)?);
@@ -411,6 +437,7 @@ fn challenge_from(row: &Row<'_>) -> rusqlite::Result<Challenge> {
         requested: row.get::<_, Option<i64>>(4)?.map(Time),
         validated: row.get::<_, Option<i64>>(5)?.map(Time),
         failed: row.get::<_, Option<i64>>(6)?.map(Time),
+        caa_checked: row.get::<_, Option<i64>>(9)?.map(Time),
         error: error.0.zip(error.1),
     })
 }

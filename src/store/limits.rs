@@ -1,5 +1,6 @@
 //! Limits that an administrator set, and the counts that they bound.
 
+use super::orders::NOT_INVALID;
 use super::{Read, Write};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
@@ -60,30 +61,35 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     fn count_of(&self, issuer: i64, account: Option<i64>, kind: LimitKind, now: Time) -> Result<i64> {
-        let whose = "(?2 IS NULL AND n.issuer = ?1 OR n.id = ?2)";
-        let sql = match kind {
-            LimitKind::PendingOrders => format!(
-                "SELECT count(*) FROM orders o JOIN accounts n ON n.id = o.account WHERE {whose} AND o.expires > ?3
-                 AND o.error_class IS NULL AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id)
-                 AND NOT EXISTS (SELECT 1 FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
-                     WHERE l.order_id = o.id AND (a.deactivated IS NOT NULL OR a.expires <= ?3
-                     OR EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)))"
-            ),
-            LimitKind::PendingAuthorizations => format!(
-                "SELECT count(*) FROM authorizations a JOIN accounts n ON n.id = a.account WHERE {whose} AND a.expires > ?3
-                 AND a.deactivated IS NULL AND NOT EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id
-                 AND (c.validated IS NOT NULL OR c.failed IS NOT NULL))"
-            ),
-            LimitKind::FailedValidations => return Ok(0),
-            LimitKind::CertificatesPerWeek => {
-                let since = now.minus(Span::days(7));
-                let sql = "SELECT count(*) FROM certificates WHERE issued > ?3 AND purpose = 'acme'
-                           AND (?2 IS NULL AND issuer = ?1 OR account = ?2)";
-                let count = self.optional(sql, (issuer, account, since.0), |row| row.get(0))?;
-                return Ok(count.unwrap_or(0));
+        // Two texts for each, since an OR over both would walk over everybody's rows.
+        let count = match kind {
+            LimitKind::PendingOrders => {
+                let whose = whose("o", account);
+                let sql = format!(
+                    "SELECT count(*) FROM orders o WHERE {whose} AND o.expires > ?1 AND {NOT_INVALID}
+                     AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id)"
+                );
+                self.optional(&sql, (now.0, account.unwrap_or(issuer)), |row| row.get(0))?
             }
+            LimitKind::PendingAuthorizations => {
+                let whose = whose("a", account);
+                let sql = format!(
+                    "SELECT count(*) FROM authorizations a WHERE {whose} AND a.expires > ?1 AND a.deactivated IS NULL
+                     AND NOT EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id
+                     AND (c.validated IS NOT NULL OR c.failed IS NOT NULL))"
+                );
+                self.optional(&sql, (now.0, account.unwrap_or(issuer)), |row| row.get(0))?
+            }
+            LimitKind::CertificatesPerWeek => {
+                let column = if account.is_some() { "account" } else { "issuer" };
+                let sql = format!(
+                    "SELECT count(*) FROM certificates WHERE {column} = ?2 AND issued > ?1 AND purpose = 'acme'"
+                );
+                self.optional(&sql, (now.minus(Span::days(7)).0, account.unwrap_or(issuer)), |row| row.get(0))?
+            }
+            LimitKind::FailedValidations => Some(0),
         };
-        Ok(self.optional(&sql, (issuer, account, now.0), |row| row.get(0))?.unwrap_or(0))
+        Ok(count.unwrap_or(0))
     }
 
     /// How many validations of a name failed in the last hour for an account, and when the first of them did.
@@ -100,31 +106,32 @@ impl Read<'_> {
         Ok(found.unwrap_or((0, now)))
     }
 
-    /// When the first of the certificates was issued that count for this week.
+    /// When room is made for one more certificate this week: when the one goes out of it that is over the limit.
     ///
     /// # Errors
     /// The database's.
-    fn first_certificate_of_week(&self, issuer: i64, account: Option<i64>, now: Time) -> Result<Time> {
+    fn room_in_week(&self, issuer: i64, account: Option<i64>, over: i64, now: Time) -> Result<Time> {
+        let column = if account.is_some() { "account" } else { "issuer" };
+        let sql = format!(
+            "SELECT issued FROM certificates WHERE {column} = ?2 AND issued > ?1 AND purpose = 'acme'
+             ORDER BY issued LIMIT 1 OFFSET ?3"
+        );
         let since = now.minus(Span::days(7));
-        let first = self.optional(
-            "SELECT coalesce(min(issued), ?3) FROM certificates WHERE issued > ?3 AND purpose = 'acme'
-             AND (?2 IS NULL AND issuer = ?1 OR account = ?2)",
-            (issuer, account, since.0),
-            |row| row.get(0),
-        )?;
-        Ok(Time(first.unwrap_or(now.0)))
+        let issued = self.optional(&sql, (since.0, account.unwrap_or(issuer), over), |row| row.get(0))?;
+        Ok(Time(issued.unwrap_or(now.0)).plus(Span::days(7)))
     }
 }
 
 impl Read<'_> {
-    /// Whether an account, and its issuer as a whole, may have one more of a kind.
+    /// Whether an account, and its issuer as a whole, may have so many more of a kind.
     ///
     /// # Errors
     /// RateLimited, with how long to wait where that is known.
-    pub fn check_limit(&self, issuer: i64, account: i64, kind: LimitKind, now: Time) -> Result<()> {
+    pub fn check_limit(&self, issuer: i64, account: i64, kind: LimitKind, more: i64, now: Time) -> Result<()> {
         for whose in [Some(account), None] {
             let Some(limit) = self.limit(issuer, whose, kind)? else { continue };
-            if self.count_of(issuer, whose, kind, now)? < limit {
+            let count = self.count_of(issuer, whose, kind, now)?;
+            if count.saturating_add(more) <= limit {
                 continue;
             }
             let of = if whose.is_some() { "this account" } else { "this issuer" };
@@ -133,8 +140,8 @@ impl Read<'_> {
             // What is pending can be finished at any time; a week is over when it is over.
             return Err(match kind {
                 LimitKind::CertificatesPerWeek => {
-                    let first = self.first_certificate_of_week(issuer, whose, now)?;
-                    error.retry_after(first.plus(Span::days(7)).since(now).0)
+                    let room = self.room_in_week(issuer, whose, count.saturating_sub(limit), now)?;
+                    error.retry_after(room.since(now).0)
                 }
                 _ => error,
             });
@@ -158,6 +165,14 @@ impl Read<'_> {
         }
         let what = format!("{identifier} has failed {limit} validations within an hour");
         Err(reached(&what).retry_after(first.plus(Span::HOUR).since(now).0))
+    }
+}
+
+/// Rows of one account, by its index; or of all accounts of an issuer, by the index of what has not expired.
+fn whose(table: &str, account: Option<i64>) -> String {
+    match account {
+        Some(_) => format!("{table}.account = ?2"),
+        None => format!("(SELECT n.issuer FROM accounts n WHERE n.id = {table}.account) = ?2"),
     }
 }
 

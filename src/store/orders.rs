@@ -147,27 +147,28 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn replacing_order(&self, certificate: i64, now: Time) -> Result<Option<i64>> {
-        let ids: Vec<i64> = self.all("SELECT id FROM orders WHERE replaces = ?1", [certificate], |row| row.get(0))?;
-        for id in ids {
-            if self.order(id)?.is_some_and(|order| order.status(now) != OrderStatus::Invalid) {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
+        let sql = format!("SELECT o.id FROM orders o WHERE o.replaces = ?2 AND {NOT_INVALID} LIMIT 1");
+        self.optional(&sql, (now.0, certificate), |row| row.get(0))
     }
 
-    /// The ids of an account's orders above `after`, at most `limit` of them.
+    /// The ids of an account's orders above `after` that are not invalid, at most `limit` of them.
     ///
     /// # Errors
     /// The database's.
-    pub fn orders_of(&self, account: i64, after: i64, limit: usize) -> Result<Vec<i64>> {
-        self.all(
-            "SELECT id FROM orders WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-            (account, after, limit),
-            |row| row.get(0),
-        )
+    pub fn orders_of(&self, account: i64, after: i64, limit: usize, now: Time) -> Result<Vec<i64>> {
+        let sql = format!(
+            "SELECT o.id FROM orders o WHERE o.account = ?2 AND o.id > ?3 AND {NOT_INVALID} ORDER BY o.id LIMIT ?4"
+        );
+        self.all(&sql, (now.0, account, after, limit), |row| row.get(0))
     }
 }
+
+/// The status of an order `o` at `?1`, as [`Order::status`] has it, for queries that must not load every order.
+pub(super) const NOT_INVALID: &str = "(EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id)
+    OR (o.expires > ?1 AND o.error_class IS NULL
+        AND NOT EXISTS (SELECT 1 FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
+            WHERE l.order_id = o.id AND (a.deactivated IS NOT NULL OR a.expires <= ?1
+            OR EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)))))";
 
 impl Write<'_> {
     /// Make an order for these names, each with its authorization.
@@ -216,7 +217,23 @@ impl Write<'_> {
                 format!("the order is {}, so it cannot be finalized", status.as_str()),
             ));
         }
+        if order.authorizations.iter().any(|a| a.unchallenged) {
+            self.check_unchallenged(order.account, now)?;
+        }
         self.execute("UPDATE orders SET csr_hash = ?2 WHERE id = ?1", (id, csr_hash))?;
         Ok(())
+    }
+
+    /// What was given without a challenge holds as long as the credential does.
+    fn check_unchallenged(&self, account: i64, now: Time) -> Result<()> {
+        let kid = self.account(account)?.and_then(|a| a.eab);
+        let eab = match kid {
+            Some(kid) => self.eab(&kid)?,
+            None => None,
+        };
+        match eab {
+            Some(eab) if eab.authorizes(now) => Ok(()),
+            _ => Err(Error::unauthorized("the credential that needed no challenge was taken back or has ended")),
+        }
     }
 }

@@ -37,8 +37,10 @@ fn judge(subject: &Subject<'_>, text: &[u8]) -> Result<(), &'static str> {
         Some(_) => return Err("it names another account"),
         None => return Err("it names no account"),
     }
-    if subject.job.wildcard && !value.single("policy").is_some_and(|p| p.eq_ignore_ascii_case("wildcard")) {
-        return Err("a wildcard needs policy=wildcard");
+    // Whoever named one host has not given away all that is below it.
+    let is_wide = subject.job.wildcard || subject.job.subdomains;
+    if is_wide && !value.single("policy").is_some_and(|p| p.eq_ignore_ascii_case("wildcard")) {
+        return Err("a wildcard, or a domain with all below it, needs policy=wildcard");
     }
     match value.single("persistuntil").map(str::parse::<i64>) {
         None => Ok(()),

@@ -42,21 +42,28 @@ struct Hop {
     path: String,
 }
 
+/// For messages: a long path is cut.
 impl std::fmt::Display for Hop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (scheme, default) = if self.https { ("https", 443) } else { ("http", 80) };
-        match &self.host {
-            Identifier::Ip(IpAddr::V6(address)) => write!(f, "{scheme}://[{address}]")?,
-            host => write!(f, "{scheme}://{host}")?,
-        }
-        if self.port != default {
-            write!(f, ":{}", self.port)?;
-        }
-        f.write_str(&printable(&self.path))
+        write!(f, "{}{}", self.origin(), printable(&self.path))
     }
 }
 
 impl Hop {
+    /// The URL to fetch.
+    fn url(&self) -> String {
+        format!("{}{}", self.origin(), self.path)
+    }
+
+    fn origin(&self) -> String {
+        let (scheme, default) = if self.https { ("https", 443) } else { ("http", 80) };
+        let host = match &self.host {
+            Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
+            host => host.to_string(),
+        };
+        if self.port == default { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{}", self.port) }
+    }
+
     /// Where a Location leads (RFC 3986, 5.2, for the forms that occur), if validation may go there.
     fn redirected(&self, location: &str, prober: &Prober) -> Result<Hop, String> {
         let refused = |why: &str| format!("it redirects to {}, {why}", printable(location));
@@ -192,7 +199,7 @@ fn get(hop: &Hop, target: SocketAddr, connect: Duration, total: Duration) -> Res
         .tls_config(tls)
         .build();
     let agent = ureq::Agent::with_parts(config, DefaultConnector::new(), Checked(target));
-    let mut response = agent.get(hop.to_string()).header("Connection", "close").call()?;
+    let mut response = agent.get(hop.url()).header("Connection", "close").call()?;
     let status = response.status().as_u16();
     let location = match status {
         301 | 302 | 303 | 307 | 308 => {

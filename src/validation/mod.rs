@@ -21,7 +21,7 @@ use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::jose::base64url;
 use crate::keys::random;
-use crate::policy::{ChallengeType, IssuerPolicy, account_url};
+use crate::policy::{CAA_LIFETIME, ChallengeType, IssuerPolicy, account_url};
 use crate::settings::Settings;
 use crate::store::{Store, ValidationJob};
 use queue::Queue;
@@ -41,8 +41,6 @@ const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
 const MOST_ADDRESSES: usize = 4;
 /// A valid authorization lasts this long, or as long as the issuer reuses it.
 const VALID_AUTHORIZATION: Span = Span::DAY;
-/// What CAA said is believed for eight hours (Baseline Requirements, 4.2.2.1).
-pub const CAA_LIFETIME: Span = Span(8 * 3_600);
 
 /// The validators and their queue.
 pub struct Validation {
@@ -154,7 +152,13 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &queue::Ticket) -
         Ok(()) => {
             let expires = now.plus(lifetime(&job));
             log::info!("challenge={challenge} name={} valid", job.identifier);
-            store.change(move |write| write.complete_validation(challenge, now, expires).map(|_| ()))
+            let caa_checked = job.checks_caa;
+            store.change(move |write| write.complete_validation(challenge, now, expires, caa_checked).map(|_| ()))
+        }
+        // A fault of ours is no answer about the name.
+        Err(failure) if matches!(failure.error.class(), Class::Unavailable) => {
+            log::error!("validation of challenge {challenge} is put off: {}", failure.error);
+            return Some(PAUSES[1]);
         }
         Err(failure) => {
             let pause = PAUSES.get(ticket.attempts).filter(|pause| ticket.started.elapsed() + **pause < ALL_ATTEMPTS);
@@ -254,7 +258,11 @@ impl<'p> Subject<'p> {
 fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std::result::Result<(), Failure> {
     let subject = Subject::load(store, prober, job, now).map_err(|e| Failure { error: e, passing: true })?;
     let deadline = Instant::now() + ATTEMPT;
-    match ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })? {
+    let kind = ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })?;
+    if !subject.policy.challenges.contains(&kind) {
+        return Err(Failure::last(Class::Unauthorized, format!("this issuer no longer offers {}", kind.name())));
+    }
+    match kind {
         ChallengeType::Http01 => http01::validate(&subject, deadline),
         ChallengeType::Dns01 => dns01::validate(&subject, deadline),
         ChallengeType::TlsAlpn01 => tls_alpn01::validate(&subject, deadline),

@@ -132,6 +132,22 @@ fn dns_persist_s5_a_wildcard_needs_its_policy() {
     }
 }
 
+/// Nor has who named one host given away all that is below it (RFC 9444).
+#[test]
+fn dns_persist_s5_a_domain_with_all_below_it_needs_the_wildcards_policy() {
+    let client = client("sub.persist.test");
+    let account = client.account.as_ref().unwrap();
+    let attempt = |name: &str, policy: &str| {
+        let identifier = json!({ "type": "dns", "value": name, "subdomainAuthAllowed": true });
+        let reply = client.post(&client.url("newAuthz"), &json!({ "identifier": identifier })).expect(201);
+        let record = format!("ca.lan; accounturi={account}{policy}");
+        scene().names.publish(&format!("_validation-persist.{name}"), &[&record]);
+        client.attempt(&reply.required_header("location"), KIND)
+    };
+    error_type(&attempt("n.sub.persist.test", ""));
+    assert_valid(&attempt("y.sub.persist.test", "; policy=wildcard"));
+}
+
 /// After `persistUntil` the record no longer counts; what is no number makes it malformed.
 #[test]
 fn dns_persist_s4_1_a_record_ends_with_its_persist_until() {

@@ -1,6 +1,6 @@
 //! RFC 8555, 7.4, with RFC 1123, 5890 and 5891: which names an order may have, and how each that it may not is told.
 
-use crate::proof::{Steps, dns, ip};
+use crate::proof::{Steps, dns, error_of, ip, only};
 use crate::request::csr;
 use crate::scene::scene;
 use crate::world::acme::Client;
@@ -259,4 +259,26 @@ fn rfc8555_s7_4_the_policy_is_asked_again_at_finalize() {
     scene().update(&issuer, &["--allowed-domains", "kept.names.test"]);
     client.finalize(&order, &csr(&["dropped.names.test"])).refused();
     assert!(client.fetch(&order.url).expect(200).json().get("certificate").is_none());
+}
+
+/// So is what a name was proved by: once the issuer asks CAA, a proof without that answer counts no more.
+#[test]
+fn rfc8659_s3_a_proof_from_before_the_issuer_asked_caa_does_not_count() {
+    let issuer = scene().issuer("asked.names.test");
+    let client = scene().ca.client(&issuer);
+    let order = client.ready(&["asked.names.test"]);
+    scene().update(&issuer, &["--caa-identity", "ca.test"]);
+    client.finalize(&order, &csr(&["asked.names.test"])).problem(403, "unauthorized");
+    assert_eq!(client.order(&["asked.names.test"]).body["status"], "pending", "its proof is not used again");
+}
+
+/// A challenge that the issuer offered before, and no longer does, proves nothing.
+#[test]
+fn rfc8555_s7_5_1_a_challenge_that_is_no_longer_offered_fails() {
+    let issuer = scene().issuer("offered.names.test");
+    let client = scene().ca.client(&issuer);
+    let order = client.order(&["offered.names.test"]);
+    scene().update(&issuer, &["--challenges", "tls-alpn-01"]);
+    let authorization = client.prove_by_dns(&only(&order));
+    assert!(error_of(&authorization).to_string().contains("no longer offers dns-01"), "{authorization}");
 }
