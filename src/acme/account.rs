@@ -34,7 +34,14 @@ impl Acme {
             return Ok(problem::terms_not_agreed(terms));
         }
         let contacts = contacts(&payload)?.unwrap_or_default();
-        let eab = self.checked_binding(issuer, &payload, &key, &url, request.address)?;
+        let eab = match self.checked_binding(issuer, &payload, &key, &url, request.address) {
+            Ok(eab) => eab,
+            // The same request may have been sent twice, and the other one used the credential up meanwhile.
+            Err(e) => {
+                let made = self.store.read(|read| read.account_by_key(issuer.item.id, &thumbprint))?;
+                return made.map_or(Err(e), |account| existing_account(issuer, &account));
+            }
+        };
         let new = NewAccount { issuer: issuer.item.id, spki: key.to_spki(), thumbprint, contacts, terms_agreed, eab };
         let now = self.clock.now();
         let address = request.address.to_owned();
