@@ -132,7 +132,8 @@ fn authorized_until(arguments: &mut Arguments, no_challenge: bool, now: Time) ->
 fn drawn<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
     loop {
         let bytes = Zeroizing::new(random::<N>()?);
-        if !base64url::encode(&bytes[..1]).starts_with('-') {
+        // The first character stands for the first six bits, and `-` for 62.
+        if bytes.first().is_some_and(|first| first >> 2 != 62) {
             return Ok(bytes);
         }
     }

@@ -1,11 +1,13 @@
 //! Distinguished Encoding Rules (X.690): building and reading the few types that X.509 needs.
 
+pub mod base64;
 pub mod oid;
 mod pem;
 mod read;
 mod write;
 
-pub use pem::{from_base64, from_pem, to_base64, to_pem};
+pub use base64::{from_base64, to_base64};
+pub use pem::{from_pem, to_pem};
 pub use read::Reader;
 pub use write::*;
 

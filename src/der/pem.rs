@@ -1,8 +1,7 @@
 //! PEM (RFC 7468) around DER.
 
+use super::base64::{from_base64, to_base64};
 use crate::error::{Error, Result};
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Strict textual encoding, lines of 64 characters.
 pub fn to_pem(label: &str, der: &[u8]) -> String {
@@ -13,20 +12,6 @@ pub fn to_pem(label: &str, der: &[u8]) -> String {
         out.push('\n');
     }
     out.push_str(&format!("-----END {label}-----\n"));
-    out
-}
-
-/// Encode as base64 with padding (RFC 4648, 4).
-pub fn to_base64(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
-    for group in bytes.chunks(3) {
-        let octets = [group.first(), group.get(1), group.get(2)].map(|b| u32::from(b.copied().unwrap_or(0)));
-        let bits = (octets[0] << 16) | (octets[1] << 8) | octets[2];
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) & 0x3f;
-            out.push(if place <= group.len() { char::from(ALPHABET[index as usize]) } else { '=' });
-        }
-    }
     out
 }
 
@@ -53,33 +38,6 @@ pub fn from_pem(label: &str, text: &str) -> Result<Vec<Vec<u8>>> {
         Some(_) => Err(Error::malformed(format!("\"{begin}\" has no end"))),
         None => Ok(blocks),
     }
-}
-
-/// Decode strict base64 (RFC 4648, 4) without line breaks.
-///
-/// # Errors
-/// Malformed when it is anything else.
-pub fn from_base64(text: &str) -> Result<Vec<u8>> {
-    let wrong = || Error::malformed("this is not base64");
-    let body = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len().saturating_sub(body.len()) > 2 {
-        return Err(wrong());
-    }
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    for group in body.as_bytes().chunks(4) {
-        let mut bits: u32 = 0;
-        for c in group {
-            let value = ALPHABET.iter().position(|a| a == c).ok_or_else(wrong)?;
-            bits = bits << 6 | value as u32;
-        }
-        match group.len() {
-            4 => out.extend_from_slice(&bits.to_be_bytes()[1..]),
-            3 => out.extend_from_slice(&(bits << 6).to_be_bytes()[1..3]),
-            2 => out.push((bits >> 4) as u8),
-            _ => return Err(wrong()),
-        }
-    }
-    Ok(out)
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ impl RingRandom {
         self.system.fill(&mut self.block[..])
     }
 
+    #[expect(clippy::panic, reason = "the rsa crate takes no error here, and a key of known bytes would be worse")]
     fn take(&mut self, out: &mut [u8]) {
         for byte in out {
             if self.used == self.block.len() && self.refill().is_err() {

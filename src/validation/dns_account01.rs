@@ -22,11 +22,11 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
 
 /// Base32 (RFC 4648, 6, in lower case) of the first ten bytes of the hash of the account's URL.
 fn label(account_url: &str) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let hash = digest(&SHA256, account_url.as_bytes());
     let bytes = hash.as_ref().iter().take(10);
     let bits = bytes.fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
-    (0..16).map(|place| char::from(ALPHABET[(bits >> (75 - 5 * place) & 31) as usize])).collect()
+    let letter = |quintet: u8| if quintet < 26 { b'a' + quintet } else { b'2' + (quintet - 26) };
+    (0..16).map(|place| char::from(letter((bits >> (75 - 5 * place) & 31) as u8))).collect()
 }
 
 #[cfg(test)]

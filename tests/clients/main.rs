@@ -4,7 +4,14 @@
 //! a client that is not installed (`tests/clients/install` installs them all).
 
 // A test says that something went wrong by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 mod drivers;
 mod evidence;

@@ -3,7 +3,14 @@
 //! All tests share one daemon (`scene`), since it takes longer to start one than to ask it something.
 
 // A test says that something went wrong by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 #[allow(dead_code)]
 #[path = "../stories/world/mod.rs"]
