@@ -28,7 +28,7 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
     let algorithm = KeyAlgorithm::parse(&arguments.required("alg")?)?;
     let hash = match arguments.text("hash-algorithm")? {
         None => algorithm.default_hash(),
-        Some(_) if algorithm.rsa_bits().is_none() => {
+        Some(_) if !algorithm.is_rsa() => {
             return Err(Error::malformed(format!(
                 "--hash-algorithm is for RSA keys; {algorithm} has a hash of its own"
             )));

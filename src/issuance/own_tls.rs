@@ -7,13 +7,10 @@ use crate::ca::{Leaf, Serial, Validity, prepare_leaf, verify_for_names};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
-use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex};
+use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex, write_private};
 use crate::policy::IssuerPolicy;
 use crate::store::{AuditEntry, NewCertificate, Outcome, Purpose, TlsCertificate, Write};
-use rustix::fs::{Mode, OFlags};
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -107,7 +104,7 @@ impl Issuance {
         let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;
         verify_for_names(&signed.der, &[ca.der], &leaf.identifiers, now)?;
         let key_file = self.key_file(signed.serial.octets());
-        write_key(&key_file, &pkcs8).map_err(|e| {
+        write_private(&key_file, &pkcs8).map_err(|e| {
             Error::unavailable(format!(
                 "the TLS key {} cannot be written ({e}); make its directory writable",
                 key_file.display()
@@ -220,12 +217,4 @@ impl Issuance {
     fn key_file(&self, serial: &[u8]) -> PathBuf {
         self.tls_keys.join(format!("tls-{}.p8", hex(serial)))
     }
-}
-
-fn write_key(path: &Path, pkcs8: &[u8]) -> std::io::Result<()> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
-    file.write_all(pkcs8)?;
-    file.sync_all()?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -3,8 +3,7 @@
 use super::base64url;
 use crate::error::{Class, Error, Result};
 use crate::identifier::printable;
-use crate::keys::{KeyParts, PublicKey};
-use ring::digest;
+use crate::keys::{KeyParts, PublicKey, sha256};
 use serde_json::{Map, Value};
 
 /// Members that only a private or symmetric key has.
@@ -48,7 +47,7 @@ pub fn jwk_of(key: &PublicKey) -> String {
 
 /// The SHA-256 thumbprint of a key (RFC 7638), in base64url.
 pub fn thumbprint(key: &PublicKey) -> String {
-    base64url::encode(digest::digest(&digest::SHA256, jwk_of(key).as_bytes()).as_ref())
+    base64url::encode(&sha256(jwk_of(key).as_bytes()))
 }
 
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str> {

@@ -63,14 +63,9 @@ impl KeyAlgorithm {
         }))
     }
 
-    /// The bits of an RSA modulus; `None` for other keys.
-    pub fn rsa_bits(self) -> Option<usize> {
-        match self {
-            KeyAlgorithm::Rsa2048 => Some(2048),
-            KeyAlgorithm::Rsa3072 => Some(3072),
-            KeyAlgorithm::Rsa4096 => Some(4096),
-            KeyAlgorithm::Ec256 | KeyAlgorithm::Ec384 | KeyAlgorithm::Ed25519 => None,
-        }
+    /// Whether it is RSA, whose signatures take one hash or another.
+    pub fn is_rsa(self) -> bool {
+        matches!(self, KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096)
     }
 
     /// The hash that signatures use when nobody chooses one; Ed25519 has its own and takes none.

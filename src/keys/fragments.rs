@@ -1,12 +1,9 @@
 //! Key-encryption keys in fragments: the key is the XOR of all its shares, each kept in a file in a place of its own.
 //! Any set of shares short of all is a set of random numbers.
 
-use super::{SecretKey, hex, random};
+use super::{SecretKey, from_hex, hex, random, sha256, write_private};
 use crate::error::{Error, Result};
-use ring::digest;
-use rustix::fs::{Mode, OFlags};
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -62,14 +59,7 @@ impl Share {
         }
         let head = format!("certwright key fragment\nkey {key}\nfragment {number} of {of}\nshare ");
         let digits = body.strip_prefix(&head).ok_or("belongs to another key or place")?.trim_end();
-        let mut bytes = Zeroizing::new([0u8; 32]);
-        if digits.len() != 64 {
-            return Err("is damaged");
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| "is damaged")?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| "is damaged")?;
-        }
+        let bytes = from_hex::<32>(digits).map(Zeroizing::new).ok_or("is damaged")?;
         Ok(Share { key: key.to_owned(), number, of, bytes })
     }
 }
@@ -94,14 +84,15 @@ impl Places {
     /// Write every share to its place, durably, readable by the daemon alone, and say how long each took.
     ///
     /// # Errors
-    /// Unavailable, with the path, when one cannot be written; those already written are taken away again.
+    /// Unavailable, with the path, when one cannot be written; what was written is taken away again.
     pub fn write(&self, shares: &[Share]) -> Result<Vec<Duration>> {
         let mut times = Vec::with_capacity(shares.len());
         for (done, share) in shares.iter().enumerate() {
             let started = Instant::now();
             let path = self.path(&share.key, share.number, share.of);
             if let Err(e) = write_private(&path, share.to_text().as_bytes()) {
-                for written in shares.iter().take(done) {
+                // The one that failed may be there, with a name that is not durable yet.
+                for written in shares.iter().take(done.saturating_add(1)) {
                     let _ = std::fs::remove_file(self.path(&written.key, written.number, written.of));
                 }
                 return Err(Error::unavailable(format!(
@@ -189,24 +180,9 @@ pub fn check_split_level(count: i64) -> Result<usize> {
         .ok_or_else(|| Error::malformed(format!("--split-level {count} is out of range; a key has 2 to 16 fragments")))
 }
 
-/// A new file for the owner alone, complete and durable before it gets its name.
-fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let temporary = path.with_extension("new");
-    let _ = std::fs::remove_file(&temporary);
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR)?);
-    let written =
-        file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&temporary, path));
-    if let Err(e) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(e);
-    }
-    File::open(dir)?.sync_all()
-}
-
 fn checksum(text: &str) -> String {
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
+    let [a, b, c, d, e, f, g, h, ..] = sha256(text.as_bytes());
+    hex(&[a, b, c, d, e, f, g, h])
 }
 
 fn xor(into: &mut [u8; 32], other: &[u8; 32]) {

@@ -1,10 +1,8 @@
 //! Public keys, of accounts and of certificates: one type for both, so that one check of strength serves both.
 
-use super::Hash;
-use super::weak;
+use super::{Hash, sha256, weak};
 use crate::der::{self, Reader, oid};
 use crate::error::{Class, Error, Result};
-use ring::digest;
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
 /// A public key of a supported kind, well formed and not known to be weak. That an EC point lies on its curve is seen
@@ -143,12 +141,8 @@ impl PublicKey {
 
     /// The key identifier of RFC 7093, 2, method 1: the first 160 bits of the key's SHA-256.
     pub fn key_identifier(&self) -> [u8; 20] {
-        let hash = digest::digest(&digest::SHA256, &self.key_bits());
-        let mut identifier = [0u8; 20];
-        for (to, from) in identifier.iter_mut().zip(hash.as_ref()) {
-            *to = *from;
-        }
-        identifier
+        let hash = sha256(&self.key_bits());
+        std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default())
     }
 
     /// Whether it is an RSA key, which can encipher keys (RFC 5280, 4.2.1.3); the others can agree on keys or only sign.

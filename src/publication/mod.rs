@@ -2,6 +2,7 @@
 
 use crate::der::to_pem;
 use crate::error::Result;
+use crate::keys::from_hex;
 use crate::store::{ItemKind, KeyVersion, Store};
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ impl Publication {
     pub fn find(&self, path: &str) -> Result<Option<Document>> {
         let Some(file) = path.strip_prefix("/ca/") else { return Ok(None) };
         let Some((name, format)) = file.rsplit_once('.') else { return Ok(None) };
-        let version = match key_identifier(name) {
+        let version = match from_hex::<20>(name) {
             Some(identifier) => self.store.read(|read| read.key_version_by_identifier(&identifier))?,
             None if format == "pem" => self.current_version(name)?,
             None => None,
@@ -64,13 +65,4 @@ impl Publication {
             Ok(Some(read.key(key)?.current))
         })
     }
-}
-
-/// Forty lower-case hexadecimal digits.
-fn key_identifier(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if digits.len() != 40 || !digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    digits.chunks(2).map(|pair| std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok())).collect()
 }

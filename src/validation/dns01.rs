@@ -6,7 +6,7 @@ use super::{Failure, Subject};
 use crate::error::Class;
 use crate::identifier::printable;
 use crate::jose::base64url;
-use ring::digest::{SHA256, digest};
+use crate::keys::sha256;
 use simple_dns::TYPE;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
 
 /// One of the TXT records of a name must be the hash; others may stand beside it.
 pub(super) fn look_for_hash(subject: &Subject<'_>, name: &str, deadline: Instant) -> Result<(), Failure> {
-    let expected = base64url::encode(digest(&SHA256, subject.key_authorization().as_bytes()).as_ref());
+    let expected = base64url::encode(&sha256(subject.key_authorization().as_bytes()));
     let texts = texts(subject, name, deadline)?;
     if texts.iter().any(|text| text.trim_ascii() == expected.as_bytes()) {
         return Ok(());

@@ -4,7 +4,7 @@
 use super::dns01::look_for_hash;
 use super::{Failure, Subject};
 use crate::error::Class;
-use ring::digest::{SHA256, digest};
+use crate::keys::sha256;
 use std::time::Instant;
 
 /// The account's URL under any URL that the issuer ever had serves, the newest first.
@@ -22,9 +22,8 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
 
 /// Base32 (RFC 4648, 6, in lower case) of the first ten bytes of the hash of the account's URL.
 fn label(account_url: &str) -> String {
-    let hash = digest(&SHA256, account_url.as_bytes());
-    let bytes = hash.as_ref().iter().take(10);
-    let bits = bytes.fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
+    let hash = sha256(account_url.as_bytes());
+    let bits = hash.iter().take(10).fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
     let letter = |quintet: u8| if quintet < 26 { b'a' + quintet } else { b'2' + (quintet - 26) };
     (0..16).map(|place| char::from(letter((bits >> (75 - 5 * place) & 31) as u8))).collect()
 }

@@ -7,7 +7,7 @@ use crate::ca::ParsedCertificate;
 use crate::der::{self, Reader, oid};
 use crate::error::Class;
 use crate::identifier::{Identifier, printable};
-use ring::digest::{SHA256, digest};
+use crate::keys::sha256;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring as provider};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
@@ -27,8 +27,8 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
             let why = format!("{} at {target}, asked for acme-tls/1 as {name:?}: {why}", subject.identifier);
             Failure::passing(Class::Tls, why)
         })?;
-        let expected = digest(&SHA256, subject.key_authorization().as_bytes());
-        check_certificate(&shown, &subject.identifier, expected.as_ref()).map_err(|why| {
+        let expected = sha256(subject.key_authorization().as_bytes());
+        check_certificate(&shown, &subject.identifier, &expected).map_err(|why| {
             Failure::last(
                 Class::IncorrectResponse,
                 format!("{} at {target}: the certificate {why}", subject.identifier),
