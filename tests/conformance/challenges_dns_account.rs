@@ -59,7 +59,7 @@ fn dns_account_label_s3_1_a_record_elsewhere_does_not_count() {
     let value = client.dns_value(&client.challenge(&authorization, KIND));
     scene().names.publish("_acme-challenge.elsewhere.account.test", &[&value]);
     scene().names.publish(&record_of(&other, "elsewhere.account.test"), &[&value]);
-    error_type(&client.attempt(&authorization, KIND));
+    assert_eq!(error_type(&client.attempt(&authorization, KIND)), "incorrectResponse");
     assert!(scene().names.asked("_acme-challenge.elsewhere.account.test", TYPE::TXT).is_empty());
 }
 

@@ -86,24 +86,30 @@ fn dns_persist_s4_1_a_record_for_another_ca_or_account_fails() {
     .iter()
     .enumerate()
     {
-        error_type(&with_records(&client, &format!("o{number}.other.persist.test"), &[record]));
+        assert_eq!(
+            error_type(&with_records(&client, &format!("o{number}.other.persist.test"), &[record])),
+            "incorrectResponse"
+        );
     }
     let upper = format!("ca.lan; accounturi={}", client.account.as_ref().unwrap().to_uppercase());
-    error_type(&with_records(&client, "upper.other.persist.test", &[&upper]));
+    assert_eq!(error_type(&with_records(&client, "upper.other.persist.test", &[&upper])), "incorrectResponse");
 }
 
 /// No record at all.
 #[test]
 fn dns_persist_s4_2_a_name_without_record_fails() {
     let client = client("none.persist.test");
-    error_type(&with_records(&client, "none.persist.test", &[]));
+    assert_eq!(error_type(&with_records(&client, "none.persist.test", &[])), "incorrectResponse");
 }
 
 /// Two records do not add up to one.
 #[test]
 fn dns_persist_s4_3_records_are_judged_one_by_one() {
     let client = client("sum.persist.test");
-    error_type(&with_records(&client, "sum.persist.test", &["ca.lan", "ca.other.test; accounturi=ACCOUNT"]));
+    assert_eq!(
+        error_type(&with_records(&client, "sum.persist.test", &["ca.lan", "ca.other.test; accounturi=ACCOUNT"])),
+        "incorrectResponse"
+    );
 }
 
 /// A wildcard needs `policy=wildcard`, in letters of either case, in the record that proves it.
@@ -119,13 +125,17 @@ fn dns_persist_s5_a_wildcard_needs_its_policy() {
     .iter()
     .enumerate()
     {
-        error_type(&with_records(&client, &format!("*.n{number}.wild.persist.test"), &[record]));
+        assert_eq!(
+            error_type(&with_records(&client, &format!("*.n{number}.wild.persist.test"), &[record])),
+            "incorrectResponse"
+        );
     }
-    error_type(&with_records(
+    let failed = with_records(
         &client,
         "*.apart.wild.persist.test",
         &["ca.lan; accounturi=ACCOUNT", "ca.other.test; accounturi=ACCOUNT; policy=wildcard"],
-    ));
+    );
+    assert_eq!(error_type(&failed), "incorrectResponse");
     for (number, policy) in ["wildcard", "WildCard"].iter().enumerate() {
         let record = format!("ca.lan; accounturi=ACCOUNT; policy={policy}");
         assert_valid(&with_records(&client, &format!("*.y{number}.wild.persist.test"), &[&record]));
@@ -144,7 +154,7 @@ fn dns_persist_s5_a_domain_with_all_below_it_needs_the_wildcards_policy() {
         scene().names.publish(&format!("_validation-persist.{name}"), &[&record]);
         client.attempt(&reply.required_header("location"), KIND)
     };
-    error_type(&attempt("n.sub.persist.test", ""));
+    assert_eq!(error_type(&attempt("n.sub.persist.test", "")), "incorrectResponse");
     assert_valid(&attempt("y.sub.persist.test", "; policy=wildcard"));
 }
 
@@ -165,7 +175,10 @@ fn dns_persist_s4_1_a_record_ends_with_its_persist_until() {
     .iter()
     .enumerate()
     {
-        error_type(&with_records(&client, &format!("p{number}.until.persist.test"), &[record]));
+        assert_eq!(
+            error_type(&with_records(&client, &format!("p{number}.until.persist.test"), &[record])),
+            "incorrectResponse"
+        );
     }
 }
 
@@ -182,7 +195,10 @@ fn dns_persist_s4_1_a_record_with_a_parameter_twice_fails() {
     .iter()
     .enumerate()
     {
-        error_type(&with_records(&client, &format!("t{number}.twice.persist.test"), &[record]));
+        assert_eq!(
+            error_type(&with_records(&client, &format!("t{number}.twice.persist.test"), &[record])),
+            "incorrectResponse"
+        );
     }
 }
 

@@ -74,7 +74,7 @@ fn rfc8555_s8_1_the_key_authorization_of_another_account_fails() {
     let authorization = only(&client.order(&["foreign.http.test"]));
     let token = text(&client.challenge(&authorization, "http-01"), "token");
     scene().http.serve(&token, &other.key_authorization(&token));
-    error_type(&client.attempt(&authorization, "http-01"));
+    assert_eq!(error_type(&client.attempt(&authorization, "http-01")), "incorrectResponse");
 }
 
 /// A page that is not there is no answer; the error says which address was asked and what it said.

@@ -8,6 +8,8 @@ use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
 use crate::world::base64url;
 use crate::world::issuer::{Eab, Issuer};
+use crate::world::outcome::assert_says;
+use crate::world::patience::{eventually, seconds};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -166,11 +168,11 @@ fn eab_no_challenge_authorizes_at_once() {
 fn eab_no_challenge_needs_names_and_makes_one_account() {
     let issuer = scene().issuer("strict.eab.test");
     let generate = ["generate-acme-eab", "--cert-issuer-name", &issuer.name, "--no-challenge"];
-    scene().ca.run(&generate).refused();
+    assert_says(&scene().ca.run(&generate).refused(), &["--allowed-domains"]);
     let names = ["--allowed-domains", "strict.eab.test"];
-    scene().ca.run(&[&generate[..], &names, &["--uses", "2"]].concat()).refused();
+    assert_says(&scene().ca.run(&[&generate[..], &names, &["--uses", "2"]].concat()).refused(), &["--uses"]);
     let past = ["--authorized-until", "2020-01-01T00:00:00Z"];
-    scene().ca.run(&[&generate[..], &names, &past].concat()).refused();
+    assert_says(&scene().ca.run(&[&generate[..], &names, &past].concat()).refused(), &["--authorized-until"]);
     let (_, eab) = client_with(&issuer, &["--no-challenge", "--allowed-domains", "strict.eab.test"]);
     issuer.client(AccountKey::es256()).register(&eab).problem(403, "unauthorized");
 }
@@ -206,9 +208,9 @@ fn eab_authorized_until_ends_the_authorization() {
     let (client, _) = client_with(&issuer, &flags);
     let order = client.order(&["until.eab.test"]);
     assert_eq!(order.body["status"], "ready");
-    let authorization = client.fetch(&only(&order)).expect(200).json();
-    assert!(authorization["expires"].as_str().unwrap() <= until.trim(), "{authorization}, until {until}");
-    std::thread::sleep(Duration::from_secs(5));
+    let authorization = || client.fetch(&only(&order)).expect(200).json();
+    assert!(authorization()["expires"].as_str().unwrap() <= until.trim(), "{}, until {until}", authorization());
+    eventually("the authorization ends", seconds(20), || (authorization()["status"] == "expired").then_some(()));
     client.finalize(&order, &csr(&["until.eab.test"])).problem(403, "orderNotReady");
     assert_eq!(client.order(&["until.eab.test"]).body["status"], "pending");
 }

@@ -1,7 +1,8 @@
 //! RFC 8555, 6.2, with RFC 7515: the form of a JWS and what its protected header says.
 
-use crate::foreign::{padded, with_stray_bits};
-use crate::premises::{account_url, bound_issuer, member, open_issuer, post_with_header, stranger};
+use crate::foreign::{KeyChange, padded, with_stray_bits};
+use crate::premises::{account_url, bound_issuer, member, open_issuer, order_for, post_with_header, stranger};
+use crate::world::account_key::AccountKey;
 use crate::world::acme::{Client, Jws};
 use crate::world::base64url;
 use crate::world::wire::Reply;
@@ -203,15 +204,19 @@ fn rfc8555_s6_2_other_requests_are_signed_by_kid() {
     let order = client.order(&["acme.com"]);
     let mut keyed = client.clone();
     keyed.account = None;
-    for url in [
-        client.url("newOrder"),
-        client.url("newAuthz"),
-        client.url("keyChange"),
-        account_url(&client).to_string(),
-        order.url.clone(),
-        order.authorizations()[0].clone(),
+    for (url, payload) in [
+        (client.url("newOrder"), order_for(&["acme.com"]).to_string()),
+        (client.url("newAuthz"), json!({"identifier": {"type": "dns", "value": "acme.com"}}).to_string()),
+        (account_url(&client).to_string(), "{}".into()),
+        (order.url.clone(), String::new()),
+        (order.authorizations()[0].clone(), String::new()),
+        // The last, since the client's key is another afterwards.
+        (client.url("keyChange"), KeyChange::new(&client, &AccountKey::es256()).sealed().to_string()),
     ] {
-        keyed.post(&url, &json!({})).problem(400, "malformed");
+        let post = |client: &Client| client.send(&url, &client.sign(&client.header(&url), payload.as_bytes()));
+        post(&keyed).problem(400, "malformed");
+        let sound = post(&client);
+        assert!(matches!(sound.status, 200 | 201), "wrong in more than its jwk: {sound}");
     }
 }
 

@@ -41,15 +41,16 @@ fn rfc7518_s2_an_rsa_number_has_no_leading_zeros() {
     let n = base64url::decode(key.jwk["n"].as_str().unwrap());
     let mut zero_in_front = key.clone();
     zero_in_front.jwk["n"] = base64url::encode([&[0], &n[..]].concat()).into();
-    register(zero_in_front).refused();
+    register(zero_in_front).problem(400, "badPublicKey");
     let mut zero_in_front = key;
     zero_in_front.jwk["e"] = base64url::encode([0, 1, 0, 1]).into();
-    register(zero_in_front).refused();
+    register(zero_in_front).problem(400, "badPublicKey");
 }
 
-/// A point that is not on the curve is no key.
+/// A point that is not on the curve is no key. Nobody can sign for one, so that the signature would be refused anyway: what
+/// is told here is that the blame is the client's.
 #[test]
-fn rfc7518_s6_2_1_a_point_off_the_curve_is_refused() {
+fn rfc7518_s6_2_1_a_point_off_the_curve_is_the_clients_fault() {
     let on_curve = AccountKey::es256().jwk;
     for (x, y) in [
         (on_curve["x"].clone(), base64url::encode([7; 32]).into()),
@@ -83,14 +84,14 @@ fn rfc7518_s6_2_1_1_unknown_curves_are_refused() {
     for crv in
         [json!("P-192"), json!("P-521"), json!("secp256k1"), json!("p-256"), json!("Ed25519"), json!(256), json!(null)]
     {
-        spoilt(AccountKey::es256(), &|jwk| jwk["crv"] = crv.clone()).refused();
+        spoilt(AccountKey::es256(), &|jwk| jwk["crv"] = crv.clone()).problem(400, "badPublicKey");
     }
     for crv in [json!("Ed448"), json!("X25519"), json!("X448"), json!("P-256"), json!("")] {
-        spoilt(AccountKey::ed25519(), &|jwk| jwk["crv"] = crv.clone()).refused();
+        spoilt(AccountKey::ed25519(), &|jwk| jwk["crv"] = crv.clone()).problem(400, "badPublicKey");
     }
     // The right coordinates under the other curve's name.
-    spoilt(AccountKey::es256(), &|jwk| jwk["crv"] = "P-384".into()).refused();
-    spoilt(AccountKey::es384(), &|jwk| jwk["crv"] = "P-256".into()).refused();
+    spoilt(AccountKey::es256(), &|jwk| jwk["crv"] = "P-384".into()).problem(400, "badPublicKey");
+    spoilt(AccountKey::es384(), &|jwk| jwk["crv"] = "P-256".into()).problem(400, "badPublicKey");
 }
 
 /// Under a point of small order signatures verify that nobody made; and an Ed25519 key has 32 bytes (RFC 8037, 2).
@@ -142,7 +143,7 @@ fn rfc7517_s4_1_other_types_of_keys_are_refused() {
         json!(7),
         json!(true),
     ] {
-        with_jwk("ES256", jwk).refused();
+        with_jwk("ES256", jwk).problem(400, "badPublicKey");
     }
 }
 
@@ -156,15 +157,15 @@ fn rfc7518_s6_members_that_make_the_key_are_required() {
     ];
     for (key, members) in keys {
         for member in members {
-            spoilt(key.clone(), &|jwk| _ = jwk.as_object_mut().unwrap().remove(*member)).refused();
+            spoilt(key.clone(), &|jwk| _ = jwk.as_object_mut().unwrap().remove(*member)).problem(400, "badPublicKey");
             for wrong in [json!(null), json!(7), json!([key.jwk[*member]]), json!({})] {
-                spoilt(key.clone(), &|jwk| jwk[*member] = wrong.clone()).refused();
+                spoilt(key.clone(), &|jwk| jwk[*member] = wrong.clone()).problem(400, "badPublicKey");
             }
         }
         for member in &members[if members.contains(&"crv") { 2 } else { 1 }..] {
             let sound = key.jwk[*member].as_str().unwrap();
             for wrong in [padded(sound), format!(" {sound}"), format!("{sound}!"), format!("{sound}\n")] {
-                spoilt(key.clone(), &|jwk| jwk[*member] = wrong.as_str().into()).refused();
+                spoilt(key.clone(), &|jwk| jwk[*member] = wrong.as_str().into()).problem(400, "badPublicKey");
             }
         }
     }

@@ -42,7 +42,7 @@ fn rfc8555_s6_5_every_nonce_is_another() {
     }
 }
 
-/// A nonce is base64url, so that a client may check it (6.5.1), and is not guessed from the one before.
+/// A nonce is base64url, so that a client may check it (6.5.1), and has room for more than anybody guesses.
 #[test]
 fn rfc8555_s6_5_1_a_nonce_is_base64url() {
     let client = stranger();

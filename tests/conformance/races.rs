@@ -149,6 +149,7 @@ fn rfc8555_s7_3_6_deactivations_at_once_agree() {
 fn rfc8555_s7_3_6_no_order_slips_through_a_deactivation() {
     let client = member();
     let (url, orders) = (account_url(&client), client.url("newOrder"));
+    client.order(&["acme.com"]);
     let replies = at_once(MANY, |number| match number {
         0 => client.post(url, &json!({"status": "deactivated"})),
         _ => client.post(&orders, &order_for(&["acme.com"])),
@@ -161,6 +162,12 @@ fn rfc8555_s7_3_6_no_order_slips_through_a_deactivation() {
             _ => panic!("neither made nor refused for the deactivation: {reply}"),
         }
     }
+    // Nobody may ask any more, so the database is: an order that came afterwards would have an authorization that is open.
+    let account = url.rsplit('/').next().unwrap();
+    let authorizations =
+        |which: &str| ca().query(&format!("SELECT count(*) FROM authorizations WHERE account = {account} AND {which}"));
+    assert_ne!(authorizations("deactivated IS NOT NULL"), "0");
+    assert_eq!(authorizations("deactivated IS NULL"), "0");
 }
 
 /// Contacts written at once: the last is kept whole, whichever that is.

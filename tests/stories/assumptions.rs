@@ -10,7 +10,7 @@ use crate::world::issuer::{CSR_CONF, SIGNER_KEY};
 use crate::world::outcome::assert_says;
 use crate::world::patience::{eventually, seconds};
 use crate::world::responder::Responder;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[test]
@@ -79,23 +79,29 @@ fn an_empty_list_of_permitted_domains_is_no_permission_for_everything() {
 }
 
 #[test]
-fn a_validity_that_is_over_or_beyond_the_issuers_end_is_refused_and_no_fault() {
+fn a_validity_that_is_over_when_it_is_finalized_is_refused_and_no_fault() {
     let ca = Ca::start();
     let issuer = ca.make_issuer("acme.com");
     let client = ca.client(&issuer);
     let responder = Responder::start(ca.place.address, ca.http_01_port);
-    let order = |member: &str, moment: String| {
-        let mut payload = json!({ "identifiers": [{ "type": "dns", "value": "acme.com" }] });
-        payload[member] = json!(moment);
-        let reply = client.post(&client.url("newOrder"), &payload).expect(201);
-        let order = Order { url: reply.required_header("location"), body: reply.json() };
-        client.prove(&order, &responder);
-        order
-    };
     let end = now() + 4;
-    let short = order("notAfter", rfc3339(end));
+    let reply = client.post(&client.url("newOrder"), &order_until(end)).expect(201);
+    let order = Order { url: reply.required_header("location"), body: reply.json() };
+    client.prove(&order, &responder);
     eventually("the moment passes", seconds(10), || (now() > end).then_some(()));
-    assert_says(&client.finalize(&short, &Csr::for_names(&["acme.com"])).problem(400, "malformed"), &["over"]);
+    assert_says(&client.finalize(&order, &Csr::for_names(&["acme.com"])).problem(400, "malformed"), &["over"]);
+}
+
+#[test]
+fn a_validity_beyond_the_signers_end_is_refused_when_it_is_ordered() {
+    let ca = Ca::start();
+    let key = ["create-dfc-key", "-n", "/Short", "-a", "EC256", "--generate-self-signed-certificate"];
+    ca.run(&[&key[..], &["--certificate-ttl", "1", "--certificate-common-name", "Short"]].concat()).succeeded();
+    let client = ca.client(&ca.make_issuer_named("/Short/Issuer", "/Short", "ca.lan", "acme.com", &[]));
+    let hour = 60 * 60;
+    let beyond = client.post(&client.url("newOrder"), &order_until(now() + 25 * hour));
+    assert_says(&beyond.problem(400, "malformed"), &["notAfter"]);
+    client.post(&client.url("newOrder"), &order_until(now() + 22 * hour)).expect(201);
 }
 
 #[test]
@@ -159,6 +165,10 @@ fn strangers_with_a_wrong_mac_leave_no_audit_rows_and_refused_accounts_do() {
     assert_eq!(rows(), "1");
     let actor = ca.query("SELECT actor FROM audit WHERE outcome = 'refused'");
     assert!(actor.starts_with("account "), "{actor}");
+}
+
+fn order_until(end: i64) -> Value {
+    json!({"identifiers": [{"type": "dns", "value": "acme.com"}], "notAfter": rfc3339(end)})
 }
 
 fn now() -> i64 {

@@ -7,6 +7,8 @@ use crate::world::issuer::{CERTIFICATES, ISSUER, SIGNER_KEY, text};
 use crate::world::outcome::assert_says;
 use crate::world::responder::Responder;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 #[test]
 fn items_are_listed_by_type_filter_and_path() {
@@ -174,39 +176,35 @@ fn a_forced_deletion_ends_an_issuer_and_a_key_waits_seven_days() {
 #[test]
 fn keys_are_split_into_as_many_fragments_as_asked_for_and_each_is_needed() {
     let mut ca = Ca::start();
-    let reply = ca.run(&["create-dfc-key", "--name", "/Five", "--alg", "ED25519", "--split-level", "5", "--json"]);
-    assert_eq!(reply.succeeded().json()["fragment_results"].as_array().unwrap().len(), 5);
-    let issuer = ca.make_issuer("acme.com");
+    let before = fragments(&ca);
+    let key = ["create-dfc-key", "--name", "/Five", "--alg", "EC256", "--split-level", "5"];
+    let certificate =
+        ["--generate-self-signed-certificate", "--certificate-ttl", "9", "--certificate-common-name", "Five"];
+    ca.run(&[&key[..], &certificate].concat()).succeeded();
+    let own: Vec<PathBuf> = fragments(&ca).difference(&before).cloned().collect();
+    assert_eq!(own.len(), 5);
+    let issuer = ca.make_issuer_named(ISSUER, "/Five", "ca.lan", "acme.com", &[]);
     let responder = Responder::start(ca.place.address, ca.http_01_port);
     let client = ca.client(&issuer);
     let ready = client.ready_order(&["acme.com"], &responder);
 
-    // The newest fragment belongs to the key that was made last, the signer's.
-    assert!(ca.stop().success());
-    let fragment = newest_file(&ca.state_dir().join("fragments"));
     let hidden = ca.place.file("hidden-fragment");
-    std::fs::rename(&fragment, &hidden).unwrap();
-    ca.launch();
-    let reply = client.finalize(&ready, &Csr::for_names(&["acme.com"]));
-    assert_eq!(reply.status, 503, "{reply}");
-    assert!(reply.required_header("retry-after").parse::<u32>().unwrap() <= 600);
-    assert_eq!(client.fetch(&ready.url).expect(200).json()["status"], "ready");
-    let name = fragment.file_name().unwrap().to_str().unwrap();
-    assert_says(&ca.run(&["status", "--json"]).seen(), &[name]);
-
-    assert!(ca.stop().success());
-    std::fs::rename(&hidden, &fragment).unwrap();
-    ca.launch();
+    for fragment in own {
+        assert!(ca.stop().success());
+        std::fs::rename(&fragment, &hidden).unwrap();
+        ca.launch();
+        let reply = client.finalize(&ready, &Csr::for_names(&["acme.com"]));
+        assert_eq!(reply.status, 503, "{reply}");
+        assert!(reply.required_header("retry-after").parse::<u32>().unwrap() <= 600);
+        assert_eq!(client.fetch(&ready.url).expect(200).json()["status"], "ready");
+        let name = fragment.file_name().unwrap().to_str().unwrap();
+        assert_says(&ca.run(&["status", "--json"]).seen(), &[name]);
+        std::fs::rename(&hidden, &fragment).unwrap();
+    }
+    ca.restart();
     client.finalize(&ready, &Csr::for_names(&["acme.com"])).expect(200);
 }
 
-fn newest_file(directory: &std::path::Path) -> std::path::PathBuf {
-    let mut newest = None;
-    for entry in std::fs::read_dir(directory).unwrap().flatten() {
-        let made = entry.metadata().unwrap().modified().unwrap();
-        if newest.as_ref().is_none_or(|(best, _)| made > *best) {
-            newest = Some((made, entry.path()));
-        }
-    }
-    newest.expect("a fragment").1
+fn fragments(ca: &Ca) -> BTreeSet<PathBuf> {
+    std::fs::read_dir(ca.state_dir().join("fragments")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }

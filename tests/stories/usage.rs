@@ -36,6 +36,7 @@ fn wrong_usage_names_what_is_wrong_and_exits_with_two() {
 fn what_is_not_there_yet_is_refused_by_name() {
     let issuer = ["create-pki-cert-issuer", "--name", "/I", "--signer-key-name", "/K", "--ttl", "1d"];
     for flag in [
+        "--is-ca",
         "--create-private-crl=true",
         "--create-private-ocsp=true",
         "--ocsp-ttl=1h",

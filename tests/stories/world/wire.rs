@@ -8,7 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longer than any deadline of the door, so that a reply that never comes fails the story instead of hanging it.
+/// Longer than the door's deadlines for a request and its reply, so that a reply that never comes fails the story instead
+/// of hanging it. A connection between two requests may wait for longer, and a story that wants its end fails here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to reach one daemon over verified TLS.
