@@ -17,6 +17,7 @@ CREATE TABLE items (
     deleted INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX items_by_name ON items (name) WHERE deleted IS NULL;
+CREATE INDEX items_by_deletion ON items (delete_at) WHERE delete_at IS NOT NULL AND deleted IS NULL;
 
 CREATE TABLE item_tags (
     item INTEGER NOT NULL REFERENCES items (id),
@@ -183,9 +184,7 @@ CREATE TABLE orders (
     not_after INTEGER,
     profile TEXT,
     replaces INTEGER REFERENCES certificates (id),
-    csr_hash BLOB,
-    error_class TEXT,
-    error_detail TEXT
+    csr_hash BLOB
 ) STRICT;
 CREATE INDEX orders_by_expiry ON orders (expires);
 CREATE INDEX orders_by_account ON orders (account, id);
@@ -199,7 +198,6 @@ CREATE TABLE order_authorizations (
     authorization INTEGER NOT NULL REFERENCES authorizations (id),
     PRIMARY KEY (order_id, position)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX orders_by_authorization ON order_authorizations (authorization);
 
 -- Append-only. `order_id` has no foreign key, since orders are tidied long before certificates. `item` and `version` are
 -- NULL for the daemon's own TLS certificates.

@@ -5,73 +5,101 @@ use std::fmt;
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why something was refused or failed. The ACME room maps each class to one problem type (RFC 8555, 6.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// The account is deactivated.
-    AccountDeactivated,
-    /// The key of a request belongs to no account here.
-    AccountDoesNotExist,
-    /// Another order replaces the certificate already.
-    AlreadyReplaced,
-    /// The certificate is revoked already.
-    AlreadyRevoked,
-    /// The certificate signing request is not acceptable.
-    BadCsr,
-    /// The MAC algorithm of an external account binding is not supported.
-    BadMacAlgorithm,
-    /// The anti-replay nonce is unknown or used.
-    BadNonce,
-    /// The public key is malformed, weak or of a kind that is not supported.
-    BadPublicKey,
-    /// The revocation reason cannot be chosen here.
-    BadRevocationReason,
-    /// The JWS algorithm is not supported.
-    BadSignatureAlgorithm,
-    /// The domain's CAA records forbid it.
-    Caa,
-    /// Several things are wrong, each of its own class.
-    Compound,
-    /// Another request got there first, or the state does not allow it any more.
-    Conflict,
-    /// A validation could not connect.
-    Connection,
-    /// A validation could not resolve the name.
-    Dns,
-    /// The account must be bound to an external account.
-    ExternalAccountRequired,
-    /// A validation got a wrong answer.
-    IncorrectResponse,
-    /// A fault of ours; the detail goes to the log, not to a client.
-    Internal,
-    /// A contact URL is malformed.
-    InvalidContact,
-    /// The issuer does not offer the profile.
-    InvalidProfile,
-    /// The request does not say what it should.
-    Malformed,
-    /// No such resource, or none that the asker may see.
-    NotFound,
-    /// The order cannot be finalized in its present state.
-    OrderNotReady,
-    /// A limit was reached.
-    RateLimited,
-    /// Policy forbids the name.
-    RejectedIdentifier,
-    /// A validation met a TLS error.
-    Tls,
-    /// The asker may not do this.
-    Unauthorized,
-    /// It cannot be done at the moment; the same request may succeed later.
-    Unavailable,
-    /// A contact URL has a scheme that is not supported.
-    UnsupportedContact,
-    /// The type of identifier is not supported.
-    UnsupportedIdentifier,
-    /// The body is of a media type that is not taken here.
-    UnsupportedMediaType,
-    /// The terms of service have not been agreed to.
-    UserActionRequired,
+macro_rules! classes {
+    ($(#[$attribute:meta])* pub enum Class { $($(#[$doc:meta])* $class:ident,)* }) => {
+        $(#[$attribute])*
+        pub enum Class {
+            $($(#[$doc])* $class,)*
+        }
+
+        impl Class {
+            /// The name under which it is kept in the database.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Class::$class => stringify!($class),)*
+                }
+            }
+
+            /// The class of that name.
+            pub fn parse(name: &str) -> Option<Class> {
+                match name {
+                    $(stringify!($class) => Some(Class::$class),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+classes! {
+    /// Why something was refused or failed. The ACME room maps each class to one problem type (RFC 8555, 6.7).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Class {
+        /// The account is deactivated.
+        AccountDeactivated,
+        /// The key of a request belongs to no account here.
+        AccountDoesNotExist,
+        /// Another order replaces the certificate already.
+        AlreadyReplaced,
+        /// The certificate is revoked already.
+        AlreadyRevoked,
+        /// The certificate signing request is not acceptable.
+        BadCsr,
+        /// The MAC algorithm of an external account binding is not supported.
+        BadMacAlgorithm,
+        /// The anti-replay nonce is unknown or used.
+        BadNonce,
+        /// The public key is malformed, weak or of a kind that is not supported.
+        BadPublicKey,
+        /// The revocation reason cannot be chosen here.
+        BadRevocationReason,
+        /// The JWS algorithm is not supported.
+        BadSignatureAlgorithm,
+        /// The domain's CAA records forbid it.
+        Caa,
+        /// Several things are wrong, each of its own class.
+        Compound,
+        /// Another request got there first, or the state does not allow it any more.
+        Conflict,
+        /// A validation could not connect.
+        Connection,
+        /// A validation could not resolve the name.
+        Dns,
+        /// The account must be bound to an external account.
+        ExternalAccountRequired,
+        /// A validation got a wrong answer.
+        IncorrectResponse,
+        /// A fault of ours; the detail goes to the log, not to a client.
+        Internal,
+        /// A contact URL is malformed.
+        InvalidContact,
+        /// The issuer does not offer the profile.
+        InvalidProfile,
+        /// The request does not say what it should.
+        Malformed,
+        /// No such resource, or none that the asker may see.
+        NotFound,
+        /// The order cannot be finalized in its present state.
+        OrderNotReady,
+        /// A limit was reached.
+        RateLimited,
+        /// Policy forbids the name.
+        RejectedIdentifier,
+        /// A validation met a TLS error.
+        Tls,
+        /// The asker may not do this.
+        Unauthorized,
+        /// It cannot be done at the moment; the same request may succeed later.
+        Unavailable,
+        /// A contact URL has a scheme that is not supported.
+        UnsupportedContact,
+        /// The type of identifier is not supported.
+        UnsupportedIdentifier,
+        /// The body is of a media type that is not taken here.
+        UnsupportedMediaType,
+        /// The terms of service have not been agreed to.
+        UserActionRequired,
+    }
 }
 
 /// An error: its class, one sentence that says what was wrong and what to do, and where it concerns single
@@ -80,10 +108,11 @@ pub enum Class {
 pub struct Error {
     class: Class,
     detail: String,
-    identifier: Option<String>,
-    identifier_type: Option<String>,
+    identifier: Option<Box<str>>,
+    identifier_type: Option<Box<str>>,
     parts: Vec<Error>,
     retry_after: Option<u32>,
+    location: Option<Box<str>>,
 }
 
 impl Error {
@@ -96,6 +125,7 @@ impl Error {
             identifier_type: None,
             parts: Vec::new(),
             retry_after: None,
+            location: None,
         }
     }
 
@@ -129,15 +159,15 @@ impl Error {
         Error::new(Class::Unauthorized, detail)
     }
 
-    /// The same error, said of one DNS name (a subproblem, RFC 8555, 6.7.1).
+    /// The same error, said of one name or address (a subproblem, RFC 8555, 6.7.1).
     pub fn about(mut self, identifier: impl Into<String>) -> Self {
-        self.identifier = Some(identifier.into());
+        self.identifier = Some(identifier.into().into());
         self
     }
 
-    /// The same error, with the type of the identifier that it is about, where that is neither a name nor an address.
+    /// The same error, with the type that the identifier was said to have, where that cannot be seen from it.
     pub fn of_type(mut self, kind: impl Into<String>) -> Self {
-        self.identifier_type = Some(kind.into());
+        self.identifier_type = Some(kind.into().into());
         self
     }
 
@@ -163,6 +193,17 @@ impl Error {
         self.retry_after
     }
 
+    /// The same error, with the URL of what is in the way.
+    pub fn at(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into().into());
+        self
+    }
+
+    /// The URL of what is in the way, if it may be told.
+    pub fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
     /// The class.
     pub fn class(&self) -> Class {
         self.class
@@ -173,7 +214,7 @@ impl Error {
         &self.detail
     }
 
-    /// The DNS name that this error concerns, if it concerns one.
+    /// The name or address that this error concerns, if it concerns one.
     pub fn identifier(&self) -> Option<&str> {
         self.identifier.as_deref()
     }

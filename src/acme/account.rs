@@ -7,7 +7,7 @@ use super::{Acme, Reply, Request, not_yours, problem};
 use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, printable};
 use crate::jose::{ExternalAccountBinding, thumbprint};
-use crate::store::{Account, AccountStatus, AuditEntry, NewAccount, Outcome};
+use crate::store::{Account, AccountStatus, AuditEntry, NewAccount};
 use serde_json::{Map, Value, json};
 
 const MOST_CONTACTS: usize = 10;
@@ -49,17 +49,8 @@ impl Acme {
             let (account, created) = write.register_account(&new, now)?;
             if created {
                 let detail = new.eab.as_ref().map_or_else(String::new, |kid| format!("with EAB {kid}"));
-                write.append_audit(
-                    now,
-                    &AuditEntry {
-                        actor: format!("account {}", account.id),
-                        address: Some(address),
-                        action: "newAccount",
-                        object: format!("account {}", account.id),
-                        outcome: Outcome::Done,
-                        detail,
-                    },
-                )?;
+                let entry = AuditEntry::done(own_name(&account), "newAccount", own_name(&account));
+                write.append_audit(now, &entry.from(&address).detail(detail))?;
             }
             Ok((account, created))
         })?;
@@ -76,7 +67,7 @@ impl Acme {
     }
 
     /// An account is read, changed and deactivated at its URL (RFC 8555, 7.3.2 and 7.3.6).
-    pub(super) fn account(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
+    pub(super) fn account(&self, request: &Authenticated<'_>, id: i64, address: &str) -> Result<Reply> {
         if request.account.id != id {
             return Err(not_yours("account"));
         }
@@ -85,7 +76,7 @@ impl Acme {
             let payload = request.object()?;
             // Any other status is ignored (RFC 8555, 7.3.2): clients send back the whole account that they know.
             if payload.get("status").and_then(Value::as_str) == Some("deactivated") {
-                return self.deactivate(request);
+                return self.deactivate(request, address);
             }
             if let Some(contacts) = contacts(&payload)? {
                 account.contacts.clone_from(&contacts);
@@ -124,22 +115,14 @@ impl Acme {
         }
     }
 
-    fn deactivate(&self, request: &Authenticated<'_>) -> Result<Reply> {
+    fn deactivate(&self, request: &Authenticated<'_>, address: &str) -> Result<Reply> {
         let now = self.clock.now();
         let id = request.account.id;
+        let name = own_name(&request.account);
+        let entry = AuditEntry::done(name.as_str(), "deactivate-account", name.as_str()).from(address);
         self.store.change(move |write| {
             write.deactivate_account(id, now)?;
-            write.append_audit(
-                now,
-                &AuditEntry {
-                    actor: format!("account {id}"),
-                    address: None,
-                    action: "deactivate-account",
-                    object: format!("account {id}"),
-                    outcome: Outcome::Done,
-                    detail: String::new(),
-                },
-            )
+            write.append_audit(now, &entry)
         })?;
         let account = Account { deactivated: Some(now), ..request.account.clone() };
         Ok(Reply::json(200, &account_object(request.issuer, &account)))
@@ -181,29 +164,20 @@ impl Acme {
             log::info!("peer={address} EAB {} with a wrong MAC", eab.kid);
             return Err(refused());
         }
-        let verdict = if eab.revoked.is_some() {
-            Err(Error::unauthorized("the external account binding was taken back; ask for a new one"))
-        } else if eab.used >= eab.uses {
-            Err(Error::unauthorized("the external account binding has been used already; ask for a new one"))
-        } else if now >= eab.expires {
-            Err(Error::unauthorized("the external account binding has expired; ask for a new one"))
-        } else {
-            Ok(())
-        };
-        if let Err(e) = verdict {
-            let entry = AuditEntry {
-                actor: format!("EAB {}", eab.kid),
-                address: Some(address.to_owned()),
-                action: "newAccount",
-                object: issuer.item.name.clone(),
-                outcome: Outcome::Refused,
-                detail: e.detail().to_owned(),
-            };
+        if let Err(e) = eab.check_serves(now) {
+            let entry = AuditEntry::done(format!("EAB {}", eab.kid), "newAccount", issuer.item.name.as_str())
+                .refused(&e)
+                .from(address);
             self.store.change(move |write| write.append_audit(now, &entry))?;
             return Err(e);
         }
         Ok(Some(eab.kid))
     }
+}
+
+/// As the audit log names it.
+fn own_name(account: &Account) -> String {
+    format!("account {}", account.id)
 }
 
 fn existing_account(issuer: &IssuerContext, account: &Account) -> Result<Reply> {

@@ -2,18 +2,15 @@
 
 use super::challenge::challenge_object;
 use super::issuer::IssuerContext;
-use super::order::{bounds_of, dns_challenges, name_of, parse_identifier, tokens};
+use super::order::{PENDING_LIFETIME, dns_challenges, name_of, new_authorization, parse_identifier, tokens};
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such, not_yours};
-use crate::clock::{Span, Time};
+use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
-use crate::policy::CAA_LIFETIME;
-use crate::store::{Authorization, AuthorizationStatus, ChallengeStatus, LimitKind, NewAuthorization};
+use crate::store::{Authorization, AuthorizationStatus, ChallengeStatus, NewAuthorization};
 use serde_json::{Map, Value, json};
-
-const PENDING_LIFETIME: Span = Span::days(7);
 
 impl Acme {
     /// newAuthz (RFC 8555, 7.4.1; for a domain with all below it, RFC 9444, 4.2). One that is valid already is given.
@@ -36,10 +33,10 @@ impl Acme {
         if subdomains && !issuer.policy.authorizes_subdomains() {
             return refused("this issuer authorizes no domain with all below it");
         }
-        let bounds = bounds_of(self.credential(request)?.as_ref())?;
-        self.check_permitted(issuer, &identifier, bounds.as_ref())?;
+        let credential = self.credential(request)?;
+        self.permission(issuer, credential.as_ref())?.check(&identifier)?;
         let offered = match subdomains {
-            true => dns_challenges(issuer, &identifier)?,
+            true => dns_challenges(&issuer.policy, &identifier)?,
             false => issuer.policy.challenges_for(&identifier)?,
         };
         let now = self.clock.now();
@@ -52,16 +49,12 @@ impl Acme {
             expires: now.plus(PENDING_LIFETIME),
         };
         let (account, issuer_id) = (request.account.id, issuer.item.id);
-        let caa_since = (!issuer.policy.caa_identities.is_empty()).then(|| now.minus(CAA_LIFETIME));
+        let caa_since = issuer.policy.caa_since(&identifier, now);
         let (id, created) = self.store.change(move |write| {
             write.touch_account(account, now)?;
             match write.reusable_authorization(account, &new.name, subdomains, now, Time::NEVER, caa_since)? {
                 Some(id) => Ok((id, false)),
-                None => {
-                    write.check_limit(issuer_id, account, LimitKind::PendingAuthorizations, 1, now)?;
-                    write.check_failures(issuer_id, account, &new.name.base, now)?;
-                    Ok((write.insert_authorization(account, &new, now)?, true))
-                }
+                None => Ok((new_authorization(write, issuer_id, account, &new, now)?, true)),
             }
         })?;
         let authorization = self.own_authorization(request, id)?;
@@ -96,10 +89,10 @@ impl Acme {
 fn authorization_object(issuer: &IssuerContext, authorization: &Authorization, now: Time) -> Value {
     let status = authorization.status(now);
     // RFC 8555, 7.1.4: once decided, only the challenges that decided.
-    let shown = authorization
-        .challenges
-        .iter()
-        .filter(|c| status == AuthorizationStatus::Pending || c.status() != ChallengeStatus::Pending);
+    let shown = authorization.challenges.iter().filter(|c| {
+        let decided = matches!(c.status(), ChallengeStatus::Valid | ChallengeStatus::Invalid);
+        status == AuthorizationStatus::Pending || decided
+    });
     let challenges: Vec<Value> = shown.map(|c| challenge_object(issuer, authorization.account, c)).collect();
     let mut members = Map::new();
     members.insert("status".into(), status.as_str().into());

@@ -2,7 +2,6 @@
 
 use super::request::Authenticated;
 use super::{Acme, Reply, no_such, not_yours};
-use crate::der::to_pem;
 use crate::error::Result;
 
 impl Acme {
@@ -13,11 +12,8 @@ impl Acme {
         if certificate.account != Some(request.account.id) {
             return Err(not_yours("certificate"));
         }
-        let chain = self.issuance.chain_above(certificate.signer)?;
         let mut reply = Reply::new(200).header("Content-Type", "application/pem-certificate-chain");
-        for der in [certificate.der].iter().chain(&chain) {
-            reply.body.extend_from_slice(to_pem("CERTIFICATE", der).as_bytes());
-        }
+        reply.body = self.issuance.pem_chain(&certificate)?.into_bytes();
         Ok(reply)
     }
 }

@@ -5,7 +5,6 @@ use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such, problem};
 use crate::error::{Error, Result};
-use crate::policy::ChallengeType;
 use crate::store::{AuthorizationStatus, Challenge, ChallengeStatus};
 use serde_json::{Map, Value, json};
 
@@ -25,15 +24,13 @@ impl Acme {
                     return Err(Error::malformed(why));
                 }
                 let (issuer_id, account) = (request.issuer.item.id, request.account.id);
-                let job = self.store.change(move |write| {
+                let name = authorization.identifier.clone();
+                let asked = self.store.change(move |write| {
                     write.check_failures(issuer_id, account, &authorization.identifier, now)?;
-                    match write.request_validation(id, now)? {
-                        true => write.validation_job(id, now),
-                        false => Ok(None),
-                    }
+                    write.request_validation(id, now)
                 })?;
-                if let Some(job) = job {
-                    self.validation.enqueue(&job);
+                if asked {
+                    self.validation.enqueue(id, account, name);
                 }
                 challenge.requested = challenge.requested.or(Some(now));
             }
@@ -51,7 +48,8 @@ pub(super) fn challenge_object(issuer: &IssuerContext, account: i64, challenge: 
     members.insert("type".into(), challenge.kind.as_str().into());
     members.insert("url".into(), issuer.url_of(Resource::Challenge(challenge.id)).into());
     members.insert("status".into(), challenge.status().as_str().into());
-    if challenge.kind == ChallengeType::DnsPersist01.name() {
+    // What lasts has no token; only persistent records do.
+    if challenge.token.is_empty() {
         members.insert("issuer-domain-names".into(), json!(issuer.policy.issuer_domain_names()));
         members.insert("accounturi".into(), issuer.account_url(account).into());
     } else {

@@ -1,6 +1,5 @@
 //! finalize (RFC 8555, 7.4): from a ready order to a certificate.
 
-use super::order::bounds_of;
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply};
@@ -8,6 +7,7 @@ use crate::ca::CertificateRequest;
 use crate::error::{Class, Error, Result};
 use crate::issuance::ReadyOrder;
 use crate::jose::base64url;
+use crate::keys::sha256;
 use crate::store::{Order, OrderStatus};
 use serde_json::Value;
 
@@ -24,21 +24,17 @@ impl Acme {
             .ok_or_else(|| Error::malformed("the payload has no text member \"csr\""))?;
         let csr = base64url::decode(csr).map_err(|e| Error::new(Class::BadCsr, format!("\"csr\": {e}")))?;
         let now = self.clock.now();
-        let hash = ring::digest::digest(&ring::digest::SHA256, &csr);
-        let is_repeated = |order: &Order| order.csr_hash.as_deref() == Some(hash.as_ref());
+        let hash = sha256(&csr);
+        let is_repeated = |order: &Order| order.csr_hash.as_deref() == Some(hash.as_slice());
         let show = |order: &Order| -> Result<Reply> {
             let location = issuer.url_of(Resource::Order(id));
             Ok(Reply::json(200, &self.order_object(issuer, order, now)?).header("Location", location))
         };
-        let status = order.status(now);
-        if status == OrderStatus::Valid && is_repeated(&order) {
+        if order.status(now) == OrderStatus::Valid && is_repeated(&order) {
             return show(&order);
         }
         // The state first: a CSR costs a signature check.
-        if status != OrderStatus::Ready {
-            let why = format!("the order is {}, so it cannot be finalized", status.as_str());
-            return Err(Error::new(Class::OrderNotReady, why));
-        }
+        order.check_ready(now)?;
         let certificate_request = CertificateRequest::parse(&csr)?;
         if certificate_request.public_key().to_spki() == request.account.spki {
             return Err(Error::new(
@@ -47,8 +43,8 @@ impl Acme {
             ));
         }
         let credential = self.credential(request)?;
-        let bounds = bounds_of(credential.as_ref())?;
-        let ready = ReadyOrder::check(order, issuer.policy.clone(), certificate_request, &csr, bounds.as_ref(), now)?;
+        let permission = self.permission(issuer, credential.as_ref())?;
+        let ready = ReadyOrder::check(order, &permission, certificate_request, &hash, now)?;
         match self.issuance.issue(ready, address) {
             Ok(issued) => {
                 log::info!("order={id} account={} certificate={} issued", request.account.id, issued.certificate)

@@ -3,7 +3,7 @@
 use super::no_such;
 use super::route::{Resource, Route};
 use crate::error::{Error, Result};
-use crate::policy::{GatewayUrl, IssuerPolicy};
+use crate::policy::{GatewayUrl, IssuerPolicy, acme_url};
 use crate::store::{Item, ItemKind, Store};
 
 pub(super) struct IssuerContext {
@@ -17,26 +17,23 @@ pub(super) struct IssuerContext {
 impl IssuerContext {
     pub(super) fn load(store: &Store, display_id: &str) -> Result<IssuerContext> {
         let unknown = || no_such("ACME directory");
-        let (item, issuer, known_urls, all_urls) = store.read(|read| {
+        let (item, issuer, known_urls) = store.read(|read| {
             let item =
                 read.item_by_display_id(display_id)?.filter(|i| i.kind == ItemKind::Issuer).ok_or_else(unknown)?;
             let issuer = read.issuer(item.id)?;
             let urls = read.issuer_urls(item.id)?;
-            Ok((item, issuer, urls, read.all_issuer_urls()?))
+            Ok((item, issuer, urls))
         })?;
         // Settings that cannot be understood permit nothing.
-        let mut policy = IssuerPolicy::parse(&issuer)
+        let policy = IssuerPolicy::parse(&issuer)
             .map_err(|e| Error::internal(format!("the settings of {} cannot be understood: {e}", item.name)))?;
-        for url in all_urls {
-            policy.names.own_hosts.push(GatewayUrl::parse(&url)?.host().clone());
-        }
         let url = policy.acme.clone().ok_or_else(unknown)?;
         Ok(IssuerContext { item, policy, url, known_urls })
     }
 
     /// The URL of a resource, for links.
     pub(super) fn url_of(&self, resource: Resource<'_>) -> String {
-        format!("{}/acme/{}/{}", self.url, self.item.display_id, resource.path())
+        acme_url(&self.url.to_string(), &self.item.display_id, &resource.path())
     }
 
     /// The URL of an account, as DNS records are to name it.

@@ -7,7 +7,7 @@ use super::{Acme, Reply};
 use crate::error::{Class, Error, Result};
 use crate::jose::{Jws, KeyReference, json, parse_jwk, thumbprint};
 use crate::keys::PublicKey;
-use crate::store::{Account, AuditEntry, Outcome};
+use crate::store::{Account, AuditEntry};
 use serde_json::Value;
 
 impl Acme {
@@ -44,14 +44,10 @@ impl Acme {
         let account = request.account.clone();
         let changed = Account { spki: spki.clone(), thumbprint: new_thumbprint.clone(), ..account.clone() };
         let now = self.clock.now();
-        let entry = AuditEntry {
-            actor: format!("account {}", account.id),
-            address: Some(address.to_owned()),
-            action: "keyChange",
-            object: format!("account {}", account.id),
-            outcome: Outcome::Done,
-            detail: format!("from {} to {new_thumbprint}", account.thumbprint),
-        };
+        let name = format!("account {}", account.id);
+        let entry = AuditEntry::done(name.as_str(), "keyChange", name.as_str())
+            .from(address)
+            .detail(format!("from {} to {new_thumbprint}", account.thumbprint));
         let changing = self.store.change(move |write| {
             write.change_account_key(&account, &spki, &new_thumbprint)?;
             write.append_audit(now, &entry)
@@ -61,10 +57,9 @@ impl Acme {
             // Whose key it is already, the reply tells (RFC 8555, 7.3.5).
             Err(conflict) if conflict.class() == Class::Conflict => {
                 let holder = self.store.read(|read| read.account_by_key(issuer.item.id, &changed.thumbprint))?;
-                let reply = super::problem::reply(&conflict, "-");
-                Ok(match holder {
-                    Some(holder) => reply.header("Location", issuer.url_of(Resource::Account(holder.id))),
-                    None => reply,
+                Err(match holder {
+                    Some(holder) => conflict.at(issuer.url_of(Resource::Account(holder.id))),
+                    None => conflict,
                 })
             }
             Err(e) => Err(e),

@@ -22,7 +22,7 @@ pub use problem::problem_document;
 use crate::clock::Clock;
 use crate::error::{Class, Error, Result};
 use crate::issuance::Issuance;
-use crate::store::{AuditEntry, Outcome, Store};
+use crate::store::{AuditEntry, Store};
 use crate::validation::Validation;
 use issuer::IssuerContext;
 use nonce::Nonces;
@@ -132,14 +132,8 @@ impl Acme {
             return;
         };
         log::info!("request={} account={account} {} refused: {e}", request.id, request.path);
-        let entry = AuditEntry {
-            actor: format!("account {account}"),
-            address: Some(request.address.to_owned()),
-            action: "acme",
-            object: request.path.to_owned(),
-            outcome: Outcome::Refused,
-            detail: e.detail().to_owned(),
-        };
+        let entry =
+            AuditEntry::done(format!("account {account}"), "acme", request.path).refused(e).from(request.address);
         let now = self.clock.now();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
             log::error!("a refusal could not be audited: {e}");
@@ -187,7 +181,7 @@ impl Acme {
             Resource::KeyChange => self.key_change(&authenticated, request.address),
             Resource::NewAuthz => self.new_authorization(&authenticated),
             Resource::NewOrder => self.new_order(&authenticated),
-            Resource::Account(id) => self.account(&authenticated, id),
+            Resource::Account(id) => self.account(&authenticated, id, request.address),
             Resource::AccountOrders(id) => self.account_orders(&authenticated, id, request.query),
             Resource::Order(id) => self.show_order(&authenticated, id),
             Resource::Finalize(id) => self.finalize(&authenticated, id, request.address),
@@ -199,11 +193,7 @@ impl Acme {
 
     /// A key that is known to be compromised neither gets certificates nor signs requests.
     fn check_not_blocked(&self, spki: &[u8]) -> Result<()> {
-        let hash = ring::digest::digest(&ring::digest::SHA256, spki);
-        if self.store.read(|read| read.is_blocked_key(hash.as_ref()))? {
-            return Err(Error::new(Class::BadPublicKey, "the key is known to be compromised; make a new one"));
-        }
-        Ok(())
+        self.store.read(|read| read.check_not_blocked(spki))
     }
 
     /// RFC 8555, 7.2: 200 to HEAD, 204 to GET.

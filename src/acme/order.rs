@@ -7,13 +7,15 @@ use super::{Acme, Reply, no_such, not_yours, problem};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, Identifier, printable};
-use crate::policy::{CAA_LIFETIME, ChallengeType, EabBounds};
-use crate::store::{Eab, LimitKind, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Read};
-use crate::validation::token;
+use crate::jose::base64url;
+use crate::keys::random;
+use crate::policy::{ChallengeType, EabBounds, GatewayUrl, IssuerPolicy, Permission};
+use crate::store::{Eab, LimitKind, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Write};
 use serde_json::{Map, Value, json};
 
 const MOST_NAMES: usize = 100;
-const PENDING_LIFETIME: Span = Span::days(7);
+/// How long orders and authorizations wait for their client.
+pub(super) const PENDING_LIFETIME: Span = Span::days(7);
 /// An authorization on the strength of an EAB is made anew for each order, so it need not last.
 const UNCHALLENGED_LIFETIME: Span = Span::DAY;
 
@@ -33,7 +35,8 @@ impl Acme {
         let lifetime = issuer.policy.profile(profile.as_deref())?.lifetime(issuer.policy.ttl);
         self.issuance.check_asked_validity(&issuer.policy, lifetime, not_before, not_after)?;
         let credential = self.credential(request)?;
-        let wanted = self.wanted(issuer, &payload, credential.as_ref(), now)?;
+        let permission = self.permission(issuer, credential.as_ref())?;
+        let wanted = wanted(&permission, &payload, credential.as_ref(), now)?;
         let names: Vec<&OrderName> = wanted.iter().map(|w| &w.order_name).collect();
         let replaces = self.replaced_certificate(request, &payload, &names)?;
 
@@ -44,51 +47,42 @@ impl Acme {
             Span(0) => Time::NEVER,
             reuse => now.minus(reuse),
         };
-        let caa_since = (!issuer.policy.caa_identities.is_empty()).then(|| now.minus(CAA_LIFETIME));
         let issuer_id = issuer.item.id;
         let subdomains = issuer.policy.authorizes_subdomains();
         let new = NewOrder { account, expires, not_before, not_after, profile, replaces };
-        let order = self.store.change(move |write| {
+        let id = self.store.change(move |write| {
             write.touch_account(account, now)?;
-            let names_wanted: Vec<&Name> = wanted.iter().map(|w| &w.authorization.name).collect();
-            check_limits(write, issuer_id, account, &names_wanted, now)?;
+            for kind in [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek] {
+                write.check_limit(issuer_id, account, kind, now)?;
+            }
             let mut names: Vec<(OrderName, i64)> = Vec::with_capacity(wanted.len());
             let mut made: Vec<(&Name, i64)> = Vec::new();
             let proved = if subdomains { write.proved_domains(account, now)? } else { Vec::new() };
-            for Wanted { order_name, authorization, below } in &wanted {
+            for Wanted { order_name, authorization, below, caa_since } in &wanted {
+                let name = &authorization.name;
                 // Several names may be proved by one domain above them.
-                let already = made.iter().find(|(name, _)| *below && **name == authorization.name).map(|(_, id)| *id);
+                let already = made.iter().find(|(other, _)| *below && *other == name).map(|(_, id)| *id);
                 let reusable = match (already, authorization.unchallenged) {
                     (Some(id), _) => Some(id),
                     (None, true) => None,
                     (None, false) => {
-                        let own = write.reusable_authorization(
-                            account,
-                            &authorization.name,
-                            *below,
-                            now,
-                            since,
-                            caa_since,
-                        )?;
-                        match own {
-                            None if subdomains => domain_above(&proved, &authorization.name),
-                            own => own,
-                        }
+                        let own = write.reusable_authorization(account, name, *below, now, since, *caa_since)?;
+                        own.or_else(|| domain_above(&proved, name).filter(|_| subdomains))
                     }
                 };
                 let id = match reusable {
                     Some(id) => id,
-                    None => write.insert_authorization(account, authorization, now)?,
+                    None => new_authorization(write, issuer_id, account, authorization, now)?,
                 };
                 if *below {
-                    made.push((&authorization.name, id));
+                    made.push((name, id));
                 }
                 names.push((order_name.clone(), id));
             }
-            let id = write.insert_order(&new, &names, now)?;
-            write.order(id)?.ok_or_else(|| Error::internal("a new order is not there"))
+            write.insert_order(&new, &names, now)
         })?;
-        let location = issuer.url_of(Resource::Order(order.id));
+        let order = self.own_order(request, id)?;
+        let location = issuer.url_of(Resource::Order(id));
         Ok(Reply::json(201, &self.order_object(issuer, &order, now)?).header("Location", location))
     }
 
@@ -117,6 +111,21 @@ impl Acme {
                 self.store.read(|read| read.eab(kid))?.ok_or_else(gone).map(Some)
             }
         }
+    }
+
+    /// What an account with this credential may ask an issuer for.
+    pub(super) fn permission(&self, issuer: &IssuerContext, credential: Option<&Eab>) -> Result<Permission> {
+        let internal = |e: Error| Error::internal(format!("what {} permits cannot be told: {e}", issuer.item.name));
+        let urls = self.store.read(|read| read.all_issuer_urls())?;
+        let own_hosts: Result<Vec<Identifier>> =
+            urls.iter().map(|url| GatewayUrl::parse(url).map(|url| url.host().clone())).collect();
+        let bounds = credential.and_then(|eab| eab.allowed_domains.as_ref()).map(|domains| EabBounds::parse(domains));
+        Ok(Permission {
+            policy: issuer.policy.clone(),
+            own_hosts: own_hosts.map_err(internal)?,
+            bounds: bounds.transpose().map_err(internal)?,
+            constraints: self.issuance.name_constraints(&issuer.policy)?,
+        })
     }
 
     pub(super) fn order_object(&self, issuer: &IssuerContext, order: &Order, now: Time) -> Result<Value> {
@@ -148,131 +157,123 @@ impl Acme {
         if let Some(certificate) = order.certificate {
             members.insert("certificate".into(), issuer.url_of(Resource::Certificate(certificate)).into());
         }
-        // An order is invalid because of its own error, or because of what a challenge met.
+        // An order is invalid because of what a challenge met.
         let met = order.authorizations.iter().flat_map(|a| &a.challenges).find_map(|c| c.error.as_ref());
-        if let Some((class, detail)) = order.error.as_ref().or(met) {
+        if let Some((class, detail)) = met {
             members.insert("error".into(), problem::stored(class, detail));
         }
         Ok(Value::Object(members))
     }
+}
 
-    /// What an order is to consist of, each identifier once, if policy, credential and chain permit them all; otherwise
-    /// one error that has a part for each that is not permitted (RFC 8555, 6.7.1).
-    fn wanted(
-        &self,
-        issuer: &IssuerContext,
-        payload: &Map<String, Value>,
-        credential: Option<&Eab>,
-        now: Time,
-    ) -> Result<Vec<Wanted>> {
-        let list =
-            payload.get("identifiers").and_then(Value::as_array).filter(|list| !list.is_empty()).ok_or_else(|| {
-                Error::malformed("the payload has no list \"identifiers\" with at least one identifier")
-            })?;
-        if list.len() > MOST_NAMES {
-            return Err(Error::malformed(format!(
-                "an order has {MOST_NAMES} identifiers at most, this one {}",
-                list.len()
-            )));
-        }
-        let mut wanted: Vec<Wanted> = Vec::with_capacity(list.len());
-        let mut refusals = Vec::new();
-        for value in list {
-            match self.wanted_one(issuer, value, credential, now) {
-                Ok(one) if wanted.iter().any(|w| w.order_name == one.order_name) => {}
-                Ok(one) => wanted.push(one),
-                // An error that concerns no identifier in particular concerns the request.
-                Err(e) if e.identifier().is_none() => return Err(e),
-                Err(e) => refusals.push(e),
-            }
-        }
-        match refusals.as_slice() {
-            [] => Ok(wanted),
-            [single] if list.len() == 1 => Err(single.clone()),
-            _ => {
-                let first = refusals.first().map_or(Class::RejectedIdentifier, Error::class);
-                let class = if refusals.iter().all(|e| e.class() == first) { first } else { Class::Compound };
-                let names: Vec<&str> = refusals.iter().filter_map(Error::identifier).collect();
-                let detail = format!(
-                    "{} of {} identifiers cannot be certified: {}",
-                    refusals.len(),
-                    list.len(),
-                    names.join(", ")
-                );
-                Err(Error::new(class, detail).with_parts(refusals))
-            }
+/// What an order is to consist of, each identifier once, if all are permitted; otherwise one error that has a part for each
+/// that is not (RFC 8555, 6.7.1).
+fn wanted(
+    permission: &Permission,
+    payload: &Map<String, Value>,
+    credential: Option<&Eab>,
+    now: Time,
+) -> Result<Vec<Wanted>> {
+    let list = payload
+        .get("identifiers")
+        .and_then(Value::as_array)
+        .filter(|list| !list.is_empty())
+        .ok_or_else(|| Error::malformed("the payload has no list \"identifiers\" with at least one identifier"))?;
+    if list.len() > MOST_NAMES {
+        let why = format!("an order has {MOST_NAMES} identifiers at most, this one {}", list.len());
+        return Err(Error::malformed(why));
+    }
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(list.len());
+    let mut refusals = Vec::new();
+    for value in list {
+        match wanted_one(permission, value, credential, now) {
+            Ok(one) if wanted.iter().any(|w| w.order_name == one.order_name) => {}
+            Ok(one) => wanted.push(one),
+            // An error that concerns no identifier in particular concerns the request.
+            Err(e) if e.identifier().is_none() => return Err(e),
+            Err(e) => refusals.push(e),
         }
     }
-
-    fn wanted_one(&self, issuer: &IssuerContext, value: &Value, credential: Option<&Eab>, now: Time) -> Result<Wanted> {
-        let identifier = parse_identifier(value)?;
-        let bounds = bounds_of(credential)?;
-        self.check_permitted(issuer, &identifier, bounds.as_ref())?;
-        let ancestor = match value.get("ancestorDomain") {
-            None => None,
-            Some(Value::String(ancestor)) => Some(self.ancestor(issuer, &identifier, ancestor, bounds.as_ref())?),
-            Some(_) => return Err(Error::malformed("\"ancestorDomain\" is not text")),
-        };
-        let order_name = OrderName { kind: identifier.kind().to_owned(), value: identifier.to_string() };
-        let unchallenged = credential.is_some_and(|eab| eab.authorizes(now)) && ancestor.is_none();
-        let below = ancestor.is_some();
-        let subject = ancestor.unwrap_or(identifier);
-        let offered = match (unchallenged, below) {
-            // One valid challenge of a standard type, whatever could have proved it.
-            (true, _) => vec![ChallengeType::Http01],
-            (false, true) => dns_challenges(issuer, &subject)?,
-            (false, false) => issuer.policy.challenges_for(&subject)?,
-        };
-        let expires = match (unchallenged, credential.and_then(|eab| eab.authorized_until)) {
-            (false, _) => now.plus(PENDING_LIFETIME),
-            (true, None) => now.plus(UNCHALLENGED_LIFETIME),
-            (true, Some(until)) => now.plus(UNCHALLENGED_LIFETIME).min(until),
-        };
-        let name = name_of(&subject);
-        let challenges = tokens(&offered)?;
-        let authorization =
-            NewAuthorization { name, challenges, standing: false, subdomains: below, unchallenged, expires };
-        Ok(Wanted { order_name, authorization, below })
-    }
-
-    /// Whether the policy, the bounds of the account's credential, and the chain permit a name.
-    pub(super) fn check_permitted(
-        &self,
-        issuer: &IssuerContext,
-        identifier: &Identifier,
-        bounds: Option<&EabBounds>,
-    ) -> Result<()> {
-        issuer.policy.names.check(identifier)?;
-        if let Some(bounds) = bounds {
-            bounds.check(identifier)?;
+    match refusals.as_slice() {
+        [] => Ok(wanted),
+        [single] if list.len() == 1 => Err(single.clone()),
+        [first, ..] => {
+            let class = first.class();
+            let class = if refusals.iter().all(|e| e.class() == class) { class } else { Class::Compound };
+            let names: Vec<&str> = refusals.iter().filter_map(Error::identifier).collect();
+            let (refused, of) = (refusals.len(), list.len());
+            let detail = format!("{refused} of {of} identifiers cannot be certified: {}", names.join(", "));
+            Err(Error::new(class, detail).with_parts(refusals))
         }
-        issuer.policy.challenges_for(identifier)?;
-        self.issuance.check_carried(&issuer.policy, identifier)
     }
+}
 
-    /// The domain above a name that is to be proved in its stead (RFC 9444, 4.3).
-    fn ancestor(
-        &self,
-        issuer: &IssuerContext,
-        identifier: &Identifier,
-        ancestor: &str,
-        bounds: Option<&EabBounds>,
-    ) -> Result<Identifier> {
-        let about = |e: Error| e.about(identifier.to_string());
-        if !issuer.policy.authorizes_subdomains() {
-            let why = format!("{identifier}: this issuer takes no ancestorDomain");
-            return Err(about(Error::new(Class::RejectedIdentifier, why)));
-        }
-        let name = DnsName::parse(ancestor).map_err(about)?;
-        let is_above = matches!(identifier, Identifier::Dns(below) if below.is_below(name.as_str()));
-        if name.is_wildcard() || !is_above {
-            let why = format!("{identifier}: {} is not a domain above it", printable(ancestor));
-            return Err(about(Error::malformed(why)));
-        }
-        let ancestor = Identifier::Dns(name);
-        self.check_permitted(issuer, &ancestor, bounds).map_err(about)?;
-        Ok(ancestor)
+fn wanted_one(permission: &Permission, value: &Value, credential: Option<&Eab>, now: Time) -> Result<Wanted> {
+    let identifier = parse_identifier(value)?;
+    permission.check(&identifier)?;
+    let policy = &permission.policy;
+    // A name that nothing could prove is refused even where nothing has to.
+    policy.challenges_for(&identifier)?;
+    let ancestor = match value.get("ancestorDomain") {
+        None => None,
+        Some(Value::String(ancestor)) => Some(domain_instead(permission, &identifier, ancestor)?),
+        Some(_) => return Err(Error::malformed("\"ancestorDomain\" is not text")),
+    };
+    let order_name = OrderName { kind: identifier.kind().to_owned(), value: identifier.to_string() };
+    let unchallenged = credential.is_some_and(|eab| eab.authorizes(now)) && ancestor.is_none();
+    let below = ancestor.is_some();
+    let subject = ancestor.unwrap_or(identifier);
+    let offered = match (unchallenged, below) {
+        // One valid challenge of a standard type, whatever could have proved it.
+        (true, _) => vec![ChallengeType::Http01],
+        (false, true) => dns_challenges(policy, &subject)?,
+        (false, false) => policy.challenges_for(&subject)?,
+    };
+    let expires = match (unchallenged, credential.and_then(|eab| eab.authorized_until)) {
+        (false, _) => now.plus(PENDING_LIFETIME),
+        (true, None) => now.plus(UNCHALLENGED_LIFETIME),
+        (true, Some(until)) => now.plus(UNCHALLENGED_LIFETIME).min(until),
+    };
+    let caa_since = policy.caa_since(&subject, now);
+    let name = name_of(&subject);
+    let challenges = tokens(&offered)?;
+    let authorization =
+        NewAuthorization { name, challenges, standing: false, subdomains: below, unchallenged, expires };
+    Ok(Wanted { order_name, authorization, below, caa_since })
+}
+
+/// The domain above a name that is to be proved in its stead (RFC 9444, 4.3).
+fn domain_instead(permission: &Permission, identifier: &Identifier, ancestor: &str) -> Result<Identifier> {
+    let about = |e: Error| e.about(identifier.to_string());
+    if !permission.policy.authorizes_subdomains() {
+        let why = format!("{identifier}: this issuer takes no ancestorDomain");
+        return Err(about(Error::new(Class::RejectedIdentifier, why)));
     }
+    let name = DnsName::parse(ancestor).map_err(about)?;
+    let is_above = matches!(identifier, Identifier::Dns(below) if below.is_below(name.as_str()));
+    if name.is_wildcard() || !is_above {
+        let why = format!("{identifier}: {} is not a domain above it", printable(ancestor));
+        return Err(about(Error::malformed(why)));
+    }
+    let ancestor = Identifier::Dns(name);
+    permission.check(&ancestor).map_err(about)?;
+    Ok(ancestor)
+}
+
+/// Make an authorization, within the limits that are set.
+pub(super) fn new_authorization(
+    write: &Write<'_>,
+    issuer: i64,
+    account: i64,
+    new: &NewAuthorization,
+    now: Time,
+) -> Result<i64> {
+    // What needs no challenge is never pending and never fails.
+    if !new.unchallenged {
+        write.check_limit(issuer, account, LimitKind::PendingAuthorizations, now)?;
+        write.check_failures(issuer, account, &new.name.base, now)?;
+    }
+    write.insert_authorization(account, new, now)
 }
 
 /// An identifier of an order, and the authorization that it would need.
@@ -281,6 +282,8 @@ struct Wanted {
     authorization: NewAuthorization,
     /// Whether that is for a domain above it.
     below: bool,
+    /// Since when CAA must have been asked for one that is there already to serve.
+    caa_since: Option<Time>,
 }
 
 /// The identifier object of RFC 8555, 7.1.3.
@@ -295,9 +298,8 @@ pub(super) fn parse_identifier(value: &Value) -> Result<Identifier> {
 }
 
 /// The challenges that prove a domain with all that is below it.
-pub(super) fn dns_challenges(issuer: &IssuerContext, identifier: &Identifier) -> Result<Vec<ChallengeType>> {
-    let offered: Vec<ChallengeType> =
-        issuer.policy.challenges_for(identifier)?.into_iter().filter(|c| c.is_dns()).collect();
+pub(super) fn dns_challenges(policy: &IssuerPolicy, identifier: &Identifier) -> Result<Vec<ChallengeType>> {
+    let offered: Vec<ChallengeType> = policy.challenges_for(identifier)?.into_iter().filter(|c| c.is_dns()).collect();
     if offered.is_empty() {
         let why =
             format!("{identifier}: this issuer offers no DNS challenge, which alone proves a domain with all below it");
@@ -319,8 +321,9 @@ pub(super) fn tokens(challenges: &[ChallengeType]) -> Result<Vec<(String, String
     challenges.iter().map(|c| Ok((c.name().to_owned(), if c.has_token() { token()? } else { String::new() }))).collect()
 }
 
-pub(super) fn bounds_of(credential: Option<&Eab>) -> Result<Option<EabBounds>> {
-    credential.and_then(|eab| eab.allowed_domains.as_ref()).map(|domains| EabBounds::parse(domains)).transpose()
+/// 256 random bits (RFC 8555, 8.1, asks for 128).
+fn token() -> Result<String> {
+    Ok(base64url::encode(&random::<32>()?))
 }
 
 /// The authorization for the nearest domain above a name that was proved with all below it (RFC 9444).
@@ -330,22 +333,6 @@ fn domain_above(proved: &[(String, i64)], name: &Name) -> Option<i64> {
         name.kind == "dns" && (below || (name.wildcard && name.base == domain))
     };
     proved.iter().filter(|(domain, _)| is_above(domain)).max_by_key(|(domain, _)| domain.len()).map(|(_, id)| *id)
-}
-
-/// Limits are off unless an administrator set them.
-fn check_limits(read: &Read<'_>, issuer: i64, account: i64, names: &[&Name], now: Time) -> Result<()> {
-    if !read.has_limits(issuer)? {
-        return Ok(());
-    }
-    let authorizations = i64::try_from(names.len()).unwrap_or(i64::MAX);
-    for (kind, more) in [
-        (LimitKind::PendingOrders, 1),
-        (LimitKind::PendingAuthorizations, authorizations),
-        (LimitKind::CertificatesPerWeek, 1),
-    ] {
-        read.check_limit(issuer, account, kind, more, now)?;
-    }
-    names.iter().try_for_each(|name| read.check_failures(issuer, account, &name.base, now))
 }
 
 fn moment(payload: &Map<String, Value>, name: &str) -> Result<Option<Time>> {

@@ -37,8 +37,10 @@ pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
         members.insert("algorithms".into(), json!(MacAlgorithm::NAMES));
     }
     members.insert("status".into(), status.into());
-    let mut reply = Reply::new(status).header("Content-Type", "application/problem+json");
-    reply.body = Value::Object(members).to_string().into_bytes();
+    let mut reply = problem(status, &Value::Object(members));
+    if let Some(location) = error.location() {
+        reply = reply.header("Location", location);
+    }
     match error.class() {
         Class::Unavailable => reply.header("Retry-After", RETRY_UNAVAILABLE),
         Class::RateLimited => {
@@ -58,17 +60,18 @@ pub(super) fn terms_not_agreed(terms: &str) -> Reply {
         "instance": terms,
         "status": 403,
     });
-    let mut reply = Reply::new(403).header("Content-Type", "application/problem+json");
-    reply.body = members.to_string().into_bytes();
-    reply.header("Link", format!("<{terms}>;rel=\"terms-of-service\""))
+    problem(403, &members).header("Link", format!("<{terms}>;rel=\"terms-of-service\""))
 }
 
 pub(super) fn method_not_allowed(methods: &[&str]) -> Reply {
     let detail = format!("this resource answers {} only", methods.join(", "));
-    let mut reply =
-        Reply::new(405).header("Content-Type", "application/problem+json").header("Allow", methods.join(", "));
-    reply.body = problem_document("malformed", &detail, 405).into_bytes();
-    reply
+    let members = json!({ "type": urn("malformed"), "detail": detail, "status": 405 });
+    problem(405, &members).header("Allow", methods.join(", "))
+}
+
+fn problem(status: u16, members: &Value) -> Reply {
+    Reply { body: members.to_string().into_bytes(), ..Reply::new(status) }
+        .header("Content-Type", "application/problem+json")
 }
 
 /// A problem document as text, for rooms that answer before a request has come this far.
@@ -78,7 +81,7 @@ pub fn problem_document(kind: &str, detail: &str, status: u16) -> String {
 
 /// The error of a challenge or an order, which is kept as the name of its class.
 pub(super) fn stored(class: &str, detail: &str) -> Value {
-    let class = ALL.into_iter().find(|c| format!("{c:?}") == class).unwrap_or(Class::Internal);
+    let class = Class::parse(class).unwrap_or(Class::Internal);
     let (kind, status) = type_and_status(class);
     let detail = match class {
         Class::Internal | Class::Unavailable => "the server met a fault; make a new order",
@@ -107,41 +110,6 @@ fn members_of(error: &Error) -> Map<String, Value> {
 fn urn(kind: &str) -> String {
     format!("urn:ietf:params:acme:error:{kind}")
 }
-
-const ALL: [Class; 32] = [
-    Class::AccountDeactivated,
-    Class::AccountDoesNotExist,
-    Class::AlreadyReplaced,
-    Class::AlreadyRevoked,
-    Class::BadCsr,
-    Class::BadMacAlgorithm,
-    Class::BadNonce,
-    Class::BadPublicKey,
-    Class::BadRevocationReason,
-    Class::BadSignatureAlgorithm,
-    Class::Caa,
-    Class::Compound,
-    Class::Conflict,
-    Class::Connection,
-    Class::Dns,
-    Class::ExternalAccountRequired,
-    Class::IncorrectResponse,
-    Class::Internal,
-    Class::InvalidContact,
-    Class::InvalidProfile,
-    Class::Malformed,
-    Class::NotFound,
-    Class::OrderNotReady,
-    Class::RateLimited,
-    Class::RejectedIdentifier,
-    Class::Tls,
-    Class::Unauthorized,
-    Class::Unavailable,
-    Class::UnsupportedContact,
-    Class::UnsupportedIdentifier,
-    Class::UnsupportedMediaType,
-    Class::UserActionRequired,
-];
 
 fn type_and_status(class: Class) -> (&'static str, u16) {
     match class {

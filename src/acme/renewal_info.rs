@@ -22,7 +22,7 @@ impl Acme {
         let unknown = || Error::not_found("this is not the identifier of a certificate of this issuer (RFC 9773, 4.1)");
         let found = self.store.read(|read| find(read, identifier))?;
         let certificate = found.filter(|c| c.issuer == issuer.item.id).ok_or_else(unknown)?;
-        let revoked = self.store.read(|read| read.revocation(certificate.id))?.is_some();
+        let revoked = self.store.read(|read| read.is_revoked(certificate.id))?;
         let soon = issuer.policy.renew_before.is_some_and(|moment| certificate.issued < moment);
         let (start, end) = match revoked || soon {
             true => past_window(&certificate, self.clock.now()),

@@ -31,7 +31,7 @@ impl Acme {
                 None => return Err(Error::malformed("\"reason\" is not a number")),
             },
         };
-        self.issuance.revoke(&certificate, reason, &by, Some(request.address))?;
+        self.issuance.revoke(&certificate, reason, &by, request.address)?;
         Ok(Reply::new(200))
     }
 

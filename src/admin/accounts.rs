@@ -2,12 +2,11 @@
 
 use super::{Administration, Arguments, Peer, done, items};
 use crate::error::{Error, Result};
-use crate::store::{Account, Item, ItemKind};
+use crate::store::{Account, Item};
 use serde_json::{Value, json};
 
 pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let issuer =
-        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    let issuer = items::issuer(admin, arguments)?;
     arguments.finish()?;
     let accounts = admin.store.read(|read| read.accounts(issuer.id))?;
     let shown: Vec<Value> = accounts.iter().map(|(account, orders)| shown(account, *orders)).collect();
@@ -15,8 +14,7 @@ pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -
 }
 
 pub(super) fn deactivate(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let issuer =
-        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    let issuer = items::issuer(admin, arguments)?;
     let id = arguments.required("acme-account-id")?;
     let delete = arguments.boolean("delete-account")?.unwrap_or(false);
     arguments.finish()?;

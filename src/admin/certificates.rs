@@ -13,5 +13,5 @@ pub(super) fn value(admin: &Administration, _: Peer, arguments: &mut Arguments) 
         let wanted = version.map_or_else(String::new, |v| format!(" of version {v}"));
         Error::not_found(format!("{} has no certificate{wanted}", item.name))
     })?;
-    Ok(json!({ "certificate_pem": items::pem_with_chain(admin, &certificate)? }))
+    Ok(json!({ "certificate_pem": admin.issuance.pem_chain(&certificate)? }))
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::jose::base64url;
 use crate::keys::random;
 use crate::policy::EabBounds;
-use crate::store::{Eab, ItemKind};
+use crate::store::Eab;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -16,8 +16,7 @@ const MOST_USES: i64 = 1_000;
 const LONGEST_NOTE: usize = 256;
 
 pub(super) fn generate(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let issuer =
-        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    let issuer = items::issuer(admin, arguments)?;
     let now = admin.now();
     let ttl = arguments.duration("ttl")?.unwrap_or(DEFAULT_TTL);
     if ttl < Span(1) || ttl > LONGEST_TTL {
@@ -68,8 +67,7 @@ pub(super) fn generate(admin: &Administration, peer: Peer, arguments: &mut Argum
 }
 
 pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let issuer =
-        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    let issuer = items::issuer(admin, arguments)?;
     arguments.finish()?;
     let now = admin.now();
     let eabs = admin.store.read(|read| read.outstanding_eabs(issuer.id, now))?;

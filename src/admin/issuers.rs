@@ -4,14 +4,11 @@ use super::{Administration, Arguments, Peer, done, item_path, items};
 use crate::clock::Span;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
-use crate::policy::{ChallengeType, IssuerPolicy, Profile};
+use crate::policy::{ChallengeType, IssuerPolicy, Profile, SUBJECT_LISTS, acme_url};
 use crate::store::{Issuer, Item, ItemKind, Read};
 use serde_json::{Map, Value, json};
 
 const DEFAULT_KEY_USAGE: [&str; 3] = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"];
-/// Lists that become attributes of the subject.
-const SUBJECT_LISTS: [&str; 7] =
-    ["organizations", "organizational-units", "country", "locality", "province", "street-address", "postal-code"];
 
 pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     let name = item_path::parse("name", &arguments.required("name")?)?;
@@ -131,8 +128,9 @@ fn changed(mut settings: Issuer, signer_key: Option<i64>, flags: &mut Arguments)
 
 /// A domain that the chain can never carry would only be found out by clients.
 fn check_domains_carried(admin: &Administration, policy: &IssuerPolicy) -> Result<()> {
+    let constraints = admin.issuance.name_constraints(policy)?;
     for domain in &policy.names.allowed {
-        let carried = admin.issuance.check_carried(policy, &Identifier::Dns(domain.clone()));
+        let carried = constraints.check(&Identifier::Dns(domain.clone()));
         carried.map_err(|e| Error::malformed(format!("--allowed-domains {e}")))?;
     }
     Ok(())
@@ -154,7 +152,7 @@ pub(super) fn describe(admin: &Administration, item: &Item, members: &mut Map<St
     members.insert("cert_issuer_signer_key_name".into(), signer.name.into());
     let subject: Map<String, Value> = SUBJECT_LISTS
         .iter()
-        .map(|list| {
+        .map(|(list, _)| {
             let values: Vec<&str> = issuer.subject.iter().filter(|(l, _)| l == list).map(|(_, v)| v.as_str()).collect();
             (list.replace('-', "_"), json!(values))
         })
@@ -199,7 +197,7 @@ pub(super) fn describe(admin: &Administration, item: &Item, members: &mut Map<St
 /// Where clients find the ACME directory of an issuer.
 pub(super) fn directory_url(issuer: &Issuer, item: &Item) -> Option<String> {
     let url = issuer.gw_cluster_url.as_ref().filter(|_| issuer.acme_enabled)?;
-    Some(format!("{url}/acme/{}/directory", item.display_id))
+    Some(acme_url(url, &item.display_id, "directory"))
 }
 
 fn chain_pem(admin: &Administration, key: i64) -> Result<String> {
@@ -264,7 +262,7 @@ fn with_flags(mut issuer: Issuer, arguments: &mut Arguments) -> Result<Issuer> {
             *setting = values;
         }
     }
-    for list in SUBJECT_LISTS {
+    for (list, _) in SUBJECT_LISTS {
         if let Some(values) = arguments.list(list)? {
             issuer.subject.retain(|(l, _)| l != list);
             issuer.subject.extend(values.into_iter().map(|v| (list.to_owned(), v)));

@@ -4,8 +4,7 @@ use super::{Administration, Arguments, Peer, done, item_path};
 use crate::clock::Span;
 use crate::der::{to_base64, to_pem};
 use crate::error::{Error, Result};
-use crate::keys::{hex, random};
-use crate::store::{Certificate, Item, ItemFilter, ItemKind, NewItem};
+use crate::store::{Item, ItemFilter, ItemKind, NewItem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -146,13 +145,10 @@ pub(super) fn delete(admin: &Administration, peer: Peer, arguments: &mut Argumen
 /// An item to be made, from the flags that all items share.
 pub(super) fn new_item(name: String, kind: ItemKind, arguments: &mut Arguments) -> Result<NewItem> {
     Ok(NewItem {
-        item_id: hex(&random::<16>()?),
-        display_id: hex(&random::<10>()?),
-        name,
-        kind,
         delete_protection: arguments.boolean("delete-protection")?.unwrap_or(false),
         description: arguments.text("description")?.unwrap_or_default(),
         tags: arguments.list("tag")?.unwrap_or_default(),
+        ..NewItem::new(name, kind)?
     })
 }
 
@@ -196,6 +192,12 @@ pub(super) fn item_of_name(admin: &Administration, flag: &str, name: &str) -> Re
         format!("near it are {}", near.join(", "))
     };
     Err(Error::not_found(format!("there is no item {name}; {hint}")))
+}
+
+/// The issuer that --cert-issuer-name says.
+pub(super) fn issuer(admin: &Administration, arguments: &mut Arguments) -> Result<Item> {
+    let flag = "cert-issuer-name";
+    item_of_kind(admin, flag, &arguments.required(flag)?, ItemKind::Issuer)
 }
 
 /// The item of this name, which must be of this kind.
@@ -263,14 +265,8 @@ fn describe_certificate(admin: &Administration, item: &Item, members: &mut Map<S
     let newest = admin.store.read(|read| read.certificate_version(item.id, None))?;
     let newest = newest.ok_or_else(|| Error::internal("a certificate item without a certificate"))?;
     members.insert("last_version".into(), newest.version.into());
-    members.insert("certificates".into(), pem_with_chain(admin, &newest)?.into());
+    members.insert("certificates".into(), admin.issuance.pem_chain(&newest)?.into());
     Ok(())
-}
-
-/// The leaf and its chain, as ACME serves them.
-pub(super) fn pem_with_chain(admin: &Administration, certificate: &Certificate) -> Result<String> {
-    let chain = admin.issuance.chain_above(certificate.signer)?;
-    Ok([&certificate.der].into_iter().chain(&chain).map(|der| to_pem("CERTIFICATE", der)).collect())
 }
 
 fn check_nothing_living(name: &str, living: i64, force: bool) -> Result<()> {

@@ -2,13 +2,12 @@
 
 use super::{Administration, Arguments, Peer, accounts, done, items};
 use crate::error::{Error, Result};
-use crate::store::{ItemKind, LimitKind};
+use crate::store::LimitKind;
 use serde_json::{Map, Value, json};
 
 /// 0 lifts a limit; what no flag names stays.
 pub(super) fn set(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let issuer =
-        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    let issuer = items::issuer(admin, arguments)?;
     let account = match arguments.text("acme-account-id")? {
         None => None,
         Some(id) => Some(accounts::account_of(admin, &issuer, &id)?),
@@ -48,8 +47,7 @@ pub(super) fn set(admin: &Administration, peer: Peer, arguments: &mut Arguments)
 
 /// Pull the renewal window of everything that an issuer has issued into the past (RFC 9773).
 pub(super) fn renew_soon(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let issuer =
-        items::item_of_kind(admin, "cert-issuer-name", &arguments.required("cert-issuer-name")?, ItemKind::Issuer)?;
+    let issuer = items::issuer(admin, arguments)?;
     arguments.finish()?;
     let now = admin.now();
     let living = admin.store.read(|read| read.unexpired_certificates(issuer.id, now))?;

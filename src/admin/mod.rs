@@ -19,7 +19,7 @@ use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
 use crate::issuance::Issuance;
 use crate::jose::json;
-use crate::store::{AuditEntry, Outcome, Store};
+use crate::store::{AuditEntry, Store};
 use arguments::Arguments;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -108,9 +108,7 @@ impl Administration {
 
     fn audit_refusal(&self, peer: Peer, action: &'static str, object: String, e: &Error) {
         let now = self.clock.now();
-        let detail = e.detail().to_owned();
-        let entry =
-            AuditEntry { actor: peer.actor(), address: None, action, object, outcome: Outcome::Refused, detail };
+        let entry = AuditEntry::done(peer.actor(), action, object).refused(e);
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
             log::error!("a refusal could not be audited: {e}");
         }
@@ -123,12 +121,5 @@ impl Administration {
 
 /// The audit row of a command that was carried out.
 fn done(peer: Peer, action: &'static str, object: impl Into<String>, detail: impl Into<String>) -> AuditEntry {
-    AuditEntry {
-        actor: peer.actor(),
-        address: None,
-        action,
-        object: object.into(),
-        outcome: Outcome::Done,
-        detail: detail.into(),
-    }
+    AuditEntry::done(peer.actor(), action, object).detail(detail)
 }

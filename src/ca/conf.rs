@@ -8,6 +8,7 @@ use super::extension::{KeyUsage, NameConstraints};
 use super::name::{Attribute, DistinguishedName};
 use crate::error::{Error, Result};
 use crate::identifier::{DnsName, Network};
+use std::net::IpAddr;
 
 /// What a csr.conf says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,13 +81,9 @@ fn entries<'a>(file: &'a str, text: &str) -> Result<Vec<Entry<'a>>> {
         let (key, value) = line.split_once('=').ok_or_else(|| {
             Error::malformed(format!("{file}, line {at}: \"{line}\" is neither a section nor KEY = VALUE"))
         })?;
-        let entry = Entry {
-            file,
-            line: at,
-            section: section.clone(),
-            key: key.trim().to_ascii_lowercase(),
-            value: unquoted(value.trim()).to_owned(),
-        };
+        let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
+        let mut entry = Entry { file, line: at, section: section.clone(), key, value: String::new() };
+        entry.value = unquoted(value).ok_or_else(|| entry.wrong("there is a quote at one end only"))?.to_owned();
         if found.iter().any(|e| e.section == entry.section && e.key == entry.key) {
             return Err(entry.wrong("it stands twice in its section"));
         }
@@ -95,18 +92,30 @@ fn entries<'a>(file: &'a str, text: &str) -> Result<Vec<Entry<'a>>> {
     Ok(found)
 }
 
-/// `#` begins a comment at the start of a line or after white space, `;` at the start of a line.
+/// `#` begins a comment at the start of a line or after white space, `;` at the start of a line; between quotes neither
+/// does.
 fn without_comment(line: &str) -> &str {
     if line.trim_start().starts_with(['#', ';']) {
         return "";
     }
-    let comment =
-        line.char_indices().zip(line.chars().skip(1)).find(|((_, before), c)| *c == '#' && before.is_whitespace());
-    comment.and_then(|((at, _), _)| line.get(..at)).unwrap_or(line)
+    let mut quoted = false;
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        if c == '#' && before.is_whitespace() && !quoted {
+            return line.get(..at).unwrap_or(line);
+        }
+        quoted ^= c == '"';
+        before = c;
+    }
+    line
 }
 
-fn unquoted(value: &str) -> &str {
-    value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value)
+/// The value without the quotes around it; `None` when there is a quote at one end only.
+fn unquoted(value: &str) -> Option<&str> {
+    match value.strip_prefix('"') {
+        Some(rest) => rest.strip_suffix('"'),
+        None => Some(value).filter(|v| !v.ends_with('"')),
+    }
 }
 
 enum Role {
@@ -118,20 +127,16 @@ enum Role {
 
 /// Which section is what.
 struct Layout {
-    has_request: bool,
     distinguished_name: String,
     extensions: Vec<String>,
 }
 
 impl Layout {
     fn of(file: &str, lines: &[Entry<'_>]) -> Result<Layout> {
-        let mut layout = Layout {
-            has_request: lines.iter().any(|e| e.section == "req"),
-            distinguished_name: String::new(),
-            extensions: vec!["v3_req".into(), "v3_ca".into()],
-        };
+        let mut layout =
+            Layout { distinguished_name: String::new(), extensions: vec!["v3_req".into(), "v3_ca".into()] };
         let is_there = |section: &str| lines.iter().any(|e| e.section == section);
-        if !layout.has_request {
+        if !is_there("req") {
             if is_there("v3_req") && is_there("v3_ca") {
                 return Err(Error::malformed(format!(
                     "{file} has both [v3_req] and [v3_ca]; keep the one that is meant"
@@ -264,24 +269,15 @@ fn is_key_identifier_word(word: &str) -> bool {
 
 /// OpenSSL writes networks as ADDRESS/MASK; a prefix length is taken too.
 fn network_with_mask(text: &str) -> Result<Network> {
-    let Some((address, mask)) = text.split_once('/') else { return Network::parse(text) };
-    match mask.parse::<std::net::IpAddr>() {
-        Err(_) => Network::parse(text),
-        Ok(mask) => {
-            let (ones, zeros) = match mask {
-                std::net::IpAddr::V4(m) => {
-                    (u32::from(m).leading_ones(), u32::from(m).trailing_zeros() == 32 - u32::from(m).leading_ones())
-                }
-                std::net::IpAddr::V6(m) => {
-                    (u128::from(m).leading_ones(), u128::from(m).trailing_zeros() == 128 - u128::from(m).leading_ones())
-                }
-            };
-            if zeros {
-                Network::parse(&format!("{address}/{ones}"))
-            } else {
-                Err(Error::malformed(format!("{mask} is not a mask")))
-            }
+    let octets = |text: &str| match text.parse::<IpAddr>().ok()? {
+        IpAddr::V4(v4) => Some(v4.octets().to_vec()),
+        IpAddr::V6(v6) => Some(v6.octets().to_vec()),
+    };
+    match text.split_once('/').map(|(address, mask)| (octets(address), octets(mask))) {
+        Some((Some(address), Some(mask))) if address.len() == mask.len() => {
+            Network::from_octets_and_mask(&[address, mask].concat())
         }
+        _ => Network::parse(text),
     }
 }
 
@@ -315,6 +311,22 @@ mod tests {
     }
 
     #[test]
+    fn quotes_keep_what_stands_between_them() {
+        let quoted = PUBLISHED.replace("commonName= acme.com", "commonName= \"Acme #1 CA\" # the first");
+        let conf = parse_conf("csr.conf", quoted.as_bytes()).unwrap();
+        assert_eq!(conf.subject.common_name(), Some("Acme #1 CA"));
+    }
+
+    #[test]
+    fn networks_have_a_mask_or_a_prefix() {
+        let with = |network: &str| PUBLISHED.to_owned() + &format!("nameConstraints = permitted;IP:{network}\n");
+        for network in ["10.0.0.0/255.0.0.0", "10.0.0.0/8"] {
+            let conf = parse_conf("csr.conf", with(network).as_bytes()).unwrap();
+            assert_eq!(conf.name_constraints.networks, [Network::parse("10.0.0.0/8").unwrap()], "{network}");
+        }
+    }
+
+    #[test]
     fn an_ordinary_openssl_file_says_the_same() {
         let openssl = "[req]\nprompt = no\ndistinguished_name = dn\nreq_extensions = ext\n[dn]\nC=US\nST=NY\nL=NY\nO=Akeyless\n\
             OU=Security\nCN=acme.com\n[ext]\nbasicConstraints=critical,CA:true,pathlen:3\n\
@@ -340,6 +352,13 @@ mod tests {
             ("keyUsage =", "nameConstraints = permitted;DNS:*.acme.com\nkeyUsage =", "write the domain alone"),
             ("[ v3_req ]", "[v3_ca]\nkeyUsage=keyCertSign\n[ v3_req ]", "has both"),
             ("[ v3_req ]", "[req]\nreq_extensions = v3\n[ v3_req ]", "which is not there"),
+            ("commonName= acme.com", "commonName= \"acme.com", "line 6, commonname: there is a quote at one end only"),
+            ("keyUsage =", "nameConstraints = permitted;IP:10.0.0.0/ffff::\nkeyUsage =", "is not a network"),
+            (
+                "keyUsage =",
+                "nameConstraints = permitted;IP:10.0.0.0/255.0.255.0\nkeyUsage =",
+                "is not an address and a mask",
+            ),
         ] {
             let error = parse_conf("csr.conf", PUBLISHED.replace(from, to).as_bytes()).unwrap_err();
             assert!(error.detail().contains(said), "{error}");

@@ -1,14 +1,14 @@
 //! PKCS #10 certificate signing requests (RFC 2986), as finalize takes them (RFC 8555, 7.4).
 
+use super::parsed::{extension, general_name};
 use crate::der::{self, Reader, oid};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
-use crate::keys::{Hash, PublicKey, SignatureEncoding};
+use crate::keys::{Hash, KeyParts, PublicKey, SignatureEncoding};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// As many as an order has.
-const MOST_NAMES: usize = 100;
+/// The most names that a request, and so an order, can have.
+pub const MOST_NAMES: usize = 100;
 
 /// A request whose own signature verifies and whose key is not weak.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ fn parse(request: &[u8]) -> Result<CertificateRequest> {
     if tag != der::SEQUENCE {
         return Err(bad("the CSR does not begin with its information"));
     }
-    let hash = signature_hash(parts.enter(der::SEQUENCE)?)?;
+    let (hash, family) = signature_algorithm(parts.enter(der::SEQUENCE)?)?;
     let signature = parts.octet_aligned_bits()?;
     parts.finish()?;
 
@@ -59,6 +59,9 @@ fn parse(request: &[u8]) -> Result<CertificateRequest> {
     let common_names = common_names(info.enter(der::SEQUENCE)?)?;
     let (_, _, spki) = info.any()?;
     let public_key = PublicKey::from_spki(spki)?;
+    if family != Family::of(&public_key) {
+        return Err(bad("the CSR's signature algorithm is not one of its key"));
+    }
     let mut identifiers = match info.optional(der::context_constructed(0))? {
         Some(attributes) => requested_names(Reader::new(attributes))?,
         None => BTreeSet::new(),
@@ -73,22 +76,39 @@ fn parse(request: &[u8]) -> Result<CertificateRequest> {
     Ok(CertificateRequest { public_key, identifiers })
 }
 
-fn signature_hash(mut algorithm: Reader<'_>) -> Result<Hash> {
-    let (hash, parameters_are_null) = match algorithm.read(der::OID)? {
-        oid::SHA256_WITH_RSA => (Hash::Sha256, true),
-        oid::SHA384_WITH_RSA => (Hash::Sha384, true),
-        oid::SHA512_WITH_RSA => (Hash::Sha512, true),
-        oid::ECDSA_WITH_SHA256 => (Hash::Sha256, false),
-        oid::ECDSA_WITH_SHA384 => (Hash::Sha384, false),
-        oid::ECDSA_WITH_SHA512 => (Hash::Sha512, false),
-        oid::ED25519 => (Hash::Sha512, false),
+/// What kind of key makes a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Rsa,
+    Ecdsa,
+    Ed25519,
+}
+
+impl Family {
+    fn of(key: &PublicKey) -> Family {
+        match key.parts() {
+            KeyParts::Rsa { .. } => Family::Rsa,
+            KeyParts::Ec { .. } => Family::Ecdsa,
+            KeyParts::Okp { .. } => Family::Ed25519,
+        }
+    }
+}
+
+fn signature_algorithm(mut algorithm: Reader<'_>) -> Result<(Hash, Family)> {
+    let (hash, family) = match algorithm.read(der::OID)? {
+        oid::SHA256_WITH_RSA => (Hash::Sha256, Family::Rsa),
+        oid::SHA384_WITH_RSA => (Hash::Sha384, Family::Rsa),
+        oid::SHA512_WITH_RSA => (Hash::Sha512, Family::Rsa),
+        oid::ECDSA_WITH_SHA256 => (Hash::Sha256, Family::Ecdsa),
+        oid::ECDSA_WITH_SHA384 => (Hash::Sha384, Family::Ecdsa),
+        oid::ED25519 => (Hash::Sha512, Family::Ed25519),
         _ => return Err(bad("the CSR's signature algorithm is not supported; use SHA-256 or SHA-384")),
     };
-    if parameters_are_null {
+    if family == Family::Rsa {
         algorithm.read(der::NULL)?;
     }
     algorithm.finish()?;
-    Ok(hash)
+    Ok((hash, family))
 }
 
 fn common_names(mut subject: Reader<'_>) -> Result<Vec<String>> {
@@ -133,13 +153,8 @@ fn requested_names(mut attributes: Reader<'_>) -> Result<BTreeSet<Identifier>> {
 fn names_in_extensions(mut extensions: Reader<'_>) -> Result<BTreeSet<Identifier>> {
     let mut names = None;
     while !extensions.is_empty() {
-        let mut extension = extensions.enter(der::SEQUENCE)?;
-        let kind = extension.read(der::OID)?;
-        if extension.peek() == Some(der::BOOLEAN) {
-            extension.boolean()?;
-        }
-        let mut value = Reader::new(extension.read(der::OCTET_STRING)?);
-        extension.finish()?;
+        let (kind, _, value) = extension(&mut extensions)?;
+        let mut value = Reader::new(value);
         match kind {
             oid::SUBJECT_ALT_NAME => {
                 let general_names = value.enter(der::SEQUENCE)?;
@@ -174,33 +189,14 @@ fn names_in_extensions(mut extensions: Reader<'_>) -> Result<BTreeSet<Identifier
 const KEY_CERT_SIGN_OR_CRL_SIGN: u8 = 0x06;
 
 fn general_names_in(mut names: Reader<'_>) -> Result<BTreeSet<Identifier>> {
-    const DNS_NAME: der::Tag = der::context(2);
-    const IP_ADDRESS: der::Tag = der::context(7);
     let mut identifiers = BTreeSet::new();
     while !names.is_empty() {
-        let (tag, value, _) = names.any()?;
-        let identifier = match (tag, value.len()) {
-            (DNS_NAME, _) => {
-                let text = std::str::from_utf8(value).map_err(|_| bad("a DNS name in the CSR is not text"))?;
-                Identifier::parse("dns", text).map_err(|e| bad(format!("the CSR: {e}")))?
-            }
-            (IP_ADDRESS, 4 | 16) => Identifier::Ip(address(value)),
-            (IP_ADDRESS, _) => return Err(bad("an IP address in the CSR has neither 4 nor 16 bytes")),
-            _ => return Err(bad("the CSR's subjectAltName holds something other than DNS names and IP addresses")),
-        };
-        identifiers.insert(identifier);
+        identifiers.insert(general_name(&mut names)?);
         if identifiers.len() > MOST_NAMES {
             return Err(bad("the CSR has more names than an order can have"));
         }
     }
     Ok(identifiers)
-}
-
-fn address(octets: &[u8]) -> IpAddr {
-    match <[u8; 4]>::try_from(octets) {
-        Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),
-        Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(octets).unwrap_or_default())),
-    }
 }
 
 fn bad(why: impl Into<String>) -> Error {

@@ -1,7 +1,7 @@
 //! The extensions of RFC 5280, 4.2, that are written here, each as a complete Extension.
 
 use crate::der::{self, oid};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, Identifier, Network};
 use std::net::IpAddr;
 
@@ -112,6 +112,18 @@ impl NameConstraints {
                 }
                 Identifier::Ip(address) => self.networks.iter().any(|n| n.contains(*address)),
             }
+    }
+
+    /// The same, as an error.
+    ///
+    /// # Errors
+    /// RejectedIdentifier, about the name, when it cannot.
+    pub fn check(&self, identifier: &Identifier) -> Result<()> {
+        if self.permit(identifier) {
+            return Ok(());
+        }
+        let why = format!("{identifier}: the name constraints of this issuer's CA certificate do not permit it");
+        Err(Error::new(Class::RejectedIdentifier, why).about(identifier.to_string()))
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn check_leaf(tbs: &[u8], meant: &Leaf, issuer: IssuerNames<'_>, sign
         expect(in_san, "the common name is not among the names")?;
     }
 
-    let usages = key_usages(&seen)?;
+    let usages = key_usages(&seen, &meant.key_usage, meant.key_usage_critical)?;
     let allowed: &[KeyUsage] = if meant.public_key.is_rsa() {
         &[
             KeyUsage::DigitalSignature,
@@ -68,7 +68,16 @@ pub(super) fn check_leaf(tbs: &[u8], meant: &Leaf, issuer: IssuerNames<'_>, sign
         seen.extension(oid::EXTENDED_KEY_USAGE) == Some((false, &der::sequence(&purposes)[..])),
         "extendedKeyUsage is not the one that was meant",
     )?;
-    expect(meant.extended_key_usage.contains(&ExtendedKeyUsage::ServerAuth), "serverAuth is missing")
+    expect(meant.extended_key_usage.contains(&ExtendedKeyUsage::ServerAuth), "serverAuth is missing")?;
+    let own: &[&[u8]] = if meant.subject_key_identifier { &[oid::SUBJECT_KEY_IDENTIFIER] } else { &[] };
+    let all = [
+        oid::AUTHORITY_KEY_IDENTIFIER,
+        oid::KEY_USAGE,
+        oid::BASIC_CONSTRAINTS,
+        oid::EXTENDED_KEY_USAGE,
+        oid::SUBJECT_ALT_NAME,
+    ];
+    check_extensions(&seen, &[&all, own].concat())
 }
 
 pub(super) fn check_signer(tbs: &[u8], meant: &SignerCertificate, signature: &[u8]) -> Result<()> {
@@ -81,12 +90,21 @@ pub(super) fn check_signer(tbs: &[u8], meant: &SignerCertificate, signature: &[u
         seen.subject == meant.subject.to_der() && !meant.subject.is_empty(),
         "the subject is not the one that was meant",
     )?;
-    let (critical, value) =
-        seen.extension(oid::BASIC_CONSTRAINTS).ok_or_else(|| lint("basicConstraints is missing"))?;
-    let mut outer = Reader::new(value);
-    let is_ca = outer.enter(der::SEQUENCE).and_then(|mut constraints| constraints.boolean()).unwrap_or(false);
-    expect(critical && is_ca, "a CA certificate has critical basicConstraints with cA")?;
-    expect(key_usages(&seen)?.contains(&KeyUsage::KeyCertSign), "a CA certificate has keyCertSign")
+    let mut constraints = vec![der::boolean_true()];
+    constraints.extend(meant.path_len.map(|n| der::small_integer(n.into())));
+    expect(
+        seen.extension(oid::BASIC_CONSTRAINTS) == Some((true, &der::sequence(&constraints)[..])),
+        "basicConstraints is not the one that was meant, critical and with cA",
+    )?;
+    let usages = key_usages(&seen, &meant.key_usage, true)?;
+    expect(usages.contains(&KeyUsage::KeyCertSign), "a CA certificate has keyCertSign")?;
+    let names = seen.name_constraints().map_err(|e| lint(e.detail()))?;
+    expect(names == meant.name_constraints, "nameConstraints are not those that were meant")?;
+    let is_critical = seen.extension(oid::NAME_CONSTRAINTS).is_none_or(|(critical, _)| critical);
+    expect(is_critical, "nameConstraints are critical")?;
+    let constrained: &[&[u8]] = if names.is_empty() { &[] } else { &[oid::NAME_CONSTRAINTS] };
+    let all = [oid::BASIC_CONSTRAINTS, oid::KEY_USAGE, oid::SUBJECT_KEY_IDENTIFIER];
+    check_extensions(&seen, &[&all, constrained].concat())
 }
 
 fn check_common(seen: &ParsedCertificate, serial: &[u8], validity: Validity, signature: &[u8]) -> Result<()> {
@@ -96,9 +114,16 @@ fn check_common(seen: &ParsedCertificate, serial: &[u8], validity: Validity, sig
         seen.validity == [time(validity.not_before), time(validity.not_after)],
         "the validity is not the one that was meant",
     )?;
-    expect(validity.not_before < validity.not_after, "it would end before it begins")?;
-    let oids: BTreeSet<&[u8]> = seen.extensions.iter().map(|(oid, _, _)| oid.as_slice()).collect();
-    expect(oids.len() == seen.extensions.len(), "an extension stands twice")
+    expect(validity.not_before < validity.not_after, "it would end before it begins")
+}
+
+/// These extensions, each once, and no others.
+fn check_extensions(seen: &ParsedCertificate, meant: &[&[u8]]) -> Result<()> {
+    let mut found: Vec<&[u8]> = seen.extensions.iter().map(|(oid, _, _)| oid.as_slice()).collect();
+    let mut meant = meant.to_vec();
+    found.sort_unstable();
+    meant.sort_unstable();
+    expect(found == meant, "the extensions are not those that were meant, each once")
 }
 
 fn check_subject_key_identifier(seen: &ParsedCertificate, key_identifier: Option<[u8; 20]>) -> Result<()> {
@@ -107,13 +132,16 @@ fn check_subject_key_identifier(seen: &ParsedCertificate, key_identifier: Option
     expect(holds, "subjectKeyIdentifier is not the one that was meant")
 }
 
-fn key_usages(seen: &ParsedCertificate) -> Result<Vec<KeyUsage>> {
-    let (_, value) = seen.extension(oid::KEY_USAGE).ok_or_else(|| lint("keyUsage is missing"))?;
+/// The bits of keyUsage, which must be those that were meant.
+fn key_usages(seen: &ParsedCertificate, meant: &[KeyUsage], critical: bool) -> Result<BTreeSet<KeyUsage>> {
+    let (is_critical, value) = seen.extension(oid::KEY_USAGE).ok_or_else(|| lint("keyUsage is missing"))?;
     let bits = Reader::new(value).read(der::BIT_STRING).map_err(|e| lint(e.detail()))?;
     let octets = bits.get(1..).unwrap_or_default();
     let set = |bit: u8| octets.get(usize::from(bit / 8)).is_some_and(|octet| octet & (0x80 >> (bit % 8)) != 0);
-    let usages: Vec<KeyUsage> = KeyUsage::ALL.into_iter().filter(|u| set(u.bit())).collect();
+    let usages: BTreeSet<KeyUsage> = KeyUsage::ALL.into_iter().filter(|u| set(u.bit())).collect();
     expect(!usages.is_empty(), "keyUsage is empty")?;
+    expect(usages == meant.iter().copied().collect(), "keyUsage is not the one that was meant")?;
+    expect(is_critical == critical, "keyUsage is critical exactly when that was meant")?;
     Ok(usages)
 }
 

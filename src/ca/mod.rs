@@ -14,7 +14,7 @@ pub use certificate::{
     Leaf, Linted, Serial, SignedCertificate, SignerCertificate, Validity, prepare_leaf, prepare_signer,
 };
 pub use conf::{ConfFile, parse_conf};
-pub use csr::CertificateRequest;
+pub use csr::{CertificateRequest, MOST_NAMES};
 pub use extension::{ExtendedKeyUsage, KeyUsage, NameConstraints};
 pub use name::{Attribute, DistinguishedName};
 pub use parsed::ParsedCertificate;

@@ -62,12 +62,8 @@ impl ParsedCertificate {
         explicit.finish()?;
         let mut extensions = Vec::new();
         while !list.is_empty() {
-            let mut extension = list.enter(der::SEQUENCE)?;
-            let oid = extension.read(der::OID)?.to_vec();
-            let critical = extension.peek() == Some(der::BOOLEAN) && extension.boolean()?;
-            let value = extension.read(der::OCTET_STRING)?.to_vec();
-            extension.finish()?;
-            extensions.push((oid, critical, value));
+            let (oid, critical, value) = extension(&mut list)?;
+            extensions.push((oid.to_vec(), critical, value.to_vec()));
         }
         Ok(ParsedCertificate { serial, signature_identifier, issuer, validity, subject, spki, extensions })
     }
@@ -113,20 +109,36 @@ impl ParsedCertificate {
         outer.finish()?;
         let mut identifiers = Vec::new();
         while !names.is_empty() {
-            let (tag, name, _) = names.any()?;
-            let four = <[u8; 4]>::try_from(name);
-            let sixteen = <[u8; 16]>::try_from(name);
-            identifiers.push(if tag == der::context(2) {
-                Identifier::parse("dns", &String::from_utf8_lossy(name))?
-            } else if let (true, Ok(octets)) = (tag == der::context(7), four) {
-                Identifier::Ip(octets.into())
-            } else if let (true, Ok(octets)) = (tag == der::context(7), sixteen) {
-                Identifier::Ip(octets.into())
-            } else {
-                return Err(Error::malformed("subjectAltName holds something other than DNS names and IP addresses"));
-            });
+            identifiers.push(general_name(&mut names)?);
         }
         Ok(identifiers)
+    }
+}
+
+/// The next Extension (RFC 5280, 4.1): OID, critical, value.
+pub(super) fn extension<'a>(list: &mut Reader<'a>) -> Result<(&'a [u8], bool, &'a [u8])> {
+    let mut extension = list.enter(der::SEQUENCE)?;
+    let oid = extension.read(der::OID)?;
+    let critical = extension.peek() == Some(der::BOOLEAN) && extension.boolean()?;
+    let value = extension.read(der::OCTET_STRING)?;
+    extension.finish()?;
+    Ok((oid, critical, value))
+}
+
+/// The next GeneralName (RFC 5280, 4.2.1.6), which must be a DNS name or an IP address.
+pub(super) fn general_name(names: &mut Reader<'_>) -> Result<Identifier> {
+    const DNS_NAME: der::Tag = der::context(2);
+    const IP_ADDRESS: der::Tag = der::context(7);
+    let (tag, value, _) = names.any()?;
+    match (tag, <[u8; 4]>::try_from(value), <[u8; 16]>::try_from(value)) {
+        (DNS_NAME, ..) => {
+            let text = std::str::from_utf8(value).map_err(|_| Error::malformed("a DNS name is not text"))?;
+            Identifier::parse("dns", text)
+        }
+        (IP_ADDRESS, Ok(octets), _) => Ok(Identifier::Ip(octets.into())),
+        (IP_ADDRESS, _, Ok(octets)) => Ok(Identifier::Ip(octets.into())),
+        (IP_ADDRESS, ..) => Err(Error::malformed("an IP address has neither 4 nor 16 bytes")),
+        _ => Err(Error::malformed("subjectAltName holds something other than DNS names and IP addresses")),
     }
 }
 

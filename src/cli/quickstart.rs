@@ -6,7 +6,7 @@ use super::commands::Quickstart;
 use super::serve::{address, serve, start_log};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
-use crate::identifier::Network;
+use crate::identifier::{Identifier, Network};
 use crate::settings::Settings;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -108,7 +108,7 @@ fn set_up(settings: &Settings, listen: SocketAddr) -> Result<()> {
     if has(ISSUER) {
         let issuer = command(settings, json!({ "command": "describe-item", "name": ISSUER }))?;
         let before = issuer.get("acme_directory_url").and_then(Value::as_str).unwrap_or_default();
-        if !before.starts_with(&format!("https://{}:", bracketed(listen))) {
+        if !before.starts_with(&format!("https://{}:", Identifier::Ip(listen.ip()).url_host())) {
             return Err(Error::conflict(format!(
                 "this CA was made for {before}; listen on that address again, or choose another --data-dir"
             )));
@@ -181,13 +181,6 @@ fn instructions(settings: &Settings, data: &Path, command_line: &Quickstart) -> 
         certbot = quoted(&certbot),
         socket = quoted(&settings.admin_socket),
     ))
-}
-
-fn bracketed(listen: SocketAddr) -> String {
-    match listen {
-        SocketAddr::V4(v4) => v4.ip().to_string(),
-        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-    }
 }
 
 fn command(settings: &Settings, request: Value) -> Result<Value> {

@@ -1,10 +1,10 @@
 //! What happens by itself on a clock: the daemon's own TLS certificates are renewed, deletions that are due are carried
 //! out.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
 use crate::issuance::Issuance;
-use crate::store::{AuditEntry, ItemKind, Outcome, Store};
+use crate::store::{AuditEntry, ItemKind, Store};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -75,34 +75,35 @@ impl Shared {
         }
     }
 
+    /// Each item by itself, too.
     fn delete_due_items(&self) -> Result<()> {
         let now = self.clock.now();
         for id in self.store.read(|read| read.items_due_for_deletion(now))? {
-            let item = self.store.read(|read| read.item(id))?;
-            let entry = AuditEntry {
-                actor: "daemon".into(),
-                address: None,
-                action: "delete-item",
-                object: item.name.clone(),
-                outcome: Outcome::Done,
-                detail: "the delay is over".into(),
-            };
-            let is_key = item.kind == ItemKind::Key;
-            let deleted = self.store.change(move |write| {
-                // It may have been enabled again since the list was made.
-                if !write.items_due_for_deletion(now)?.contains(&id) || !write.issuers_using_key(id)?.is_empty() {
-                    return Ok(false);
-                }
-                write.delete_item(id, now)?;
-                if is_key {
-                    write.forget_private_keys(id)?;
-                }
-                write.append_audit(now, &entry)?;
-                Ok(true)
-            })?;
-            if is_key && deleted {
-                self.issuance.destroy_key(id);
+            if let Err(e) = self.delete_due_item(id, now) {
+                log::error!("item {id} could not be deleted: {e}");
             }
+        }
+        Ok(())
+    }
+
+    fn delete_due_item(&self, id: i64, now: Time) -> Result<()> {
+        let item = self.store.read(|read| read.item(id))?;
+        let entry = AuditEntry::done("daemon", "delete-item", item.name).detail("the delay is over");
+        let is_key = item.kind == ItemKind::Key;
+        let deleted = self.store.change(move |write| {
+            // It may have been enabled again since the list was made.
+            if !write.items_due_for_deletion(now)?.contains(&id) || !write.issuers_using_key(id)?.is_empty() {
+                return Ok(false);
+            }
+            write.delete_item(id, now)?;
+            if is_key {
+                write.forget_private_keys(id)?;
+            }
+            write.append_audit(now, &entry)?;
+            Ok(true)
+        })?;
+        if is_key && deleted {
+            self.issuance.destroy_key(id);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ impl DnsName {
     /// Parse a name; upper case is folded.
     ///
     /// # Errors
-    /// Malformed or RejectedIdentifier, about the name, when it is not a host name.
+    /// RejectedIdentifier, about the name, when it is not a host name.
     pub fn parse(text: &str) -> Result<DnsName> {
         let name = text.to_ascii_lowercase();
         check(&name).map_err(|why| {
@@ -52,6 +52,11 @@ impl DnsName {
     /// The name without its left-most label, if there is more than one label.
     pub fn parent(&self) -> Option<&str> {
         self.0.split_once('.').map(|(_, parent)| parent)
+    }
+
+    /// Whether this name, as an entry in a list, allows `name`: its own, or one label below a `*.` entry.
+    pub fn allows(&self, name: &DnsName) -> bool {
+        self == name || (self.is_wildcard() && !name.is_wildcard() && name.parent() == Some(self.base()))
     }
 
     /// Whether the name is `localhost` or lies below it (RFC 6761, 6.3).

@@ -25,27 +25,19 @@ impl Identifier {
     /// # Errors
     /// UnsupportedIdentifier for an unknown type, otherwise what the name's or address's own parser says.
     pub fn parse(kind: &str, value: &str) -> Result<Identifier> {
-        match kind {
+        let parsed = match kind {
             "dns" => DnsName::parse(value).map(Identifier::Dns),
-            "ip" => {
-                let address: IpAddr = value.parse().map_err(|_| {
-                    Error::malformed(format!("\"{}\" is not an IP address", printable(value)))
-                        .about(printable(value))
-                        .of_type("ip")
-                })?;
-                if address.to_string() == value {
-                    Ok(Identifier::Ip(address))
-                } else {
-                    Err(Error::malformed(format!("write the address {value} as {address}")).about(value))
-                }
-            }
+            "ip" => match value.parse::<IpAddr>() {
+                Ok(address) if address.to_string() == value => Ok(Identifier::Ip(address)),
+                Ok(address) => Err(Error::malformed(format!("write the address {value} as {address}"))),
+                Err(_) => Err(Error::malformed(format!("\"{}\" is not an IP address", printable(value)))),
+            },
             other => Err(Error::new(
                 Class::UnsupportedIdentifier,
                 format!("identifiers of type \"{}\" are not supported; use \"dns\"", printable(other)),
-            )
-            .about(printable(value))
-            .of_type(printable(other))),
-        }
+            )),
+        };
+        parsed.map_err(|e| e.about(printable(value)).of_type(printable(kind)))
     }
 
     /// A host as it stands in a URL's authority, without brackets.
@@ -64,6 +56,14 @@ impl Identifier {
         match self {
             Identifier::Dns(_) => "dns",
             Identifier::Ip(_) => "ip",
+        }
+    }
+
+    /// The host as it stands in a URL's authority (RFC 3986, 3.2.2): an IPv6 address in brackets.
+    pub fn url_host(&self) -> String {
+        match self {
+            Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
+            other => other.to_string(),
         }
     }
 }

@@ -5,16 +5,13 @@ use crate::ca::{CertificateRequest, Leaf, Serial, Validity, prepare_leaf, verify
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
-use crate::keys::{hex, random};
-use crate::policy::{CAA_LIFETIME, EabBounds, IssuerPolicy, Profile};
-use crate::store::{
-    AuditEntry, Authorization, ItemKind, LimitKind, NewCertificate, NewItem, Order, OrderStatus, Outcome, Purpose,
-    Write,
-};
+use crate::keys::hex;
+use crate::policy::{IssuerPolicy, Permission, Profile};
+use crate::store::{AuditEntry, Authorization, ItemKind, LimitKind, NewCertificate, NewItem, Order, Purpose, Write};
 use std::collections::BTreeSet;
 
-/// The proof that a certificate may be issued: an order whose authorizations are all valid, for names that the policy
-/// permits now, and a request for exactly these names.
+/// The proof that a certificate may be issued: an order whose authorizations are all valid, for names that are permitted
+/// now, and a request for exactly these names.
 pub struct ReadyOrder {
     order: Order,
     policy: IssuerPolicy,
@@ -25,25 +22,19 @@ pub struct ReadyOrder {
 }
 
 impl ReadyOrder {
-    /// Check that an order can be finalized with this request.
+    /// Check that an order can be finalized with this request, whose DER has this hash.
     ///
     /// # Errors
-    /// OrderNotReady, BadCsr, or RejectedIdentifier.
+    /// OrderNotReady, BadCsr, Unauthorized, or RejectedIdentifier.
     pub fn check(
         order: Order,
-        policy: IssuerPolicy,
+        permission: &Permission,
         request: CertificateRequest,
-        csr: &[u8],
-        bounds: Option<&EabBounds>,
+        csr_hash: &[u8],
         now: Time,
     ) -> Result<ReadyOrder> {
-        let status = order.status(now);
-        if status != OrderStatus::Ready {
-            return Err(Error::new(
-                Class::OrderNotReady,
-                format!("the order is {}, so it cannot be finalized", status.as_str()),
-            ));
-        }
+        order.check_ready(now)?;
+        let policy = permission.policy.clone();
         let identifiers =
             order.names.iter().map(|name| Identifier::parse(&name.kind, &name.value)).collect::<Result<Vec<_>>>()?;
         let wanted: BTreeSet<Identifier> = identifiers.iter().cloned().collect();
@@ -53,19 +44,13 @@ impl ReadyOrder {
             let why = missing.chain(surplus).take(5).collect::<Vec<_>>().join(", ");
             return Err(Error::new(Class::BadCsr, format!("the CSR must name exactly what the order names: {why}")));
         }
-        for identifier in &identifiers {
-            // The policy may have changed since the order was made.
-            policy.names.check(identifier)?;
-            if let Some(bounds) = bounds {
-                bounds.check(identifier)?;
-            }
-        }
         for (identifier, authorization) in identifiers.iter().zip(&order.authorizations) {
+            // The policy may have changed since the order was made.
+            permission.check(identifier)?;
             check_authorization(&policy, identifier, authorization, now)?;
         }
         let profile = policy.profile(order.profile.as_deref())?;
-        let csr_hash = sha256(csr);
-        Ok(ReadyOrder { order, policy, profile, request, identifiers, csr_hash })
+        Ok(ReadyOrder { order, policy, profile, request, identifiers, csr_hash: csr_hash.to_vec() })
     }
 }
 
@@ -80,9 +65,7 @@ fn check_authorization(
     if authorization.full_identifier() != identifier.to_string() && !policy.authorizes_subdomains() {
         return stale("this issuer no longer takes the authorization of a domain above it");
     }
-    let is_name = matches!(identifier, Identifier::Dns(_));
-    if !policy.caa_identities.is_empty() && is_name && !authorization.unchallenged {
-        let oldest = now.minus(CAA_LIFETIME);
+    if let (Some(oldest), false) = (policy.caa_since(identifier, now), authorization.unchallenged) {
         let checked = authorization.challenges.iter().filter_map(|c| c.caa_checked).max();
         if checked.is_none_or(|at| at < oldest) {
             return stale("its CAA records were not checked within the last eight hours");
@@ -106,30 +89,17 @@ impl Issuance {
     /// another request finalized it meanwhile; BadPublicKey, RejectedIdentifier; Internal when a lint or webpki refuses.
     pub fn issue(&self, ready: ReadyOrder, address: &str) -> Result<IssuedLeaf> {
         let now = self.clock.now();
-        let key_hash = sha256(&ready.request.public_key().to_spki());
-        if self.store.read(|read| read.is_blocked_key(&key_hash))? {
-            return Err(blocked());
-        }
-        let signer = self.vault.signer(ready.policy.signer_key)?;
-        let ca = self.signer_certificate(ready.policy.signer_key)?;
+        let spki = ready.request.public_key().to_spki();
+        self.store.read(|read| read.check_not_blocked(&spki))?;
+        let signer_key = ready.policy.signer_key;
+        let signer = self.vault.signer(signer_key)?;
+        let ca = self.signer_certificate(signer_key)?;
         if !ca.validity.covers(now) {
             return Err(Error::unavailable(
                 "the issuer's own certificate has expired; its administrator has to make a new one",
             ));
         }
-        for identifier in &ready.identifiers {
-            self.check_carried(&ready.policy, identifier)?;
-        }
-        if ready.order.not_before.is_some_and(|wanted| wanted < now.minus(Span::DAY)) {
-            return Err(Error::malformed("the order's \"notBefore\" is more than a day ago by now; make a new order"));
-        }
-        let validity = validity(&ready, now, ca.validity);
-        if validity.not_after <= now.max(validity.not_before) {
-            return Err(Error::malformed(format!(
-                "the order asks for a validity that is over, or that begins after the issuer's own end ({})",
-                ca.validity.not_after
-            )));
-        }
+        let validity = validity(&ready, now, ca.validity)?;
         let leaf = Leaf {
             serial: Serial::generate()?,
             validity,
@@ -156,28 +126,26 @@ impl Issuance {
             der: signed.der,
         };
         let names: Vec<String> = ready.identifiers.iter().map(ToString::to_string).collect();
-        let audit = AuditEntry {
-            actor: format!("account {}", ready.order.account),
-            address: Some(address.to_owned()),
-            action: "finalize",
-            object: format!("order {}", ready.order.id),
-            outcome: Outcome::Done,
-            detail: format!("serial {} for {}", hex(&new.serial), names.join(" ")),
-        };
+        let audit = AuditEntry::done(
+            format!("account {}", ready.order.account),
+            "finalize",
+            format!("order {}", ready.order.id),
+        )
+        .from(address)
+        .detail(format!("serial {} for {}", hex(&new.serial), names.join(" ")));
         let item =
             ready.policy.destination_path.as_ref().zip(names.first()).map(|(folder, name)| item_name(folder, name));
-        let (item_id, display_id) = (hex(&random::<16>()?), hex(&random::<10>()?));
+        let item = item.map(|name| NewItem::new(name, ItemKind::Certificate)).transpose()?;
         let (order, account, csr_hash) = (ready.order.id, ready.order.account, ready.csr_hash);
         let certificate = self.store.change(move |write| {
-            if write.is_blocked_key(&key_hash)? {
-                return Err(blocked());
+            // What may have changed since it was looked at.
+            if !write.is_usable(new.issuer)? || !write.is_usable(signer_key)? {
+                return Err(Error::unavailable("the issuer or its signer key was disabled meanwhile"));
             }
-            write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, 1, now)?;
+            write.check_not_blocked(&spki)?;
+            write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, now)?;
             write.finalize_order(order, &csr_hash, now)?;
-            let item = match item {
-                Some(name) => Some(certificate_item(write, name, item_id, display_id, now)?),
-                None => None,
-            };
+            let item = item.map(|item| certificate_item(write, &item, now)).transpose()?;
             let id = write.insert_certificate(&NewCertificate { item, ..new }, now)?;
             write.append_audit(now, &audit)?;
             Ok(id)
@@ -186,57 +154,49 @@ impl Issuance {
     }
 }
 
-fn blocked() -> Error {
-    Error::new(Class::BadPublicKey, "the key is known to be compromised; make a new one")
-}
-
-pub(super) fn sha256(bytes: &[u8]) -> Vec<u8> {
-    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
-}
-
 /// `<destination-path>/<first name>`, a wildcard's `*` written `~`.
 fn item_name(folder: &str, name: &str) -> String {
     format!("{folder}/{}", name.replace('*', "~"))
 }
 
 /// The item that the certificate is a version of, made if it is the first.
-fn certificate_item(write: &Write<'_>, name: String, item_id: String, display_id: String, now: Time) -> Result<i64> {
-    match write.item_by_name(&name)? {
+fn certificate_item(write: &Write<'_>, new: &NewItem, now: Time) -> Result<i64> {
+    match write.item_by_name(&new.name)? {
         Some(item) if item.kind == ItemKind::Certificate => Ok(item.id),
         Some(item) => Err(Error::conflict(format!(
-            "the certificate cannot be filed as {name}, which is a {}; its administrator has to move one of them",
+            "the certificate cannot be filed as {}, which is a {}; its administrator has to move one of them",
+            new.name,
             item.kind.as_str()
         ))),
-        None => {
-            let kind = ItemKind::Certificate;
-            let new = NewItem {
-                item_id,
-                display_id,
-                name,
-                kind,
-                delete_protection: false,
-                description: String::new(),
-                tags: Vec::new(),
-            };
-            write.insert_item(&new, now)
-        }
+        None => write.insert_item(new, now),
     }
 }
 
-/// What the order asked for, to the second: newOrder has refused what cannot be. What it left open is as long as the issuer
-/// and its signer allow.
-fn validity(ready: &ReadyOrder, now: Time, signer: Validity) -> Validity {
+/// What the order asked for, to the second, or nothing (RFC 8555, 7.4): newOrder has looked, but time has passed since, and
+/// the issuer may have changed. What the order left open is as long as the issuer and its signer allow.
+fn validity(ready: &ReadyOrder, now: Time, signer: Validity) -> Result<Validity> {
     let lifetime = ready.profile.lifetime(ready.policy.ttl);
     let full = Validity::starting_within(now, lifetime, signer);
     let order = &ready.order;
     let not_before = match (order.not_before, order.not_after) {
-        (Some(wanted), _) => wanted.max(signer.not_before),
+        (Some(wanted), _) => wanted,
         // An end that is far away leaves less room for a beginning in the past.
         (None, Some(end)) => full.not_before.max(end.minus(lifetime).plus(Span(1))),
         (None, None) => full.not_before,
     };
     let longest = not_before.plus(lifetime).minus(Span(1)).min(signer.not_after);
-    Validity { not_before, not_after: order.not_after.map_or(longest, |wanted| wanted.min(longest)) }
+    let not_after = order.not_after.unwrap_or(longest);
+    let is_possible = not_before >= signer.not_before
+        && not_before >= now.minus(Span::DAY)
+        && not_after <= longest
+        && not_after > now.max(not_before);
+    if is_possible {
+        Ok(Validity { not_before, not_after })
+    } else {
+        Err(Error::malformed(
+            "the validity that the order asks for is over, or more than the issuer can give by now; make a new order",
+        ))
+    }
 }
 
 impl Issuance {

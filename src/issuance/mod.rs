@@ -16,12 +16,12 @@ pub use tls_table::TlsTable;
 
 use crate::ca::{NameConstraints, ParsedCertificate, Validity};
 use crate::clock::Clock;
-use crate::error::{Class, Error, Result};
-use crate::identifier::Identifier;
+use crate::der::to_pem;
+use crate::error::{Error, Result};
 use crate::keys::Places;
 use crate::policy::IssuerPolicy;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Certificate, Store};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use vault::Vault;
@@ -68,17 +68,12 @@ impl Issuance {
         self.vault.signer(policy.signer_key).map(|_| ())
     }
 
-    /// Whether the chain above an issuer can carry this name (RFC 5280, 4.2.1.10).
+    /// The names that the chain above an issuer can carry (RFC 5280, 4.2.1.10).
     ///
     /// # Errors
-    /// RejectedIdentifier, about the name, when its name constraints forbid it.
-    pub fn check_carried(&self, policy: &IssuerPolicy, identifier: &Identifier) -> Result<()> {
-        let certificate = self.signer_certificate(policy.signer_key)?;
-        if certificate.name_constraints.permit(identifier) {
-            return Ok(());
-        }
-        let why = format!("{identifier}: the name constraints of this issuer's CA certificate do not permit it");
-        Err(Error::new(Class::RejectedIdentifier, why).about(identifier.to_string()))
+    /// The store's; Conflict when the key has no certificate.
+    pub fn name_constraints(&self, policy: &IssuerPolicy) -> Result<NameConstraints> {
+        self.signer_certificate(policy.signer_key).map(|c| c.name_constraints)
     }
 
     /// The CA certificates above an issuer's leaves, the signer's first.
@@ -96,6 +91,15 @@ impl Issuance {
     pub fn chain_above(&self, signer: i64) -> Result<Vec<Vec<u8>>> {
         let version = self.store.read(|read| read.key_version(signer))?;
         version.certificate.map(|c| vec![c]).ok_or_else(|| Error::internal("a signer without a certificate"))
+    }
+
+    /// A leaf and the CA certificates above it, as PEM (RFC 8555, 9.1).
+    ///
+    /// # Errors
+    /// As [`Issuance::chain_above`].
+    pub fn pem_chain(&self, certificate: &Certificate) -> Result<String> {
+        let chain = self.chain_above(certificate.signer)?;
+        Ok([&certificate.der].into_iter().chain(&chain).map(|der| to_pem("CERTIFICATE", der)).collect())
     }
 
     /// Seal the MAC key of a credential for the database.

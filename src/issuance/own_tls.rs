@@ -9,10 +9,11 @@ use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex, write_private};
 use crate::policy::IssuerPolicy;
-use crate::store::{AuditEntry, NewCertificate, Outcome, Purpose, TlsCertificate, Write};
+use crate::store::{AuditEntry, NewCertificate, Purpose, TlsCertificate, Write};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A key without a certificate is left alone for so long.
 const STRAY: Duration = Duration::from_secs(600);
@@ -31,14 +32,8 @@ impl PreparedTls {
         let (host, new) = (self.host.to_string(), self.new.clone());
         move |write, issuer, now| {
             let new = new.ok_or_else(|| Error::internal("a prepared TLS certificate was kept twice"))?;
-            let entry = AuditEntry {
-                actor: "daemon".into(),
-                address: None,
-                action: "own-tls-certificate",
-                object: host.clone(),
-                outcome: Outcome::Done,
-                detail: format!("serial {}", hex(&new.serial)),
-            };
+            let entry = AuditEntry::done("daemon", "own-tls-certificate", host.as_str())
+                .detail(format!("serial {}", hex(&new.serial)));
             let certificate = write.insert_certificate(&NewCertificate { issuer, ..new }, now)?;
             write.put_tls_certificate(issuer, &host, certificate)?;
             write.append_audit(now, &entry)
@@ -124,31 +119,43 @@ impl Issuance {
         Ok(Some(PreparedTls { host, new: Some(new), key_file }))
     }
 
-    /// Renew what is due, then show what the store says. An issuer that cannot sign keeps the certificate that it has.
+    /// Renew what is due, then show what the store says. An issuer that cannot sign keeps the certificate that it has, and
+    /// one whose settings or key cannot be used holds up no other.
     ///
     /// # Errors
     /// The store's.
     pub fn refresh_tls(&self) -> Result<()> {
+        if self.tls.is_given() {
+            return Ok(());
+        }
         // Two at once would each issue a certificate, of which one is never shown.
         let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        let issuers = self.store.read(|read| read.issuers())?;
-        let shown = self.store.read(|read| read.tls_certificates())?;
-        let policies: Vec<IssuerPolicy> = issuers.iter().map(IssuerPolicy::parse).collect::<Result<_>>()?;
-        for policy in &policies {
-            let current = shown.iter().find(|t| t.issuer == policy.item);
-            if let Err(e) = self.renew_if_due(policy, current, now) {
-                log::error!("the TLS certificate of issuer {} could not be renewed: {e}", policy.item);
+        let (issuers, stored) = self.store.read(|read| Ok((read.issuers()?, read.tls_certificates()?)))?;
+        for issuer in &issuers {
+            let current = stored.iter().find(|t| t.issuer == issuer.item);
+            let renewed = IssuerPolicy::parse(issuer).and_then(|policy| self.renew_if_due(&policy, current, now));
+            if let Err(e) = renewed {
+                log::error!("the TLS certificate of issuer {} could not be renewed: {e}", issuer.item);
             }
         }
-        self.show_tls(&policies)?;
-        self.remove_stray_keys()
+        let stored = self.store.read(|read| read.tls_certificates())?;
+        let mut shown = Vec::new();
+        for tls in &stored {
+            let Some(issuer) = issuers.iter().find(|i| i.item == tls.issuer && i.acme_enabled) else { continue };
+            match self.own_certificate(tls, issuer.tls_issuer) {
+                Ok(own) => shown.push(own),
+                Err(e) => log::error!("the TLS certificate for {} cannot be shown: {e}", tls.host),
+            }
+        }
+        self.tls.show(shown);
+        self.remove_stray_keys(&stored);
+        Ok(())
     }
 
     /// Keys of certificates that are shown no more: of deleted issuers, or of a crash between key and commit.
-    fn remove_stray_keys(&self) -> Result<()> {
-        let shown = self.store.read(|read| read.tls_certificates())?;
-        let known: Vec<PathBuf> = shown.iter().map(|t| self.key_file(&t.certificate.serial)).collect();
+    fn remove_stray_keys(&self, stored: &[TlsCertificate]) {
+        let known: Vec<PathBuf> = stored.iter().map(|t| self.key_file(&t.certificate.serial)).collect();
         let files = std::fs::read_dir(&self.tls_keys).into_iter().flatten().flatten().map(|entry| entry.path());
         for file in files.filter(|file| file.extension().is_some_and(|e| e == "p8") && !known.contains(file)) {
             // A key that is just being made has its certificate in a moment.
@@ -157,35 +164,19 @@ impl Issuance {
                 let _ = std::fs::remove_file(&file);
             }
         }
-        Ok(())
     }
 
-    /// Show what the store says.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn show_tls(&self, policies: &[IssuerPolicy]) -> Result<()> {
-        let stored = self.store.read(|read| read.tls_certificates())?;
-        let mut shown = Vec::new();
-        for TlsCertificate { issuer, certificate, .. } in &stored {
-            let Some(policy) = policies.iter().find(|p| p.item == *issuer) else { continue };
-            let Some(url) = &policy.acme else { continue };
-            let pkcs8 = match std::fs::read(self.key_file(&certificate.serial)) {
-                Ok(pkcs8) => zeroize::Zeroizing::new(pkcs8),
-                Err(e) => {
-                    log::error!("the key of the TLS certificate for {} cannot be read: {e}", url.host());
-                    continue;
-                }
-            };
-            let chain = self.chain_above(certificate.signer)?;
-            shown.push(OwnCertificate {
-                host: url.host().clone(),
-                preferred: policy.tls_issuer,
-                chain: [vec![certificate.der.clone()], chain].concat(),
-                pkcs8,
-            });
-        }
-        self.tls.show(shown)
+    fn own_certificate(&self, tls: &TlsCertificate, preferred: bool) -> Result<OwnCertificate> {
+        let host = Identifier::parse_host(&tls.host)?;
+        let chain = [vec![tls.certificate.der.clone()], self.chain_above(tls.certificate.signer)?].concat();
+        OwnCertificate::new(host, preferred, chain, &self.tls_key(tls)?)
+    }
+
+    /// The private key of one of the daemon's own certificates.
+    fn tls_key(&self, tls: &TlsCertificate) -> Result<Zeroizing<Vec<u8>>> {
+        let file = self.key_file(&tls.certificate.serial);
+        let unreadable = |e| Error::unavailable(format!("the TLS key {} cannot be read: {e}", file.display()));
+        std::fs::read(&file).map(Zeroizing::new).map_err(unreadable)
     }
 
     fn renew_if_due(&self, policy: &IssuerPolicy, current: Option<&TlsCertificate>, now: Time) -> Result<()> {
@@ -195,9 +186,8 @@ impl Issuance {
             Some(tls) => {
                 let life = tls.certificate.not_after.since(tls.certificate.not_before);
                 let renew_at = tls.certificate.not_before.plus(crate::clock::Span(life.0 / 5 * 3));
-                tls.host != url.host().to_string()
-                    || now >= renew_at
-                    || !self.key_file(&tls.certificate.serial).exists()
+                let is_usable = || self.own_certificate(tls, policy.tls_issuer).is_ok();
+                tls.host != url.host().to_string() || now >= renew_at || !is_usable()
             }
         };
         if !due {

@@ -1,11 +1,10 @@
 //! Revoking: one function for clients and administrators, which takes who did it and on what strength.
 
 use super::Issuance;
-use super::leaf::sha256;
 use crate::ca::ParsedCertificate;
 use crate::error::{Class, Error, Result};
 use crate::keys::hex;
-use crate::store::{AuditEntry, Certificate, Outcome};
+use crate::store::{AuditEntry, Certificate};
 
 /// A reason of RFC 5280, 5.3.1, that may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +59,12 @@ impl Revoker {
 }
 
 impl Issuance {
-    /// Revoke a certificate.
+    /// Revoke a certificate. A key that its holder calls compromised is blocked even when the certificate was revoked
+    /// before, for whatever reason.
     ///
     /// # Errors
     /// AlreadyRevoked; Malformed when it has ended.
-    pub fn revoke(&self, certificate: &Certificate, reason: Reason, by: &Revoker, address: Option<&str>) -> Result<()> {
+    pub fn revoke(&self, certificate: &Certificate, reason: Reason, by: &Revoker, address: &str) -> Result<()> {
         let now = self.clock.now();
         if certificate.not_after < now {
             return Err(Error::malformed(format!("the certificate ended at {}", certificate.not_after)));
@@ -73,27 +73,27 @@ impl Issuance {
             Revoker::Controller(_) => Reason::CESSATION_OF_OPERATION,
             _ => reason,
         };
-        let blocked = match by {
+        let compromised = match by {
             Revoker::KeyHolder if reason == Reason::KEY_COMPROMISE => {
-                Some(sha256(&ParsedCertificate::parse(&certificate.der)?.spki))
+                Some(ParsedCertificate::parse(&certificate.der)?.spki)
             }
             _ => None,
         };
         let (id, serial) = (certificate.id, hex(&certificate.serial));
-        let entry = AuditEntry {
-            actor: by.name(),
-            address: address.map(str::to_owned),
-            action: "revokeCert",
-            object: format!("serial {serial}"),
-            outcome: Outcome::Done,
-            detail: format!("reason {}", reason.code()),
-        };
-        self.store.change(move |write| {
-            write.insert_revocation(id, reason.code(), &entry.actor, now)?;
-            if let Some(hash) = &blocked {
-                write.block_key(hash, &format!("keyCompromise of serial {serial}"), now)?;
+        let entry = AuditEntry::done(by.name(), "revokeCert", format!("serial {serial}"))
+            .from(address)
+            .detail(format!("reason {}", reason.code()));
+        let revoked = self.store.change(move |write| {
+            let revoked = write.insert_revocation(id, reason.code(), &entry.actor, now)?;
+            let blocked = match compromised {
+                Some(spki) => write.block_key(&spki, &format!("keyCompromise of serial {serial}"), now)?,
+                None => false,
+            };
+            if revoked || blocked {
+                write.append_audit(now, &entry)?;
             }
-            write.append_audit(now, &entry)
-        })
+            Ok(revoked)
+        })?;
+        if revoked { Ok(()) } else { Err(Error::new(Class::AlreadyRevoked, "the certificate is revoked already")) }
     }
 }

@@ -27,14 +27,21 @@ struct Entry {
     key: Arc<CertifiedKey>,
 }
 
-/// The daemon's own certificate for a host.
-pub(super) struct OwnCertificate {
-    pub(super) host: Identifier,
-    /// Whether it goes before those of older issuers.
-    pub(super) preferred: bool,
-    /// The leaf first.
-    pub(super) chain: Vec<Vec<u8>>,
-    pub(super) pkcs8: Zeroizing<Vec<u8>>,
+/// The daemon's own certificate for a host, with a key that can be used.
+pub(super) struct OwnCertificate(Entry);
+
+impl OwnCertificate {
+    /// `preferred`: whether it goes before those of older issuers. The leaf comes first in the chain.
+    ///
+    /// # Errors
+    /// Internal when the key cannot be used.
+    pub(super) fn new(host: Identifier, preferred: bool, chain: Vec<Vec<u8>>, pkcs8: &[u8]) -> Result<OwnCertificate> {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8));
+        let key = any_supported_type(&key).map_err(|e| Error::internal(format!("the TLS key of {host}: {e}")))?;
+        let certified = CertifiedKey::new(chain.into_iter().map(CertificateDer::from).collect(), key);
+        certified.keys_match().map_err(|e| Error::internal(format!("the TLS key of {host}: {e}")))?;
+        Ok(OwnCertificate(Entry { host: Some(host), preferred, key: Arc::new(certified) }))
+    }
 }
 
 impl TlsTable {
@@ -70,21 +77,11 @@ impl TlsTable {
     }
 
     /// Show these certificates, the oldest issuer's first.
-    pub(super) fn show(&self, certificates: Vec<OwnCertificate>) -> Result<()> {
-        if self.is_given() {
-            return Ok(());
-        }
-        let mut entries = Vec::new();
-        for OwnCertificate { host, preferred, chain, pkcs8 } in certificates {
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_slice()));
-            let key = any_supported_type(&key).map_err(|e| Error::internal(format!("the TLS key of {host}: {e}")))?;
-            let chain = chain.into_iter().map(CertificateDer::from).collect();
-            entries.push(Entry { host: Some(host), preferred, key: Arc::new(CertifiedKey::new(chain, key)) });
-        }
+    pub(super) fn show(&self, certificates: Vec<OwnCertificate>) {
+        let mut entries: Vec<Entry> = certificates.into_iter().map(|own| own.0).collect();
         // Stable: within each kind the oldest issuer stays first.
         entries.sort_by_key(|e| !e.preferred);
         self.replace(entries);
-        Ok(())
     }
 
     /// Chooses for connections to one local address.

@@ -32,6 +32,7 @@ impl Vault {
         if vault.store.read(|read| read.data_key(EAB_KEY))?.is_none() {
             vault.make_eab_key()?;
         }
+        vault.finish_destroying()?;
         for warning in vault.warnings() {
             log::error!("{warning}");
         }
@@ -85,6 +86,14 @@ impl Vault {
             }
             Err(e) => log::error!("the fragments of a deleted key stay, since it could not be read: {e}"),
         }
+    }
+
+    /// A key is destroyed in the database first; a crash may have left its fragments.
+    fn finish_destroying(&self) -> Result<()> {
+        for (fragments, split_level) in self.store.read(|read| read.destroyed_keys())? {
+            self.places.remove(&fragments, split_level);
+        }
+        Ok(())
     }
 
     pub(super) fn places(&self) -> usize {
@@ -151,8 +160,10 @@ impl Vault {
         let kek = SecretKey::generate()?;
         let sealed = kek.seal_key(&SecretKey::generate()?, EAB_KEY)?.0;
         self.places.write(&Share::split(&kek, &fragments, DATA_KEY_SPLIT_LEVEL)?)?;
-        let stored = DataKey { fragments, split_level: DATA_KEY_SPLIT_LEVEL, sealed };
-        self.store.change(move |write| write.insert_data_key(EAB_KEY, &stored))
+        let stored = DataKey { fragments: fragments.clone(), split_level: DATA_KEY_SPLIT_LEVEL, sealed };
+        self.store.change(move |write| write.insert_data_key(EAB_KEY, &stored)).inspect_err(|_| {
+            self.places.remove(&fragments, DATA_KEY_SPLIT_LEVEL);
+        })
     }
 }
 

@@ -42,13 +42,9 @@ impl GatewayUrl {
                 Some(digits.parse::<u16>().ok().filter(|p| *p != 0).ok_or_else(|| wrong("the port is not a number"))?)
             }
         };
-        let host_text = match &host {
-            Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
-            other => other.to_string(),
-        };
         let text = match port {
-            None | Some(443) => format!("https://{host_text}"),
-            Some(port) => format!("https://{host_text}:{port}"),
+            None | Some(443) => format!("https://{}", host.url_host()),
+            Some(port) => format!("https://{}:{port}", host.url_host()),
         };
         Ok(GatewayUrl { text, host })
     }

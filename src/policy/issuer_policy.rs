@@ -1,6 +1,6 @@
 //! An issuer's settings, understood.
 
-use super::{ChallengeType, GatewayUrl, NamePolicy, Profile};
+use super::{CAA_LIFETIME, ChallengeType, GatewayUrl, NamePolicy, Profile};
 use crate::ca::{Attribute, DistinguishedName, ExtendedKeyUsage, KeyUsage};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
@@ -11,6 +11,17 @@ use crate::store::Issuer;
 /// The longest lifetime that an issuer with ACME may allow.
 pub const LONGEST_ACME_TTL: Span = Span::days(90);
 const SHORTEST_TTL: Span = Span(600);
+
+/// The settings that become attributes of the subject.
+pub const SUBJECT_LISTS: [(&str, Attribute); 7] = [
+    ("organizations", Attribute::Organization),
+    ("organizational-units", Attribute::OrganizationalUnit),
+    ("country", Attribute::Country),
+    ("locality", Attribute::Locality),
+    ("province", Attribute::Province),
+    ("street-address", Attribute::StreetAddress),
+    ("postal-code", Attribute::PostalCode),
+];
 
 /// What an issuer permits and writes into certificates.
 #[derive(Clone, Debug)]
@@ -101,7 +112,6 @@ impl IssuerPolicy {
                 no_wildcards: issuer.disable_wildcards,
                 any_name: issuer.allow_any_name,
                 networks,
-                own_hosts: acme.iter().map(|url| url.host().clone()).collect(),
             },
             acme,
             destination_path: issuer.destination_path.clone(),
@@ -163,6 +173,13 @@ impl IssuerPolicy {
                 format!("the profile \"{asked}\" is not offered here; {} are", offered.join(", ")),
             )
         })
+    }
+
+    /// Since when the CAA records of an identifier must have been asked for its authorization to count; `None` where they
+    /// are not: addresses have none, and not every issuer asks.
+    pub fn caa_since(&self, identifier: &Identifier, now: Time) -> Option<Time> {
+        let asks = !self.caa_identities.is_empty() && matches!(identifier, Identifier::Dns(_));
+        asks.then(|| now.minus(CAA_LIFETIME))
     }
 
     /// Whether one authorization can serve a domain with all below it (RFC 9444). Not where CAA is checked, since each name
@@ -270,17 +287,9 @@ fn leaf_key_usage(names: &[String]) -> Result<Vec<KeyUsage>> {
 fn subject(pairs: &[(String, String)]) -> Result<DistinguishedName> {
     let mut name = DistinguishedName::default();
     for (flag, value) in pairs {
-        let attribute = match flag.as_str() {
-            "organizations" => Attribute::Organization,
-            "organizational-units" => Attribute::OrganizationalUnit,
-            "country" => Attribute::Country,
-            "locality" => Attribute::Locality,
-            "province" => Attribute::Province,
-            "street-address" => Attribute::StreetAddress,
-            "postal-code" => Attribute::PostalCode,
-            other => return Err(Error::malformed(format!("\"{other}\" is not an attribute of a subject"))),
-        };
-        name.add(attribute, value).map_err(|e| e.context(format!("--{flag}")))?;
+        let unknown = || Error::malformed(format!("\"{flag}\" is not an attribute of a subject"));
+        let (_, attribute) = SUBJECT_LISTS.iter().find(|(list, _)| list == flag).ok_or_else(unknown)?;
+        name.add(*attribute, value).map_err(|e| e.context(format!("--{flag}")))?;
     }
     Ok(name)
 }

@@ -5,12 +5,14 @@ mod challenge;
 mod gateway_url;
 mod issuer_policy;
 mod names;
+mod permission;
 mod profile;
 
 pub use challenge::ChallengeType;
 pub use gateway_url::GatewayUrl;
-pub use issuer_policy::{IssuerPolicy, LONGEST_ACME_TTL};
+pub use issuer_policy::{IssuerPolicy, LONGEST_ACME_TTL, SUBJECT_LISTS};
 pub use names::{EabBounds, NamePolicy};
+pub use permission::Permission;
 pub use profile::Profile;
 
 use crate::clock::Span;
@@ -23,7 +25,12 @@ pub fn account_path(account: i64) -> String {
     format!("account/{account}")
 }
 
+/// The URL of a path under an issuer's part of a gw-cluster-url.
+pub fn acme_url(gateway: &str, display_id: &str, path: &str) -> String {
+    format!("{gateway}/acme/{display_id}/{path}")
+}
+
 /// The URL of an account (RFC 8555, 7.3), which stands in DNS records as well.
 pub fn account_url(gateway: &str, display_id: &str, account: i64) -> String {
-    format!("{gateway}/acme/{display_id}/{}", account_path(account))
+    acme_url(gateway, display_id, &account_path(account))
 }

@@ -16,60 +16,50 @@ pub struct NamePolicy {
     pub any_name: bool,
     /// The networks whose addresses are allowed.
     pub networks: Vec<Network>,
-    /// The daemon's own hosts, of this issuer and of others, which need an exact entry.
-    pub own_hosts: Vec<Identifier>,
 }
 
 impl NamePolicy {
-    /// Whether a name may stand in a certificate of this issuer.
+    /// Whether a name may stand in a certificate of this issuer. The daemon's own hosts, of this issuer and of others,
+    /// need an exact entry.
     ///
     /// # Errors
     /// RejectedIdentifier, about the name, with the reason.
-    pub fn check(&self, identifier: &Identifier) -> Result<()> {
+    pub fn check(&self, identifier: &Identifier, own_hosts: &[Identifier]) -> Result<()> {
         let refused = |why: &str| Err(rejected(identifier, why));
         let name = match identifier {
             Identifier::Dns(name) => name,
-            Identifier::Ip(_) if self.own_hosts.contains(identifier) => {
+            Identifier::Ip(_) if own_hosts.contains(identifier) => {
                 return refused("this is the certificate authority's own address");
             }
             Identifier::Ip(address) if self.networks.iter().any(|n| n.contains(*address)) => return Ok(()),
             Identifier::Ip(_) => return refused("this address is in none of the networks that the issuer allows"),
         };
-        let exact = self.allowed.contains(name);
         if name.is_wildcard() && self.no_wildcards {
             return refused("this issuer allows no wildcards");
         }
         if name.is_wildcard() && !name.base().contains('.') {
             return refused("no client accepts a wildcard over a single label");
         }
-        if self.own_hosts.contains(identifier) && !exact {
-            return refused(
-                "this is the certificate authority's own host, which needs an exact entry in its allowed domains",
-            );
-        }
-        let covers = |host: &&Identifier| match host {
-            Identifier::Dns(host) => name.is_wildcard() && host.parent() == Some(name.base()),
+        let is_unlisted = |host: &&Identifier| match host {
+            Identifier::Dns(host) => name.allows(host) && !self.allowed.contains(host),
             Identifier::Ip(_) => false,
         };
-        let covered = self.own_hosts.iter().find(covers);
-        if let Some(host) = covered.filter(|host| !self.allowed.iter().any(|a| a.as_str() == host.to_string())) {
+        if let Some(host) = own_hosts.iter().find(is_unlisted) {
             return refused(&format!(
-                "this wildcard would be good for {host}, the certificate authority's own host, which needs an exact entry"
+                "it would be good for {host}, the certificate authority's own host, which needs an exact entry in the \
+                 issuer's allowed domains"
             ));
         }
+        let exact = self.allowed.contains(name);
         if name.label_count() == 1 && !exact {
             return refused("a name of a single label needs an exact entry in the issuer's allowed domains");
         }
-        if exact || self.any_name || self.allowed.iter().any(|entry| self.entry_allows(entry, name)) {
+        let is_below = |entry: &DnsName| self.subdomains && name.is_below(entry.base());
+        if exact || self.any_name || self.allowed.iter().any(|entry| entry.allows(name) || is_below(entry)) {
             Ok(())
         } else {
             refused("this name is not in the issuer's allowed domains")
         }
-    }
-
-    fn entry_allows(&self, entry: &DnsName, name: &DnsName) -> bool {
-        let one_below = entry.is_wildcard() && !name.is_wildcard() && name.parent() == Some(entry.base());
-        one_below || (self.subdomains && name.is_below(entry.base()))
     }
 }
 
@@ -102,9 +92,7 @@ impl EabBounds {
     pub fn check(&self, identifier: &Identifier) -> Result<()> {
         let within = match identifier {
             Identifier::Ip(_) => false,
-            Identifier::Dns(name) => self.0.iter().any(|entry| {
-                entry == name || (entry.is_wildcard() && !name.is_wildcard() && name.parent() == Some(entry.base()))
-            }),
+            Identifier::Dns(name) => self.0.iter().any(|entry| entry.allows(name)),
         };
         if within {
             Ok(())
@@ -130,12 +118,12 @@ mod tests {
             no_wildcards: false,
             any_name: false,
             networks: vec![Network::parse("10.1.0.0/16").unwrap()],
-            own_hosts: vec![Identifier::parse_host("ca.own.acme.com").unwrap()],
         }
     }
 
     fn allows(policy: &NamePolicy, name: &str) -> bool {
-        policy.check(&Identifier::parse_host(name).unwrap()).is_ok()
+        let own_hosts = [Identifier::parse_host("ca.own.acme.com").unwrap()];
+        policy.check(&Identifier::parse_host(name).unwrap(), &own_hosts).is_ok()
     }
 
     #[test]

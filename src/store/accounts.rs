@@ -110,11 +110,12 @@ impl Write<'_> {
     /// Register a key, unless it is registered already: then its account is given, and `false`.
     ///
     /// # Errors
-    /// Unauthorized when the credential no longer serves.
+    /// Unauthorized when the credential no longer serves; BadPublicKey when the key is blocked.
     pub fn register_account(&self, new: &NewAccount, now: Time) -> Result<(Account, bool)> {
         if let Some(existing) = self.account_by_key(new.issuer, &new.thumbprint)? {
             return Ok((existing, false));
         }
+        self.check_not_blocked(&new.spki)?;
         if let Some(kid) = &new.eab {
             self.use_eab(kid, new.issuer, now)?;
         }
@@ -126,9 +127,9 @@ impl Write<'_> {
                 &new.spki,
                 &new.thumbprint,
                 new.contacts.join("\n"),
-                new.terms_agreed.then_some(now.0),
+                new.terms_agreed.then_some(now),
                 &new.eab,
-                now.0,
+                now,
             ),
         )?;
         let account = self.account(id)?.ok_or_else(|| Error::internal("a new account is not there"))?;
@@ -150,16 +151,19 @@ impl Write<'_> {
     /// Give an account another key (RFC 8555, 7.3.5).
     ///
     /// # Errors
-    /// Conflict when an account of the issuer has that key; AccountDeactivated when the account is not valid any more, or has
-    /// another key than `old_thumbprint` by now.
+    /// Conflict when an account of the issuer has that key, or this one has another by now; AccountDeactivated when it is
+    /// not valid any more; BadPublicKey when the new key is blocked.
     pub fn change_account_key(&self, account: &Account, spki: &[u8], thumbprint: &str) -> Result<()> {
+        self.check_not_blocked(spki)?;
         if self.account_by_key(account.issuer, thumbprint)?.is_some() {
             return Err(Error::conflict("the new key belongs to an account already"));
         }
+        if self.account(account.id)?.is_some_and(|found| found.thumbprint != account.thumbprint) {
+            return Err(Error::conflict("the key of the account was changed meanwhile"));
+        }
         let changed = self.execute(
-            "UPDATE accounts SET spki = ?3, thumbprint = ?4
-             WHERE id = ?1 AND thumbprint = ?2 AND deactivated IS NULL AND deleted IS NULL",
-            (account.id, &account.thumbprint, spki, thumbprint),
+            "UPDATE accounts SET spki = ?2, thumbprint = ?3 WHERE id = ?1 AND deactivated IS NULL AND deleted IS NULL",
+            (account.id, spki, thumbprint),
         )?;
         must_be_valid(changed)
     }
@@ -171,7 +175,7 @@ impl Write<'_> {
     pub fn touch_account(&self, account: i64, now: Time) -> Result<()> {
         let changed = self.execute(
             "UPDATE accounts SET last_used = ?2 WHERE id = ?1 AND deactivated IS NULL AND deleted IS NULL",
-            (account, now.0),
+            (account, now),
         )?;
         must_be_valid(changed)
     }
@@ -181,10 +185,10 @@ impl Write<'_> {
     /// # Errors
     /// The database's.
     pub fn deactivate_account(&self, account: i64, now: Time) -> Result<()> {
-        self.execute("UPDATE accounts SET deactivated = coalesce(deactivated, ?2) WHERE id = ?1", (account, now.0))?;
+        self.execute("UPDATE accounts SET deactivated = coalesce(deactivated, ?2) WHERE id = ?1", (account, now))?;
         self.execute(
             "UPDATE authorizations SET deactivated = ?2 WHERE account = ?1 AND deactivated IS NULL",
-            (account, now.0),
+            (account, now),
         )?;
         Ok(())
     }
@@ -195,7 +199,7 @@ impl Write<'_> {
     /// The database's.
     pub fn delete_account(&self, account: i64, now: Time) -> Result<()> {
         self.deactivate_account(account, now)?;
-        self.execute("UPDATE accounts SET deleted = ?2, contacts = '' WHERE id = ?1", (account, now.0))?;
+        self.execute("UPDATE accounts SET deleted = ?2, contacts = '' WHERE id = ?1", (account, now))?;
         Ok(())
     }
 }
@@ -212,10 +216,10 @@ fn account_from(row: &Row<'_>) -> rusqlite::Result<Account> {
         spki: row.get(2)?,
         thumbprint: row.get(3)?,
         contacts: contacts.lines().map(str::to_owned).collect(),
-        terms_agreed: row.get::<_, Option<i64>>(5)?.map(Time),
+        terms_agreed: row.get(5)?,
         eab: row.get(6)?,
-        created: Time(row.get(7)?),
-        last_used: Time(row.get(8)?),
-        deactivated: row.get::<_, Option<i64>>(9)?.map(Time),
+        created: row.get(7)?,
+        last_used: row.get(8)?,
+        deactivated: row.get(9)?,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::Write;
 use crate::clock::Time;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use ring::digest::{Context, SHA256};
 
 /// What was done or refused, by whom, over what. Names accounts and credentials by id, never secrets or contacts.
@@ -20,6 +20,35 @@ pub struct AuditEntry {
     pub outcome: Outcome,
     /// One sentence more, or nothing.
     pub detail: String,
+}
+
+impl AuditEntry {
+    /// That something was done.
+    pub fn done(actor: impl Into<String>, action: &'static str, object: impl Into<String>) -> AuditEntry {
+        AuditEntry {
+            actor: actor.into(),
+            address: None,
+            action,
+            object: object.into(),
+            outcome: Outcome::Done,
+            detail: String::new(),
+        }
+    }
+
+    /// The same, refused.
+    pub fn refused(self, why: &Error) -> AuditEntry {
+        AuditEntry { outcome: Outcome::Refused, detail: why.detail().to_owned(), ..self }
+    }
+
+    /// The same, asked for from this address.
+    pub fn from(self, address: &str) -> AuditEntry {
+        AuditEntry { address: Some(address.to_owned()), ..self }
+    }
+
+    /// The same, with one sentence more.
+    pub fn detail(self, detail: impl Into<String>) -> AuditEntry {
+        AuditEntry { detail: detail.into(), ..self }
+    }
 }
 
 /// Whether something was done.
@@ -51,7 +80,7 @@ impl Write<'_> {
             "INSERT INTO audit (at, actor, action, object, outcome, detail, address, hash)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             (
-                now.0,
+                now,
                 &entry.actor,
                 entry.action,
                 &entry.object,

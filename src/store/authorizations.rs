@@ -1,9 +1,10 @@
 //! Authorizations and their challenges (RFC 8555, 7.1.4 and 7.1.5). Only facts are stored; the status follows from them.
 
 use super::{Read, Write};
-use crate::clock::{Span, Time};
+use crate::clock::Time;
 use crate::error::{Error, Result};
 use rusqlite::{Row, params};
+use std::collections::HashMap;
 
 /// An authorization with its challenges.
 #[derive(Clone, Debug)]
@@ -184,10 +185,6 @@ pub struct ValidationJob {
     pub subdomains: bool,
     /// The issuer of the account.
     pub issuer: i64,
-    /// How long a valid authorization lasts with that issuer.
-    pub reuse: Span,
-    /// Whether that issuer checks CAA.
-    pub checks_caa: bool,
 }
 
 impl Read<'_> {
@@ -196,29 +193,33 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn authorization(&self, id: i64) -> Result<Option<Authorization>> {
-        let found = self.optional(
-            "SELECT id, account, identifier_type, identifier, wildcard, expires, deactivated, subdomains, unchallenged
-             FROM authorizations WHERE id = ?1",
-            [id],
-            |row| {
-                Ok(Authorization {
-                    id: row.get(0)?,
-                    account: row.get(1)?,
-                    identifier_type: row.get(2)?,
-                    identifier: row.get(3)?,
-                    wildcard: row.get(4)?,
-                    expires: Time(row.get(5)?),
-                    deactivated: row.get::<_, Option<i64>>(6)?.map(Time),
-                    subdomains: row.get(7)?,
-                    unchallenged: row.get(8)?,
-                    challenges: Vec::new(),
-                })
-            },
-        )?;
-        let Some(mut authorization) = found else { return Ok(None) };
+        let sql = format!("SELECT {COLUMNS} FROM authorizations a WHERE a.id = ?1");
+        let Some(mut authorization) = self.optional(&sql, [id], authorization_from)? else { return Ok(None) };
         let sql = format!("SELECT {CHALLENGE_COLUMNS} FROM challenges WHERE authorization = ?1 ORDER BY id");
         authorization.challenges = self.all(&sql, [id], challenge_from)?;
         Ok(Some(authorization))
+    }
+
+    /// The authorization of each identifier of an order, in their order.
+    pub(super) fn authorizations_of_order(&self, order: i64) -> Result<Vec<Authorization>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
+             WHERE l.order_id = ?1 ORDER BY l.position"
+        );
+        let mut authorizations = self.all(&sql, [order], authorization_from)?;
+        let sql = format!(
+            "SELECT {CHALLENGE_COLUMNS} FROM challenges
+             WHERE authorization IN (SELECT authorization FROM order_authorizations WHERE order_id = ?1) ORDER BY id"
+        );
+        let mut challenges: HashMap<i64, Vec<Challenge>> = HashMap::new();
+        for challenge in self.all(&sql, [order], challenge_from)? {
+            challenges.entry(challenge.authorization).or_default().push(challenge);
+        }
+        for authorization in &mut authorizations {
+            // Several names may share one for a domain above them.
+            authorization.challenges = challenges.get(&authorization.id).cloned().unwrap_or_default();
+        }
+        Ok(authorizations)
     }
 
     /// A challenge.
@@ -252,7 +253,7 @@ impl Read<'_> {
              AND (?7 IS NULL OR c.caa_checked >= ?7)
              AND NOT EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)
              ORDER BY a.expires DESC LIMIT 1",
-            (account, name.kind, &name.base, name.wildcard, now.0, since.0, caa_since.map(|t| t.0), below),
+            (account, name.kind, &name.base, name.wildcard, now, since, caa_since, below),
             |row| row.get(0),
         )
     }
@@ -275,21 +276,17 @@ impl Read<'_> {
              WHERE a.account = ?1 AND a.subdomains = 1 AND a.standing = 1 AND a.expires > ?2 AND a.deactivated IS NULL
              AND EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id AND c.validated IS NOT NULL)
              AND NOT EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)",
-            (account, now.0),
+            (account, now),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
     }
 
-    /// The validations that were asked for and have no result.
+    /// The validations that were asked for, have no result, and could still have one.
     ///
     /// # Errors
     /// The database's.
-    pub fn due_validations(&self) -> Result<Vec<i64>> {
-        self.all(
-            "SELECT id FROM challenges WHERE requested IS NOT NULL AND validated IS NULL AND failed IS NULL ORDER BY id",
-            [],
-            |row| row.get(0),
-        )
+    pub fn due_validations(&self, now: Time) -> Result<Vec<ValidationJob>> {
+        self.all(&format!("{JOBS} ORDER BY c.id"), [now], job_from)
     }
 
     /// What a validator has to know; `None` when there is nothing to do any more.
@@ -297,33 +294,7 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn validation_job(&self, challenge: i64, now: Time) -> Result<Option<ValidationJob>> {
-        self.optional(
-            "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, i.reuse_authorizations,
-             a.wildcard, i.item, EXISTS (SELECT 1 FROM issuer_values v WHERE v.issuer = i.item AND v.list = 'caa-identity'), a.subdomains
-             FROM challenges c JOIN authorizations a ON a.id = c.authorization
-             JOIN accounts n ON n.id = a.account JOIN issuers i ON i.item = n.issuer
-             WHERE c.id = ?1 AND c.requested IS NOT NULL AND c.validated IS NULL AND c.failed IS NULL
-             AND a.deactivated IS NULL AND a.expires > ?2
-             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = a.id
-                             AND (o.validated IS NOT NULL OR o.failed IS NOT NULL))",
-            (challenge, now.0),
-            |row| {
-                Ok(ValidationJob {
-                    challenge: row.get(0)?,
-                    kind: row.get(1)?,
-                    token: row.get(2)?,
-                    account: row.get(3)?,
-                    thumbprint: row.get(4)?,
-                    identifier_type: row.get(5)?,
-                    identifier: row.get(6)?,
-                    reuse: Span(row.get(7)?),
-                    wildcard: row.get(8)?,
-                    issuer: row.get(9)?,
-                    checks_caa: row.get(10)?,
-                    subdomains: row.get(11)?,
-                })
-            },
-        )
+        self.optional(&format!("{JOBS} AND c.id = ?2"), (now, challenge), job_from)
     }
 }
 
@@ -342,14 +313,14 @@ impl Write<'_> {
                 new.name.kind,
                 new.name.base,
                 new.name.wildcard,
-                now.0,
-                new.expires.0,
+                now,
+                new.expires,
                 new.standing,
                 new.subdomains,
                 new.unchallenged,
             ],
         )?;
-        let validated = new.unchallenged.then_some(now.0);
+        let validated = new.unchallenged.then_some(now);
         for (kind, token) in &new.challenges {
             self.insert(
                 "INSERT INTO challenges (authorization, type, token, requested, validated) VALUES (?1, ?2, ?3, ?4, ?4)",
@@ -366,7 +337,7 @@ impl Write<'_> {
     pub fn request_validation(&self, challenge: i64, now: Time) -> Result<bool> {
         let changed = self.execute(
             "UPDATE challenges SET requested = ?2 WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL",
-            (challenge, now.0),
+            (challenge, now),
         )?;
         Ok(changed == 1)
     }
@@ -376,7 +347,7 @@ impl Write<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn complete_validation(&self, challenge: i64, now: Time, expires: Time, caa_checked: bool) -> Result<bool> {
+    pub fn complete_validation(&self, challenge: i64, now: Time, expires: Time, caa_checked: bool) -> Result<()> {
         let changed = self.execute(
             "UPDATE challenges SET validated = ?2, caa_checked = ?3
              WHERE id = ?1 AND requested IS NOT NULL AND validated IS NULL AND failed IS NULL
@@ -384,15 +355,15 @@ impl Write<'_> {
                          WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)
              AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
                              AND o.failed IS NOT NULL)",
-            (challenge, now.0, caa_checked.then_some(now.0)),
+            (challenge, now, caa_checked.then_some(now)),
         )?;
         if changed == 1 {
             self.execute(
                 "UPDATE authorizations SET expires = ?2 WHERE id = (SELECT authorization FROM challenges WHERE id = ?1)",
-                (challenge, expires.0),
+                (challenge, expires),
             )?;
         }
-        Ok(changed == 1)
+        Ok(())
     }
 
     /// Note that a validation failed for good.
@@ -405,7 +376,7 @@ impl Write<'_> {
              WHERE id = ?1 AND validated IS NULL AND failed IS NULL
              AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
                              AND o.validated IS NOT NULL)",
-            params![challenge, now.0, class, detail],
+            params![challenge, now, class, detail],
         )?;
         Ok(())
     }
@@ -419,9 +390,52 @@ impl Write<'_> {
         if !matches!(status, Some(AuthorizationStatus::Pending | AuthorizationStatus::Valid)) {
             return Err(Error::conflict("the authorization is neither pending nor valid, so it cannot be deactivated"));
         }
-        self.execute("UPDATE authorizations SET deactivated = ?2 WHERE id = ?1", (id, now.0))?;
+        self.execute("UPDATE authorizations SET deactivated = ?2 WHERE id = ?1", (id, now))?;
         Ok(())
     }
+}
+
+const COLUMNS: &str =
+    "a.id, a.account, a.identifier_type, a.identifier, a.wildcard, a.expires, a.deactivated, a.subdomains,
+    a.unchallenged";
+
+fn authorization_from(row: &Row<'_>) -> rusqlite::Result<Authorization> {
+    Ok(Authorization {
+        id: row.get(0)?,
+        account: row.get(1)?,
+        identifier_type: row.get(2)?,
+        identifier: row.get(3)?,
+        wildcard: row.get(4)?,
+        expires: row.get(5)?,
+        deactivated: row.get(6)?,
+        subdomains: row.get(7)?,
+        unchallenged: row.get(8)?,
+        challenges: Vec::new(),
+    })
+}
+
+/// What can be validated at `?1`.
+const JOBS: &str = "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, a.wildcard,
+    a.subdomains, n.issuer
+    FROM challenges c JOIN authorizations a ON a.id = c.authorization JOIN accounts n ON n.id = a.account
+    WHERE c.requested IS NOT NULL AND c.validated IS NULL AND c.failed IS NULL
+    AND a.deactivated IS NULL AND a.expires > ?1
+    AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = a.id
+                    AND (o.validated IS NOT NULL OR o.failed IS NOT NULL))";
+
+fn job_from(row: &Row<'_>) -> rusqlite::Result<ValidationJob> {
+    Ok(ValidationJob {
+        challenge: row.get(0)?,
+        kind: row.get(1)?,
+        token: row.get(2)?,
+        account: row.get(3)?,
+        thumbprint: row.get(4)?,
+        identifier_type: row.get(5)?,
+        identifier: row.get(6)?,
+        wildcard: row.get(7)?,
+        subdomains: row.get(8)?,
+        issuer: row.get(9)?,
+    })
 }
 
 const CHALLENGE_COLUMNS: &str =
@@ -434,10 +448,10 @@ fn challenge_from(row: &Row<'_>) -> rusqlite::Result<Challenge> {
         authorization: row.get(1)?,
         kind: row.get(2)?,
         token: row.get(3)?,
-        requested: row.get::<_, Option<i64>>(4)?.map(Time),
-        validated: row.get::<_, Option<i64>>(5)?.map(Time),
-        failed: row.get::<_, Option<i64>>(6)?.map(Time),
-        caa_checked: row.get::<_, Option<i64>>(9)?.map(Time),
+        requested: row.get(4)?,
+        validated: row.get(5)?,
+        failed: row.get(6)?,
+        caa_checked: row.get(9)?,
         error: error.0.zip(error.1),
     })
 }

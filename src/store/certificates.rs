@@ -119,7 +119,7 @@ impl Read<'_> {
     pub fn unexpired_certificates(&self, issuer: i64, now: Time) -> Result<i64> {
         let count = self.optional(
             "SELECT count(*) FROM certificates WHERE issuer = ?1 AND not_after >= ?2 AND purpose = 'acme'",
-            (issuer, now.0),
+            (issuer, now),
             |row| row.get(0),
         )?;
         Ok(count.unwrap_or(0))
@@ -133,7 +133,7 @@ impl Read<'_> {
         let count = self.optional(
             "SELECT count(*) FROM certificates c JOIN key_versions v ON v.id = c.signer
              WHERE v.key = ?1 AND c.not_after >= ?2 AND c.purpose = 'acme'",
-            (key, now.0),
+            (key, now),
             |row| row.get(0),
         )?;
         Ok(count.unwrap_or(0))
@@ -185,9 +185,9 @@ impl Write<'_> {
                 new.ordered.map(|(_, order)| order),
                 new.item,
                 version,
-                new.not_before.0,
-                new.not_after.0,
-                now.0,
+                new.not_before,
+                new.not_after,
+                now,
                 new.der,
             ],
         )
@@ -215,9 +215,9 @@ fn certificate_from(row: &Row<'_>) -> rusqlite::Result<Certificate> {
         signer: row.get(3)?,
         account: row.get(4)?,
         version: row.get(5)?,
-        not_before: Time(row.get(6)?),
-        not_after: Time(row.get(7)?),
+        not_before: row.get(6)?,
+        not_after: row.get(7)?,
         der: row.get(8)?,
-        issued: Time(row.get(9)?),
+        issued: row.get(9)?,
     })
 }

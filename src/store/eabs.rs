@@ -34,8 +34,20 @@ pub struct Eab {
 
 impl Eab {
     /// Whether an account can still be made with it.
-    pub fn serves(&self, now: Time) -> bool {
-        self.revoked.is_none() && self.used < self.uses && now < self.expires
+    ///
+    /// # Errors
+    /// Unauthorized, with what is in the way.
+    pub fn check_serves(&self, now: Time) -> Result<()> {
+        let why = if self.revoked.is_some() {
+            "was taken back"
+        } else if self.used >= self.uses {
+            "has been used already"
+        } else if now >= self.expires {
+            "has expired"
+        } else {
+            return Ok(());
+        };
+        Err(Error::unauthorized(format!("the external account binding {why}; ask for a new one")))
     }
 
     /// Whether its account is authorized without a challenge at this time.
@@ -66,7 +78,7 @@ impl Read<'_> {
             "SELECT {COLUMNS} FROM eabs WHERE issuer = ?1 AND revoked IS NULL
              AND (expires > ?2 AND used < uses OR no_challenge = 1 AND used > 0) ORDER BY created"
         );
-        self.all(&sql, (issuer, now.0), eab_from)
+        self.all(&sql, (issuer, now), eab_from)
     }
 }
 
@@ -83,12 +95,12 @@ impl Write<'_> {
                 &eab.kid,
                 eab.issuer,
                 &eab.sealed_mac_key,
-                now.0,
-                eab.expires.0,
+                now,
+                eab.expires,
                 eab.uses,
                 eab.allowed_domains.as_ref().map(|d| d.join("\n")),
                 eab.no_challenge,
-                eab.authorized_until.map(|t| t.0),
+                eab.authorized_until,
                 &eab.note,
             ),
         )?;
@@ -100,16 +112,10 @@ impl Write<'_> {
     /// # Errors
     /// Unauthorized when it is used up, expired, unknown, or another issuer's.
     pub fn use_eab(&self, kid: &str, issuer: i64, now: Time) -> Result<()> {
-        let changed = self.execute(
-            "UPDATE eabs SET used = used + 1 WHERE kid = ?1 AND issuer = ?2 AND used < uses AND expires > ?3
-             AND revoked IS NULL",
-            (kid, issuer, now.0),
-        )?;
-        if changed == 1 {
-            Ok(())
-        } else {
-            Err(Error::unauthorized("the external account binding has been used or has expired; ask for a new one"))
-        }
+        let unknown = || Error::unauthorized("the external account binding is unknown here; ask for a new one");
+        self.eab(kid)?.filter(|eab| eab.issuer == issuer).ok_or_else(unknown)?.check_serves(now)?;
+        self.execute("UPDATE eabs SET used = used + 1 WHERE kid = ?1", [kid])?;
+        Ok(())
     }
 
     /// Take a credential back: it makes no account any more, and what it gave without a challenge ends.
@@ -117,14 +123,14 @@ impl Write<'_> {
     /// # Errors
     /// Conflict when it was taken back before.
     pub fn revoke_eab(&self, kid: &str, now: Time) -> Result<()> {
-        let changed = self.execute("UPDATE eabs SET revoked = ?2 WHERE kid = ?1 AND revoked IS NULL", (kid, now.0))?;
+        let changed = self.execute("UPDATE eabs SET revoked = ?2 WHERE kid = ?1 AND revoked IS NULL", (kid, now))?;
         if changed != 1 {
             return Err(Error::conflict("the credential was taken back before"));
         }
         self.execute(
             "UPDATE authorizations SET deactivated = ?2 WHERE unchallenged = 1 AND deactivated IS NULL
              AND account IN (SELECT id FROM accounts WHERE eab = ?1)",
-            (kid, now.0),
+            (kid, now),
         )?;
         Ok(())
     }
@@ -136,13 +142,13 @@ fn eab_from(row: &Row<'_>) -> rusqlite::Result<Eab> {
         kid: row.get(0)?,
         issuer: row.get(1)?,
         sealed_mac_key: row.get(2)?,
-        expires: Time(row.get(3)?),
+        expires: row.get(3)?,
         uses: row.get(4)?,
         used: row.get(5)?,
         allowed_domains: domains.map(|d| d.lines().map(str::to_owned).collect()),
         no_challenge: row.get(7)?,
-        authorized_until: row.get::<_, Option<i64>>(8)?.map(Time),
+        authorized_until: row.get(8)?,
         note: row.get(9)?,
-        revoked: row.get::<_, Option<i64>>(10)?.map(Time),
+        revoked: row.get(10)?,
     })
 }

@@ -135,7 +135,7 @@ impl Write<'_> {
             params![
                 issuer.item,
                 issuer.signer_key,
-                issuer.ttl.0,
+                issuer.ttl,
                 issuer.acme_enabled,
                 issuer.gw_cluster_url,
                 issuer.destination_path,
@@ -147,7 +147,7 @@ impl Write<'_> {
                 issuer.not_require_cn,
                 issuer.require_eab,
                 issuer.tls_issuer,
-                issuer.reuse_authorizations.0,
+                issuer.reuse_authorizations,
                 issuer.terms_of_service,
                 issuer.website,
             ],
@@ -175,20 +175,18 @@ impl Write<'_> {
         if let Some(url) = &issuer.gw_cluster_url {
             self.execute(
                 "INSERT OR IGNORE INTO issuer_urls (issuer, url, since) VALUES (?1, ?2, ?3)",
-                (issuer.item, url, now.0),
+                (issuer.item, url, now),
             )?;
         }
         Ok(())
     }
-}
 
-impl Write<'_> {
     /// Ask the clients of an issuer to renew everything that was issued before now (RFC 9773).
     ///
     /// # Errors
     /// The database's.
     pub fn renew_soon(&self, issuer: i64, now: Time) -> Result<()> {
-        self.execute("UPDATE issuers SET renew_before = ?2 WHERE item = ?1", (issuer, now.0))?;
+        self.execute("UPDATE issuers SET renew_before = ?2 WHERE item = ?1", (issuer, now))?;
         Ok(())
     }
 }
@@ -197,7 +195,7 @@ fn issuer_from(row: &Row<'_>) -> rusqlite::Result<Issuer> {
     Ok(Issuer {
         item: row.get(0)?,
         signer_key: row.get(1)?,
-        ttl: Span(row.get(2)?),
+        ttl: row.get(2)?,
         acme_enabled: row.get(3)?,
         gw_cluster_url: row.get(4)?,
         destination_path: row.get(5)?,
@@ -216,9 +214,9 @@ fn issuer_from(row: &Row<'_>) -> rusqlite::Result<Issuer> {
         challenges: Vec::new(),
         require_eab: row.get(12)?,
         tls_issuer: row.get(13)?,
-        reuse_authorizations: Span(row.get(14)?),
+        reuse_authorizations: row.get(14)?,
         terms_of_service: row.get(15)?,
         website: row.get(16)?,
-        renew_before: row.get::<_, Option<i64>>(17)?.map(Time),
+        renew_before: row.get(17)?,
     })
 }

@@ -3,6 +3,7 @@
 use super::{Read, Write, damaged};
 use crate::clock::Time;
 use crate::error::{Error, Result};
+use crate::keys::{hex, random};
 use rusqlite::Row;
 
 /// What kind of item it is.
@@ -70,9 +71,7 @@ impl Item {
             (None, false) => "Disabled",
         }
     }
-}
 
-impl Item {
     /// The refusal to make another item of this name.
     pub fn name_is_taken(&self) -> Error {
         let how = match self.delete_at {
@@ -100,6 +99,24 @@ pub struct NewItem {
     pub description: String,
     /// Its tags.
     pub tags: Vec<String>,
+}
+
+impl NewItem {
+    /// An item of this name, with random identifiers and nothing said of it.
+    ///
+    /// # Errors
+    /// Internal when the system gives no random bytes.
+    pub fn new(name: impl Into<String>, kind: ItemKind) -> Result<NewItem> {
+        Ok(NewItem {
+            item_id: hex(&random::<16>()?),
+            display_id: hex(&random::<10>()?),
+            name: name.into(),
+            kind,
+            delete_protection: false,
+            description: String::new(),
+            tags: Vec::new(),
+        })
+    }
 }
 
 /// Which items to list.
@@ -173,12 +190,16 @@ impl Read<'_> {
         Ok(self.optional(sql, [id], |_| Ok(()))?.is_some())
     }
 
-    /// The items whose deletion is due, with their kind.
+    /// The items whose deletion is due. One that was protected meanwhile stays until that is lifted.
     ///
     /// # Errors
     /// The database's.
     pub fn items_due_for_deletion(&self, now: Time) -> Result<Vec<i64>> {
-        self.all("SELECT id FROM items WHERE deleted IS NULL AND delete_at <= ?1", [now.0], |row| row.get(0))
+        self.all(
+            "SELECT id FROM items WHERE delete_at <= ?1 AND deleted IS NULL AND delete_protection = 0",
+            [now],
+            |row| row.get(0),
+        )
     }
 
     fn item_where(&self, condition: &str, value: impl rusqlite::ToSql) -> Result<Option<Item>> {
@@ -199,7 +220,7 @@ impl Write<'_> {
     /// Make an item.
     ///
     /// # Errors
-    /// Conflict when the name is taken, as an item or as a folder.
+    /// Conflict when the name is taken.
     pub fn insert_item(&self, item: &NewItem, now: Time) -> Result<i64> {
         if let Some(taken) = self.item_by_name(&item.name)? {
             return Err(taken.name_is_taken());
@@ -212,7 +233,7 @@ impl Write<'_> {
                 &item.display_id,
                 &item.name,
                 item.kind.as_str(),
-                now.0,
+                now,
                 item.delete_protection,
                 &item.description,
             ),
@@ -236,7 +257,7 @@ impl Write<'_> {
         self.execute(
             "UPDATE items SET modified = ?2, delete_protection = coalesce(?3, delete_protection),
              description = coalesce(?4, description) WHERE id = ?1",
-            (id, now.0, delete_protection, description),
+            (id, now, delete_protection, description),
         )?;
         match tags {
             Some(tags) => self.set_tags(id, tags),
@@ -251,7 +272,7 @@ impl Write<'_> {
     pub fn set_item_enabled(&self, id: i64, enabled: bool, now: Time) -> Result<()> {
         let changed = self.execute(
             "UPDATE items SET enabled = ?2, delete_at = NULL, modified = ?3 WHERE id = ?1 AND deleted IS NULL",
-            (id, enabled, now.0),
+            (id, enabled, now),
         )?;
         must_be_there(changed)
     }
@@ -264,7 +285,7 @@ impl Write<'_> {
         let changed = self.execute(
             "UPDATE items SET enabled = 0, delete_at = ?2, modified = ?3
              WHERE id = ?1 AND deleted IS NULL AND delete_protection = 0",
-            (id, at.0, now.0),
+            (id, at, now),
         )?;
         must_be_there(changed)
     }
@@ -277,7 +298,7 @@ impl Write<'_> {
         let changed = self.execute(
             "UPDATE items SET enabled = 0, deleted = ?2, modified = ?2
              WHERE id = ?1 AND deleted IS NULL AND delete_protection = 0",
-            (id, now.0),
+            (id, now),
         )?;
         must_be_there(changed)
     }
@@ -308,11 +329,11 @@ fn item_from(row: &Row<'_>) -> Result<Item> {
         name: row.get(3)?,
         kind: ItemKind::parse(&kind).ok_or_else(|| damaged("an item of a kind"))?,
         enabled: row.get(5)?,
-        created: Time(row.get(6)?),
-        modified: Time(row.get(7)?),
+        created: row.get(6)?,
+        modified: row.get(7)?,
         delete_protection: row.get(8)?,
         description: row.get(9)?,
-        delete_at: row.get::<_, Option<i64>>(10)?.map(Time),
+        delete_at: row.get(10)?,
         tags: Vec::new(),
     })
 }

@@ -138,6 +138,18 @@ impl Read<'_> {
         )
     }
 
+    /// The fragments' names and number of every key version whose private key is forgotten.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn destroyed_keys(&self) -> Result<Vec<(String, usize)>> {
+        self.all(
+            "SELECT v.fragments, k.split_level FROM key_versions v JOIN keys k ON k.item = v.key WHERE v.sealed IS NULL",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
     /// A data key by its name.
     ///
     /// # Errors
@@ -160,7 +172,7 @@ impl Write<'_> {
             (item, key.algorithm, key.hash, key.split_level, key.certificate_format),
         )?;
         let (certificate, not_before, not_after) = match &key.certificate {
-            Some((certificate, from, to)) => (Some(certificate), Some(from.0), Some(to.0)),
+            Some((certificate, from, to)) => (Some(certificate), Some(from), Some(to)),
             None => (None, None, None),
         };
         self.insert(
@@ -176,7 +188,7 @@ impl Write<'_> {
                 certificate,
                 not_before,
                 not_after,
-                now.0
+                now
             ],
         )?;
         Ok(())

@@ -36,7 +36,7 @@ impl LimitKind {
 }
 
 impl Read<'_> {
-    /// The limits that hold for an account (its own before its issuer's), or for the issuer as a whole.
+    /// The limit that was set for an account, or for the issuer as a whole.
     ///
     /// # Errors
     /// The database's.
@@ -69,7 +69,7 @@ impl Read<'_> {
                     "SELECT count(*) FROM orders o WHERE {whose} AND o.expires > ?1 AND {NOT_INVALID}
                      AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id)"
                 );
-                self.optional(&sql, (now.0, account.unwrap_or(issuer)), |row| row.get(0))?
+                self.optional(&sql, (now, account.unwrap_or(issuer)), |row| row.get(0))?
             }
             LimitKind::PendingAuthorizations => {
                 let whose = whose("a", account);
@@ -78,7 +78,7 @@ impl Read<'_> {
                      AND NOT EXISTS (SELECT 1 FROM challenges c WHERE c.authorization = a.id
                      AND (c.validated IS NOT NULL OR c.failed IS NOT NULL))"
                 );
-                self.optional(&sql, (now.0, account.unwrap_or(issuer)), |row| row.get(0))?
+                self.optional(&sql, (now, account.unwrap_or(issuer)), |row| row.get(0))?
             }
             LimitKind::CertificatesPerWeek => {
                 let column = if account.is_some() { "account" } else { "issuer" };
@@ -101,7 +101,7 @@ impl Read<'_> {
             "SELECT count(*), coalesce(min(c.failed), 0) FROM authorizations a JOIN challenges c ON c.authorization = a.id
              WHERE a.account = ?1 AND a.identifier = ?2 AND c.failed > ?3",
             (account, identifier, now.minus(Span::HOUR).0),
-            |row| Ok((row.get(0)?, Time(row.get(1)?))),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         Ok(found.unwrap_or((0, now)))
     }
@@ -117,21 +117,19 @@ impl Read<'_> {
              ORDER BY issued LIMIT 1 OFFSET ?3"
         );
         let since = now.minus(Span::days(7));
-        let issued = self.optional(&sql, (since.0, account.unwrap_or(issuer), over), |row| row.get(0))?;
-        Ok(Time(issued.unwrap_or(now.0)).plus(Span::days(7)))
+        let issued = self.optional(&sql, (since, account.unwrap_or(issuer), over), |row| row.get(0))?;
+        Ok(issued.unwrap_or(now).plus(Span::days(7)))
     }
-}
 
-impl Read<'_> {
-    /// Whether an account, and its issuer as a whole, may have so many more of a kind.
+    /// Whether an account, and its issuer as a whole, may have one more of a kind.
     ///
     /// # Errors
     /// RateLimited, with how long to wait where that is known.
-    pub fn check_limit(&self, issuer: i64, account: i64, kind: LimitKind, more: i64, now: Time) -> Result<()> {
+    pub fn check_limit(&self, issuer: i64, account: i64, kind: LimitKind, now: Time) -> Result<()> {
         for whose in [Some(account), None] {
             let Some(limit) = self.limit(issuer, whose, kind)? else { continue };
             let count = self.count_of(issuer, whose, kind, now)?;
-            if count.saturating_add(more) <= limit {
+            if count < limit {
                 continue;
             }
             let of = if whose.is_some() { "this account" } else { "this issuer" };

@@ -30,11 +30,12 @@ pub use items::{Item, ItemFilter, ItemKind, NewItem};
 pub use keys::{DataKey, Key, KeyVersion, NewKey};
 pub use limits::LimitKind;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
-pub use revocations::Revocation;
 
+use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use readers::Readers;
 use rusqlite::Connection;
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::ops::Deref;
 use std::path::Path;
 use writer::Writer;
@@ -135,6 +136,24 @@ impl Read<'_> {
         Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?)
     }
 }
+
+/// Times and spans are kept as their seconds.
+macro_rules! kept_as_seconds {
+    ($($kind:ident),*) => {$(
+        impl ToSql for $kind {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                self.0.to_sql()
+            }
+        }
+
+        impl FromSql for $kind {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                i64::column_result(value).map($kind)
+            }
+        }
+    )*};
+}
+kept_as_seconds!(Time, Span);
 
 impl From<rusqlite::Error> for Error {
     fn from(e: rusqlite::Error) -> Error {

@@ -23,8 +23,6 @@ pub struct Order {
     pub replaces: Option<i64>,
     /// SHA-256 of the CSR that the certificate was issued for.
     pub csr_hash: Option<Vec<u8>>,
-    /// Why issuance failed for good: the name of the class, and the sentence.
-    pub error: Option<(String, String)>,
     /// The row id of its certificate.
     pub certificate: Option<i64>,
     /// Its identifiers, in the order of the request.
@@ -71,13 +69,26 @@ impl Order {
         let statuses: Vec<AuthorizationStatus> = self.authorizations.iter().map(|a| a.status(now)).collect();
         if self.certificate.is_some() {
             OrderStatus::Valid
-        } else if self.error.is_some() || now >= self.expires || statuses.iter().any(|s| !matches!(s, Pending | Valid))
-        {
+        } else if now >= self.expires || statuses.iter().any(|s| !matches!(s, Pending | Valid)) {
             OrderStatus::Invalid
         } else if statuses.iter().all(|s| *s == Valid) {
             OrderStatus::Ready
         } else {
             OrderStatus::Pending
+        }
+    }
+
+    /// Whether it can be finalized.
+    ///
+    /// # Errors
+    /// OrderNotReady (RFC 8555, 7.4).
+    pub fn check_ready(&self, now: Time) -> Result<()> {
+        match self.status(now) {
+            OrderStatus::Ready => Ok(()),
+            other => Err(Error::new(
+                Class::OrderNotReady,
+                format!("the order is {}, so it cannot be finalized", other.as_str()),
+            )),
         }
     }
 }
@@ -106,39 +117,32 @@ impl Read<'_> {
     /// The database's.
     pub fn order(&self, id: i64) -> Result<Option<Order>> {
         let found = self.optional(
-            "SELECT o.id, o.account, o.expires, o.not_before, o.not_after, o.csr_hash, o.error_class, o.error_detail,
-             (SELECT c.id FROM certificates c WHERE c.order_id = o.id), o.profile, o.replaces FROM orders o WHERE o.id = ?1",
+            "SELECT o.id, o.account, o.expires, o.not_before, o.not_after, o.csr_hash, o.profile, o.replaces,
+             (SELECT c.id FROM certificates c WHERE c.order_id = o.id) FROM orders o WHERE o.id = ?1",
             [id],
             |row| {
-                let error: (Option<String>, Option<String>) = (row.get(6)?, row.get(7)?);
                 Ok(Order {
                     id: row.get(0)?,
                     account: row.get(1)?,
-                    expires: Time(row.get(2)?),
-                    not_before: row.get::<_, Option<i64>>(3)?.map(Time),
-                    not_after: row.get::<_, Option<i64>>(4)?.map(Time),
+                    expires: row.get(2)?,
+                    not_before: row.get(3)?,
+                    not_after: row.get(4)?,
                     csr_hash: row.get(5)?,
-                    error: error.0.zip(error.1),
+                    profile: row.get(6)?,
+                    replaces: row.get(7)?,
                     certificate: row.get(8)?,
-                    profile: row.get(9)?,
-                    replaces: row.get(10)?,
                     names: Vec::new(),
                     authorizations: Vec::new(),
                 })
             },
         )?;
         let Some(mut order) = found else { return Ok(None) };
-        let rows: Vec<(String, String, i64)> = self.all(
-            "SELECT identifier_type, identifier, authorization FROM order_authorizations WHERE order_id = ?1
-             ORDER BY position",
+        order.names = self.all(
+            "SELECT identifier_type, identifier FROM order_authorizations WHERE order_id = ?1 ORDER BY position",
             [id],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| Ok(OrderName { kind: row.get(0)?, value: row.get(1)? }),
         )?;
-        for (kind, value, authorization) in rows {
-            let gone = || Error::internal(format!("authorization {authorization} is gone"));
-            order.names.push(OrderName { kind, value });
-            order.authorizations.push(self.authorization(authorization)?.ok_or_else(gone)?);
-        }
+        order.authorizations = self.authorizations_of_order(id)?;
         Ok(Some(order))
     }
 
@@ -148,7 +152,7 @@ impl Read<'_> {
     /// The database's.
     pub fn replacing_order(&self, certificate: i64, now: Time) -> Result<Option<i64>> {
         let sql = format!("SELECT o.id FROM orders o WHERE o.replaces = ?2 AND {NOT_INVALID} LIMIT 1");
-        self.optional(&sql, (now.0, certificate), |row| row.get(0))
+        self.optional(&sql, (now, certificate), |row| row.get(0))
     }
 
     /// The ids of an account's orders above `after` that are not invalid, at most `limit` of them.
@@ -159,13 +163,13 @@ impl Read<'_> {
         let sql = format!(
             "SELECT o.id FROM orders o WHERE o.account = ?2 AND o.id > ?3 AND {NOT_INVALID} ORDER BY o.id LIMIT ?4"
         );
-        self.all(&sql, (now.0, account, after, limit), |row| row.get(0))
+        self.all(&sql, (now, account, after, limit), |row| row.get(0))
     }
 }
 
 /// The status of an order `o` at `?1`, as [`Order::status`] has it, for queries that must not load every order.
 pub(super) const NOT_INVALID: &str = "(EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id)
-    OR (o.expires > ?1 AND o.error_class IS NULL
+    OR (o.expires > ?1
         AND NOT EXISTS (SELECT 1 FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
             WHERE l.order_id = o.id AND (a.deactivated IS NOT NULL OR a.expires <= ?1
             OR EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)))))";
@@ -184,15 +188,7 @@ impl Write<'_> {
         let id = self.insert(
             "INSERT INTO orders (account, created, expires, not_before, not_after, profile, replaces)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (
-                order.account,
-                now.0,
-                order.expires.0,
-                order.not_before.map(|t| t.0),
-                order.not_after.map(|t| t.0),
-                &order.profile,
-                order.replaces,
-            ),
+            (order.account, now, order.expires, order.not_before, order.not_after, &order.profile, order.replaces),
         )?;
         for (position, (name, authorization)) in names.iter().enumerate() {
             self.execute(
@@ -210,13 +206,7 @@ impl Write<'_> {
     /// OrderNotReady when the order is not ready at this time: it was finalized meanwhile, or has ended.
     pub fn finalize_order(&self, id: i64, csr_hash: &[u8], now: Time) -> Result<()> {
         let order = self.order(id)?.ok_or_else(|| Error::internal(format!("order {id} is gone")))?;
-        let status = order.status(now);
-        if status != OrderStatus::Ready {
-            return Err(Error::new(
-                Class::OrderNotReady,
-                format!("the order is {}, so it cannot be finalized", status.as_str()),
-            ));
-        }
+        order.check_ready(now)?;
         if order.authorizations.iter().any(|a| a.unchallenged) {
             self.check_unchallenged(order.account, now)?;
         }

@@ -3,55 +3,56 @@
 use super::{Read, Write};
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
-
-/// That a certificate is revoked, and why.
-#[derive(Clone, Debug)]
-pub struct Revocation {
-    /// Since when.
-    pub at: Time,
-    /// The code of RFC 5280, 5.3.1.
-    pub reason: u8,
-}
+use crate::keys::sha256;
 
 impl Read<'_> {
     /// Whether a certificate is revoked.
     ///
     /// # Errors
     /// The database's.
-    pub fn revocation(&self, certificate: i64) -> Result<Option<Revocation>> {
-        self.optional("SELECT at, reason FROM revocations WHERE certificate = ?1", [certificate], |row| {
-            Ok(Revocation { at: Time(row.get(0)?), reason: row.get(1)? })
-        })
+    pub fn is_revoked(&self, certificate: i64) -> Result<bool> {
+        let sql = "SELECT 1 FROM revocations WHERE certificate = ?1";
+        Ok(self.optional(sql, [certificate], |_| Ok(()))?.is_some())
     }
 
-    /// Whether a key, given by the SHA-256 of its SubjectPublicKeyInfo, is blocked.
+    /// A key that is known to be compromised gets neither certificates nor accounts.
     ///
     /// # Errors
-    /// The database's.
-    pub fn is_blocked_key(&self, hash: &[u8]) -> Result<bool> {
-        Ok(self.optional("SELECT 1 FROM blocked_keys WHERE hash = ?1", [hash], |_| Ok(()))?.is_some())
+    /// BadPublicKey when the key with this SubjectPublicKeyInfo is blocked.
+    pub fn check_not_blocked(&self, spki: &[u8]) -> Result<()> {
+        match self.optional("SELECT 1 FROM blocked_keys WHERE hash = ?1", [sha256(spki)], |_| Ok(()))? {
+            None => Ok(()),
+            Some(()) => Err(Error::new(Class::BadPublicKey, "the key is known to be compromised; make a new one")),
+        }
     }
 }
 
 impl Write<'_> {
-    /// Revoke a certificate, once.
-    ///
-    /// # Errors
-    /// AlreadyRevoked when it is.
-    pub fn insert_revocation(&self, certificate: i64, reason: u8, by: &str, now: Time) -> Result<()> {
-        let changed = self.execute(
-            "INSERT OR IGNORE INTO revocations (certificate, at, reason, revoked_by) VALUES (?1, ?2, ?3, ?4)",
-            (certificate, now.0, reason, by),
-        )?;
-        if changed == 1 { Ok(()) } else { Err(Error::new(Class::AlreadyRevoked, "the certificate is revoked already")) }
-    }
-
-    /// Block a key for ever.
+    /// Revoke a certificate. False when it is revoked already.
     ///
     /// # Errors
     /// The database's.
-    pub fn block_key(&self, hash: &[u8], why: &str, now: Time) -> Result<()> {
-        self.execute("INSERT OR IGNORE INTO blocked_keys (hash, since, why) VALUES (?1, ?2, ?3)", (hash, now.0, why))?;
-        Ok(())
+    pub fn insert_revocation(&self, certificate: i64, reason: u8, by: &str, now: Time) -> Result<bool> {
+        let changed = self.execute(
+            "INSERT OR IGNORE INTO revocations (certificate, at, reason, revoked_by) VALUES (?1, ?2, ?3, ?4)",
+            (certificate, now, reason, by),
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Block the key with this SubjectPublicKeyInfo for ever: its accounts are deactivated, and it gets nothing any more.
+    /// False when it was blocked before.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn block_key(&self, spki: &[u8], why: &str, now: Time) -> Result<bool> {
+        let changed = self.execute(
+            "INSERT OR IGNORE INTO blocked_keys (hash, since, why) VALUES (?1, ?2, ?3)",
+            (sha256(spki), now, why),
+        )?;
+        let accounts: Vec<i64> =
+            self.all("SELECT id FROM accounts WHERE spki = ?1 AND deactivated IS NULL", [spki], |row| row.get(0))?;
+        accounts.into_iter().try_for_each(|account| self.deactivate_account(account, now))?;
+        Ok(changed == 1)
     }
 }

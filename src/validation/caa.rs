@@ -5,17 +5,12 @@ use super::dns::Record;
 use super::issue_value::IssueValue;
 use super::{Failure, Subject};
 use crate::error::Class;
-use crate::identifier::{Identifier, printable};
+use crate::identifier::printable;
 use simple_dns::TYPE;
 use std::time::Instant;
 
 /// The records that count are those of the name, or of the nearest domain above it that has any.
 pub(super) fn check(subject: &Subject<'_>, deadline: Instant) -> Result<(), Failure> {
-    // Addresses have no CAA.
-    let is_name = matches!(subject.identifier, Identifier::Dns(_));
-    if subject.policy.caa_identities.is_empty() || !is_name {
-        return Ok(());
-    }
     let mut domain = Some(subject.job.identifier.as_str());
     while let Some(name) = domain {
         let records = subject.prober.resolver.dns.lookup(name, TYPE::CAA, deadline)?;

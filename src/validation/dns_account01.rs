@@ -9,15 +9,17 @@ use std::time::Instant;
 
 /// The account's URL under any URL that the issuer ever had serves, the newest first.
 pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), Failure> {
-    let mut failure = Failure::last(Class::Internal, "the account has no URL");
+    let mut told: Option<Failure> = None;
     for url in &subject.account_urls {
         let name = format!("_{}._acme-challenge.{}", label(url), subject.job.identifier);
         match look_for_hash(subject, &name, deadline) {
             Ok(()) => return Ok(()),
-            Err(e) => failure = e,
+            // What is told is about the newest URL, unless the network has hidden what another would have shown.
+            Err(e) if told.as_ref().is_none_or(|told| e.passing && !told.passing) => told = Some(e),
+            Err(_) => {}
         }
     }
-    Err(failure)
+    Err(told.unwrap_or_else(|| Failure::last(Class::Internal, "the account has no URL")))
 }
 
 /// Base32 (RFC 4648, 6, in lower case) of the first ten bytes of the hash of the account's URL.

@@ -22,8 +22,7 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
 fn judge(subject: &Subject<'_>, text: &[u8]) -> Result<(), &'static str> {
     let value =
         std::str::from_utf8(text).ok().and_then(IssueValue::parse).ok_or("it is not an issue-value (RFC 8659, 4.2)")?;
-    let names = subject.policy.issuer_domain_names();
-    if !names.iter().any(|name| name.eq_ignore_ascii_case(&value.domain)) {
+    if !subject.issuer_names.iter().any(|name| name.eq_ignore_ascii_case(&value.domain)) {
         return Err("it names another CA");
     }
     for parameter in ["accounturi", "policy", "persistuntil"] {

@@ -1,9 +1,9 @@
 //! http-01 (RFC 8555, 8.3): the key authorization under a well-known path, in the clear, redirects followed.
 
-use super::{Failure, MOST_ADDRESSES, Prober, Subject};
+use super::{Failure, Prober, Subject};
 use crate::error::{Class, Error};
 use crate::identifier::{Identifier, printable};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::http::Uri;
@@ -57,10 +57,7 @@ impl Hop {
 
     fn origin(&self) -> String {
         let (scheme, default) = if self.https { ("https", 443) } else { ("http", 80) };
-        let host = match &self.host {
-            Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
-            host => host.to_string(),
-        };
+        let host = self.host.url_host();
         if self.port == default { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{}", self.port) }
     }
 
@@ -151,34 +148,9 @@ impl Reply {
 
 /// Ask the addresses of the host in turn until one answers.
 fn fetch(prober: &Prober, hop: &Hop, account: i64, deadline: Instant) -> Result<Reply, Failure> {
-    let addresses = match &hop.host {
-        Identifier::Ip(address) => vec![*address],
-        Identifier::Dns(name) => prober.resolver.addresses(name, account, deadline)?,
-    };
-    let mut failure = Failure::passing(Class::Connection, format!("{hop}: there was no time to connect"));
-    let tried = addresses.len().min(MOST_ADDRESSES);
-    for (at, address) in addresses.into_iter().take(tried).enumerate() {
-        let target = SocketAddr::new(address, hop.port);
-        if let Some(why) = prober.networks.refusal(target) {
-            // Denied is final only when no other address is left to try.
-            let denied = Failure::last(Class::Connection, format!("{hop}: {target} is not connected to, since {why}"));
-            if !failure.passing || at == 0 {
-                failure = denied;
-            }
-            continue;
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        // An address that swallows packets must leave time for the next.
-        let share = if at + 1 < tried { left / 3 } else { left };
-        match get(hop, target, share, left) {
-            Ok(reply) => return Ok(reply),
-            Err(e) => failure = explain(hop, target, &e),
-        }
-    }
-    Err(failure)
+    prober.reach(&hop.host, hop.port, account, deadline, |target, connect, total| {
+        get(hop, target, connect, total).map_err(|e| explain(hop, target, &e))
+    })
 }
 
 fn get(hop: &Hop, target: SocketAddr, connect: Duration, total: Duration) -> Result<Reply, ureq::Error> {

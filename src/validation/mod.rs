@@ -19,22 +19,19 @@ pub use networks::ReachableNetworks;
 use crate::clock::{Clock, Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
-use crate::jose::base64url;
-use crate::keys::random;
-use crate::policy::{CAA_LIFETIME, ChallengeType, IssuerPolicy, account_url};
+use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
 use crate::settings::Settings;
 use crate::store::{Store, ValidationJob};
-use queue::Queue;
+use queue::{Next, Queue, Ticket};
 use resolver::Resolver;
-use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const VALIDATORS: usize = 32;
 /// Network trouble is tried again, after these pauses; a wrong answer is final.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
-/// What one attempt may take, and all of them together.
+/// What proving a name may take in one attempt, asking CAA after it as long again, and all attempts together.
 const ATTEMPT: Duration = Duration::from_secs(10);
 const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
 /// Addresses of a name that are tried in one attempt.
@@ -45,7 +42,6 @@ const VALID_AUTHORIZATION: Span = Span::DAY;
 /// The validators and their queue.
 pub struct Validation {
     queue: Arc<Queue>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Validation {
@@ -66,7 +62,6 @@ impl Validation {
             http_01_port: settings.http_01_port,
             tls_alpn_01_port: settings.tls_alpn_01_port,
         });
-        let mut threads = Vec::new();
         for number in 0..VALIDATORS {
             let (queue, store, clock, prober) =
                 (Arc::clone(&queue), Arc::clone(&store), clock.clone(), Arc::clone(&prober));
@@ -76,37 +71,26 @@ impl Validation {
                     queue.done(ticket, next);
                 }
             });
-            threads.push(thread.map_err(|e| Error::unavailable(format!("a validator thread cannot be started: {e}")))?);
+            thread.map_err(|e| Error::unavailable(format!("a validator thread cannot be started: {e}")))?;
         }
-        let validation = Validation { queue, threads: Mutex::new(threads) };
+        let validation = Validation { queue };
         let now = clock.now();
-        for challenge in store.read(|read| read.due_validations())? {
-            if let Some(job) = store.read(|read| read.validation_job(challenge, now))? {
-                validation.enqueue(&job);
-            }
+        for job in store.read(|read| read.due_validations(now))? {
+            validation.enqueue(job.challenge, job.account, job.identifier);
         }
         Ok(validation)
     }
 
-    /// Validate a challenge soon.
-    pub fn enqueue(&self, job: &ValidationJob) {
-        self.queue.add(queue::Ticket::new(job.challenge, job.account, job.identifier.clone()));
+    /// Validate a challenge of this account, for this name, soon.
+    pub fn enqueue(&self, challenge: i64, account: i64, name: String) {
+        self.queue.add(Ticket::new(challenge, account, name));
     }
 
-    /// Stop: what is running ends without a result and is taken up at the next start.
+    /// Stop: what is running ends without a result and is taken up at the next start. Nobody waits for it, since it has
+    /// nothing to lose.
     pub fn stop(&self) {
         self.queue.close();
-        // Running validations have nothing to lose, so nobody waits for them.
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
-}
-
-/// A fresh token (RFC 8555, 8.1, asks for 128 bits).
-///
-/// # Errors
-/// Internal when the system gives no random bytes.
-pub fn token() -> Result<String> {
-    random::<24>().map(|bytes| base64url::encode(&bytes))
 }
 
 /// What probes need.
@@ -134,37 +118,43 @@ impl Failure {
     }
 }
 
-/// Make one attempt. Some pause means that another is to follow.
-fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &queue::Ticket) -> Option<Duration> {
+/// What a validation that succeeded has shown.
+struct Proof {
+    /// How long it is good for.
+    lifetime: Span,
+    /// Whether CAA was asked, and permits it.
+    caa_checked: bool,
+}
+
+/// Make one attempt.
+fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next {
     let challenge = ticket.challenge;
     let job = match store.read(|read| read.validation_job(challenge, clock.now())) {
         Ok(Some(job)) => job,
-        Ok(None) => return None,
+        Ok(None) => return Next::Over,
         Err(e) => {
             log::error!("validation of challenge {challenge} is put off: {e}");
-            return Some(PAUSES[0]);
+            return Next::PutOff(PAUSES[0]);
         }
     };
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(store, prober, &job, clock.now())))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
     let now = clock.now();
     let recorded = match outcome {
-        Ok(()) => {
-            let expires = now.plus(lifetime(&job));
+        Ok(Proof { lifetime, caa_checked }) => {
             log::info!("challenge={challenge} name={} valid", job.identifier);
-            let caa_checked = job.checks_caa;
-            store.change(move |write| write.complete_validation(challenge, now, expires, caa_checked).map(|_| ()))
+            store.change(move |write| write.complete_validation(challenge, now, now.plus(lifetime), caa_checked))
         }
         // A fault of ours is no answer about the name.
-        Err(failure) if matches!(failure.error.class(), Class::Unavailable) => {
+        Err(failure) if failure.error.class() == Class::Unavailable => {
             log::error!("validation of challenge {challenge} is put off: {}", failure.error);
-            return Some(PAUSES[1]);
+            return Next::PutOff(PAUSES[1]);
         }
         Err(failure) => {
             let pause = PAUSES.get(ticket.attempts).filter(|pause| ticket.started.elapsed() + **pause < ALL_ATTEMPTS);
             if let (true, Some(pause)) = (failure.passing, pause) {
                 log::debug!("challenge={challenge} name={} try again: {}", job.identifier, failure.error);
-                return Some(*pause);
+                return Next::Again(*pause);
             }
             log::info!("challenge={challenge} name={} invalid: {}", job.identifier, failure.error);
             let class = format!("{:?}", failure.error.class());
@@ -173,18 +163,12 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &queue::Ticket) -
         }
     };
     match recorded {
-        Ok(()) => None,
+        Ok(()) => Next::Over,
         Err(e) => {
             log::error!("the result of challenge {challenge} could not be kept, so it will be validated again: {e}");
-            Some(PAUSES[0])
+            Next::PutOff(PAUSES[0])
         }
     }
-}
-
-/// How long a valid authorization lasts: where CAA is checked, no longer than its answer is believed.
-fn lifetime(job: &ValidationJob) -> Span {
-    let full = VALID_AUTHORIZATION.max(job.reuse);
-    if job.checks_caa { full.min(CAA_LIFETIME) } else { full }
 }
 
 /// What is to be validated, with everything that a probe looks at.
@@ -195,6 +179,8 @@ struct Subject<'p> {
     policy: IssuerPolicy,
     /// The account's URL under each URL that the issuer ever had, the newest first.
     account_urls: Vec<String>,
+    /// What lasting records may call this CA: its CAA identities, or else the host of each of these URLs.
+    issuer_names: Vec<String>,
     now: Time,
 }
 
@@ -203,35 +189,47 @@ impl<'p> Subject<'p> {
         let (display_id, issuer, urls) = store.read(|read| {
             Ok((read.item(job.issuer)?.display_id, read.issuer(job.issuer)?, read.issuer_urls(job.issuer)?))
         })?;
+        let policy = IssuerPolicy::parse(&issuer)?;
+        let mut issuer_names = policy.issuer_domain_names();
+        if policy.caa_identities.is_empty() {
+            for url in &urls {
+                issuer_names.push(GatewayUrl::parse(url)?.host().to_string());
+            }
+        }
         let account_urls = urls.iter().map(|base| account_url(base, &display_id, job.account)).collect();
         let identifier = Identifier::parse(&job.identifier_type, &job.identifier)?;
-        Ok(Subject { prober, job, identifier, policy: IssuerPolicy::parse(&issuer)?, account_urls, now })
+        Ok(Subject { prober, job, identifier, policy, account_urls, issuer_names, now })
     }
 
     /// RFC 8555, 8.1.
     fn key_authorization(&self) -> String {
         format!("{}.{}", self.job.token, self.job.thumbprint)
     }
+}
 
-    /// Connect to the addresses of the identifier in turn, each judged first, until one can be talked to.
-    fn connect_in_turn(
+impl Prober {
+    /// Try the addresses of a host in turn, each judged first, until one is reached. `attempt` gets the address, how long
+    /// connecting may take, and how long everything; an error of its is a reason to try the next address.
+    fn reach<T>(
         &self,
+        host: &Identifier,
         port: u16,
+        account: i64,
         deadline: Instant,
-        talk: impl Fn(&TcpStream, SocketAddr, Instant) -> std::result::Result<(), Failure>,
-    ) -> std::result::Result<(), Failure> {
-        let addresses = match &self.identifier {
+        attempt: impl Fn(SocketAddr, Duration, Duration) -> std::result::Result<T, Failure>,
+    ) -> std::result::Result<T, Failure> {
+        let addresses = match host {
             Identifier::Ip(address) => vec![*address],
-            Identifier::Dns(name) => self.prober.resolver.addresses(name, self.job.account, deadline)?,
+            Identifier::Dns(name) => self.resolver.addresses(name, account, deadline)?,
         };
         let tried = addresses.len().min(MOST_ADDRESSES);
-        let mut failure =
-            Failure::passing(Class::Connection, format!("{}: there was no time to connect", self.identifier));
+        let mut failure = Failure::passing(Class::Connection, format!("{host}: there was no time to connect"));
         for (at, address) in addresses.into_iter().take(tried).enumerate() {
             let target = SocketAddr::new(address, port);
-            if let Some(why) = self.prober.networks.refusal(target) {
-                let why = format!("{}: {target} is not connected to, since {why}", self.identifier);
+            if let Some(why) = self.networks.refusal(target) {
+                // Denied is final only when no other address is left to try.
                 if !failure.passing || at == 0 {
+                    let why = format!("{host}: {target} is not connected to, since {why}");
                     failure = Failure::last(Class::Connection, why);
                 }
                 continue;
@@ -242,12 +240,9 @@ impl<'p> Subject<'p> {
             if share.is_zero() {
                 break;
             }
-            match TcpStream::connect_timeout(&target, share) {
-                Ok(stream) => return talk(&stream, target, deadline),
-                Err(e) => {
-                    let why = format!("{} at {target}: the connection failed ({e})", self.identifier);
-                    failure = Failure::passing(Class::Connection, why);
-                }
+            match attempt(target, share, left) {
+                Ok(reached) => return Ok(reached),
+                Err(e) => failure = e,
             }
         }
         Err(failure)
@@ -255,7 +250,7 @@ impl<'p> Subject<'p> {
 }
 
 /// Where a challenge type comes in: its name, then its own file. CAA is asked for whoever has proved a name.
-fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std::result::Result<(), Failure> {
+fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std::result::Result<Proof, Failure> {
     let subject = Subject::load(store, prober, job, now).map_err(|e| Failure { error: e, passing: true })?;
     let deadline = Instant::now() + ATTEMPT;
     let kind = ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })?;
@@ -269,7 +264,14 @@ fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std:
         ChallengeType::DnsAccount01 => dns_account01::validate(&subject, deadline),
         ChallengeType::DnsPersist01 => dns_persist01::validate(&subject, deadline),
     }?;
-    caa::check(&subject, Instant::now() + ATTEMPT)
+    let caa_checked = subject.policy.caa_since(&subject.identifier, now).is_some();
+    if caa_checked {
+        caa::check(&subject, Instant::now() + ATTEMPT)?;
+    }
+    let full = VALID_AUTHORIZATION.max(subject.policy.reuse_authorizations);
+    // Where CAA was asked, no longer than its answer is believed.
+    let lifetime = if caa_checked { full.min(CAA_LIFETIME) } else { full };
+    Ok(Proof { lifetime, caa_checked })
 }
 
 /// Read a DNS server's answer from foreign bytes, for fuzzing.

@@ -1,7 +1,8 @@
-//! Who is validated next: the first that is due and whose name and account have a validator to spare, so that a slow
-//! target holds up only itself.
+//! Who is validated next: among those that are due, and whose name and account have a validator to spare, one of the
+//! account that has fewest at work, so that slow targets hold up only who asked for them. What waits here is in the
+//! database as well, so that there is never more of it than challenges.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ const PER_ACCOUNT: usize = 8;
 /// One validation to be made.
 pub(super) struct Ticket {
     pub(super) challenge: i64,
-    /// Attempts made so far.
+    /// Attempts that the network made fail.
     pub(super) attempts: usize,
-    /// When the first attempt was due.
+    /// When the first attempt began.
     pub(super) started: Instant,
     account: i64,
     name: String,
@@ -25,6 +26,17 @@ impl Ticket {
         let now = Instant::now();
         Ticket { challenge, attempts: 0, started: now, account, name, due: now }
     }
+}
+
+/// What becomes of a ticket that was worked on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    /// Nothing more.
+    Over,
+    /// Another attempt after this pause, since the network was at fault.
+    Again(Duration),
+    /// The same attempt after this pause, since we were at fault.
+    PutOff(Duration),
 }
 
 #[derive(Default)]
@@ -55,9 +67,11 @@ impl Queue {
                 return None;
             }
             let now = Instant::now();
-            let next = state.waiting.iter().position(|t| t.due <= now && state.has_room_for(t));
-            if let Some(ticket) = next.and_then(|at| state.waiting.remove(at)) {
+            if let Some(mut ticket) = state.next(now).and_then(|at| state.waiting.remove(at)) {
                 state.running.push((ticket.account, ticket.name.clone()));
+                if ticket.attempts == 0 {
+                    ticket.started = now;
+                }
                 return Some(ticket);
             }
             // Sleep until the earliest that is not due yet; one without room is woken by who makes room.
@@ -72,15 +86,20 @@ impl Queue {
         }
     }
 
-    /// A ticket has been worked on; with a pause it comes back after it.
-    pub(super) fn done(&self, ticket: Ticket, again_after: Option<Duration>) {
+    /// A ticket has been worked on.
+    pub(super) fn done(&self, ticket: Ticket, next: Next) {
         let mut state = self.lock();
         let at = state.running.iter().position(|(account, name)| *account == ticket.account && *name == ticket.name);
         if let Some(at) = at {
             state.running.swap_remove(at);
         }
-        if let Some(pause) = again_after {
-            state.waiting.push_back(Ticket { attempts: ticket.attempts + 1, due: Instant::now() + pause, ..ticket });
+        let (pause, attempts) = match next {
+            Next::Over => (None, ticket.attempts),
+            Next::Again(pause) => (Some(pause), ticket.attempts + 1),
+            Next::PutOff(pause) => (Some(pause), ticket.attempts),
+        };
+        if let Some(pause) = pause {
+            state.waiting.push_back(Ticket { attempts, due: Instant::now() + pause, ..ticket });
         }
         self.changed.notify_all();
     }
@@ -96,10 +115,21 @@ impl Queue {
 }
 
 impl State {
-    fn has_room_for(&self, ticket: &Ticket) -> bool {
-        let of_name = self.running.iter().filter(|(_, name)| *name == ticket.name).count();
-        let of_account = self.running.iter().filter(|(account, _)| *account == ticket.account).count();
-        of_name < PER_NAME && of_account < PER_ACCOUNT
+    /// The place of the ticket that goes next, the oldest of its account.
+    fn next(&self, now: Instant) -> Option<usize> {
+        let mut of_account: HashMap<i64, usize> = HashMap::new();
+        let mut of_name: HashMap<&str, usize> = HashMap::new();
+        for (account, name) in &self.running {
+            *of_account.entry(*account).or_default() += 1;
+            *of_name.entry(name).or_default() += 1;
+        }
+        let at_work = |ticket: &Ticket| of_account.get(&ticket.account).copied().unwrap_or(0);
+        let may_go = |ticket: &Ticket| {
+            let name = of_name.get(ticket.name.as_str()).copied().unwrap_or(0);
+            ticket.due <= now && name < PER_NAME && at_work(ticket) < PER_ACCOUNT
+        };
+        let eligible = self.waiting.iter().enumerate().filter(|(_, ticket)| may_go(ticket));
+        eligible.min_by_key(|(_, ticket)| at_work(ticket)).map(|(at, _)| at)
     }
 }
 
@@ -117,12 +147,36 @@ mod tests {
         let first = queue.take().unwrap();
         let second = queue.take().unwrap();
         assert_eq!(queue.take().unwrap().challenge, 4);
-        queue.done(first, None);
+        queue.done(first, Next::Over);
         assert_eq!(queue.take().unwrap().challenge, 3);
-        queue.done(second, Some(Duration::from_millis(1)));
+        queue.done(second, Next::Again(Duration::from_millis(1)));
         let again = queue.take().unwrap();
         assert_eq!((again.challenge, again.attempts), (2, 1));
+        queue.done(again, Next::PutOff(Duration::from_millis(1)));
+        let put_off = queue.take().unwrap();
+        assert_eq!((put_off.challenge, put_off.attempts), (2, 1), "a fault of ours costs no attempt");
         queue.close();
         assert!(queue.take().is_none());
+    }
+
+    #[test]
+    fn accounts_take_turns_however_much_one_of_them_asked_for_before() {
+        let queue = Queue::default();
+        for challenge in 1..=100 {
+            queue.add(Ticket::new(challenge, 7, format!("dead-{challenge}.lan")));
+        }
+        let busy = queue.take().unwrap();
+        queue.add(Ticket::new(200, 8, "honest.lan".into()));
+        assert_eq!(queue.take().unwrap().challenge, 200);
+        queue.done(busy, Next::Over);
+    }
+
+    #[test]
+    fn the_clock_of_a_ticket_starts_with_its_first_attempt() {
+        let queue = Queue::default();
+        let mut ticket = Ticket::new(1, 1, "slow.lan".into());
+        ticket.started = Instant::now() - Duration::from_secs(3_600);
+        queue.add(ticket);
+        assert!(queue.take().unwrap().started.elapsed() < Duration::from_secs(60), "waiting for room costs nothing");
     }
 }

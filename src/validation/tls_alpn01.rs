@@ -22,18 +22,20 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
     let port = subject.prober.tls_alpn_01_port;
     let name = server_name(&subject.identifier)
         .ok_or_else(|| Failure::last(Class::Tls, format!("{} cannot be asked for by TLS", subject.identifier)))?;
-    subject.connect_in_turn(port, deadline, |stream, target, deadline| {
-        let shown = handshake(stream, &name, deadline).map_err(|why| {
-            let why = format!("{} at {target}, asked for acme-tls/1 as {name:?}: {why}", subject.identifier);
-            Failure::passing(Class::Tls, why)
+    let identifier = &subject.identifier;
+    let (stream, target) =
+        subject.prober.reach(identifier, port, subject.job.account, deadline, |target, time, _| {
+            TcpStream::connect_timeout(&target, time).map(|stream| (stream, target)).map_err(|e| {
+                Failure::passing(Class::Connection, format!("{identifier} at {target}: the connection failed ({e})"))
+            })
         })?;
-        let expected = sha256(subject.key_authorization().as_bytes());
-        check_certificate(&shown, &subject.identifier, &expected).map_err(|why| {
-            Failure::last(
-                Class::IncorrectResponse,
-                format!("{} at {target}: the certificate {why}", subject.identifier),
-            )
-        })
+    let shown = handshake(&stream, &name, deadline).map_err(|why| {
+        let why = format!("{identifier} at {target}, asked for acme-tls/1 as {name:?}: {why}");
+        Failure::passing(Class::Tls, why)
+    })?;
+    let expected = sha256(subject.key_authorization().as_bytes());
+    check_certificate(&shown, identifier, &expected).map_err(|why| {
+        Failure::last(Class::IncorrectResponse, format!("{identifier} at {target}: the certificate {why}"))
     })
 }
 
