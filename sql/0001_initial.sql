@@ -42,13 +42,39 @@ CREATE TABLE key_versions (
     fragments TEXT NOT NULL UNIQUE,
     sealed BLOB,
     spki BLOB NOT NULL,
+    -- As its certificate has it, and so what certificates below call their authority.
     key_identifier BLOB NOT NULL UNIQUE,
-    certificate BLOB,
-    not_before INTEGER,
-    not_after INTEGER,
+    -- What another CA is asked to sign (PKCS #10), until there is a certificate.
+    request BLOB,
     created INTEGER NOT NULL,
     UNIQUE (key, version)
 ) STRICT;
+
+-- The certificates of signers. A version signs from its first one on. Of each kind the newest counts; while there is a
+-- cross-signed one that is not retired, chains end in it.
+CREATE TABLE ca_certificates (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    version INTEGER NOT NULL REFERENCES key_versions (id),
+    kind TEXT NOT NULL CHECK (kind IN ('self-signed', 'subordinate', 'cross', 'foreign')),
+    serial BLOB NOT NULL,
+    certificate BLOB NOT NULL,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    -- The version that signed it; its own for a self-signed one, NULL for one that another CA signed.
+    signed_by INTEGER REFERENCES key_versions (id),
+    created INTEGER NOT NULL,
+    retired INTEGER
+) STRICT;
+CREATE INDEX ca_certificates_by_version ON ca_certificates (version);
+CREATE UNIQUE INDEX ca_certificates_by_signer ON ca_certificates (signed_by, serial) WHERE signed_by IS NOT NULL;
+
+-- What stands above a certificate that another CA signed, its root last.
+CREATE TABLE foreign_chains (
+    ca_certificate INTEGER NOT NULL REFERENCES ca_certificates (id),
+    position INTEGER NOT NULL,
+    certificate BLOB NOT NULL,
+    PRIMARY KEY (ca_certificate, position)
+) STRICT, WITHOUT ROWID;
 
 -- Keys that seal values in this database; split into fragments like a signer's.
 CREATE TABLE data_keys (
@@ -76,7 +102,12 @@ CREATE TABLE issuers (
     reuse_authorizations INTEGER NOT NULL,
     terms_of_service TEXT,
     website TEXT,
-    renew_before INTEGER
+    renew_before INTEGER,
+    create_private_crl INTEGER NOT NULL,
+    create_private_ocsp INTEGER NOT NULL,
+    ocsp_ttl INTEGER NOT NULL,
+    ocsp_nonce INTEGER NOT NULL,
+    public_url TEXT
 ) STRICT;
 CREATE INDEX issuers_by_key ON issuers (signer_key);
 
@@ -204,7 +235,7 @@ CREATE TABLE order_authorizations (
 CREATE TABLE certificates (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     serial BLOB NOT NULL UNIQUE,
-    purpose TEXT NOT NULL CHECK (purpose IN ('acme', 'tls')),
+    purpose TEXT NOT NULL CHECK (purpose IN ('acme', 'tls', 'ocsp')),
     issuer INTEGER NOT NULL REFERENCES issuers (item),
     signer INTEGER NOT NULL REFERENCES key_versions (id),
     account INTEGER REFERENCES accounts (id),
@@ -214,12 +245,15 @@ CREATE TABLE certificates (
     not_before INTEGER NOT NULL,
     not_after INTEGER NOT NULL,
     issued INTEGER NOT NULL,
+    -- The CRL that would list it; NULL when it names none.
+    shard INTEGER,
     certificate BLOB NOT NULL,
     UNIQUE (item, version)
 ) STRICT;
 CREATE INDEX certificates_by_issuer ON certificates (issuer, not_after);
 CREATE INDEX certificates_by_issue ON certificates (issuer, issued);
 CREATE INDEX certificates_by_signer ON certificates (signer, not_after);
+CREATE INDEX certificates_of_responders ON certificates (signer, id) WHERE purpose = 'ocsp';
 CREATE INDEX certificates_by_account ON certificates (account, issued) WHERE account IS NOT NULL;
 
 CREATE TRIGGER certificates_are_never_changed BEFORE UPDATE ON certificates
@@ -231,19 +265,72 @@ BEGIN
     SELECT RAISE(ABORT, 'certificates are append-only');
 END;
 
--- A certificate is revoked once (RFC 5280, 5.3.1, has the reasons).
+-- A certificate is revoked once (RFC 5280, 5.3.1, has the reasons). It need not be one that the store knows: CA
+-- certificates have a table of their own, and others come from a former CRL.
 CREATE TABLE revocations (
-    certificate INTEGER PRIMARY KEY REFERENCES certificates (id),
+    signer INTEGER NOT NULL REFERENCES key_versions (id),
+    serial BLOB NOT NULL,
+    certificate INTEGER UNIQUE REFERENCES certificates (id),
+    -- The CRL that lists it beside the complete one; -1 for CA certificates, NULL for all that list leaves.
+    shard INTEGER,
+    not_after INTEGER NOT NULL,
     at INTEGER NOT NULL,
-    reason INTEGER NOT NULL CHECK (reason IN (0, 1, 2, 3, 4, 5, 9, 10)),
-    revoked_by TEXT NOT NULL
-) STRICT;
+    reason INTEGER NOT NULL CHECK (reason IN (0, 1, 2, 3, 4, 5, 6, 9, 10)),
+    revoked_by TEXT NOT NULL,
+    PRIMARY KEY (signer, serial)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revocations_by_shard ON revocations (signer, shard, not_after);
 
--- SHA-256 of the SubjectPublicKeyInfo of keys that are compromised; never tidied.
+-- CRLs as they are served. Shards from 0 on are for leaves and have a URL; -1 is for CA certificates, -2 lists everything.
+CREATE TABLE crls (
+    signer INTEGER NOT NULL REFERENCES key_versions (id),
+    shard INTEGER NOT NULL,
+    base_url TEXT NOT NULL DEFAULT '',
+    leaves INTEGER NOT NULL DEFAULT 0,
+    -- Counts what happened to the list; `signed_changes` is how much of that the signed one knows.
+    changes INTEGER NOT NULL DEFAULT 1,
+    signed_changes INTEGER NOT NULL DEFAULT 0,
+    number INTEGER NOT NULL DEFAULT 0,
+    this_update INTEGER,
+    next_update INTEGER,
+    crl BLOB,
+    PRIMARY KEY (signer, shard)
+) STRICT, WITHOUT ROWID;
+
+-- SHA-256 of the SubjectPublicKeyInfo of keys that are compromised; never tidied. Those that a file lists go when they
+-- are listed no more.
 CREATE TABLE blocked_keys (
     hash BLOB PRIMARY KEY,
     since INTEGER NOT NULL,
-    why TEXT NOT NULL
+    why TEXT NOT NULL,
+    listed INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- SHA-256 of the file that was read last.
+CREATE TABLE blocked_key_file (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    hash BLOB NOT NULL
+) STRICT;
+
+-- How many days before the end of a certificate people want to hear of it.
+CREATE TABLE expiry_warnings (
+    item INTEGER NOT NULL REFERENCES items (id),
+    days INTEGER NOT NULL,
+    PRIMARY KEY (item, days)
+) STRICT, WITHOUT ROWID;
+
+-- What was said already: `certificate` or `signer`, its row id, and the warning.
+CREATE TABLE expiry_notices (
+    subject TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    days INTEGER NOT NULL,
+    PRIMARY KEY (subject, id, days)
+) STRICT, WITHOUT ROWID;
+
+-- How far each listener has been told what the audit log says.
+CREATE TABLE event_cursors (
+    sink TEXT PRIMARY KEY,
+    last INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The certificate that the daemon shows for a host; its key is a file named after the serial number.

@@ -2,13 +2,13 @@
 
 use crate::acme::Acme;
 use crate::admin::{Addresses, AdminSocket, Administration};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
 use crate::front::{Front, FrontSettings, listen, raise_descriptor_limit};
-use crate::housekeeping::Housekeeping;
+use crate::housekeeping::{Events, Housekeeping};
 use crate::http::{HttpServer, Routes};
 use crate::issuance::Issuance;
-use crate::keys::{hex, random};
+use crate::keys::{hex, parse_blocked_keys, random, sha256};
 use crate::policy::IssuerPolicy;
 use crate::publication::Publication;
 use crate::settings::Settings;
@@ -30,6 +30,7 @@ pub struct Daemon {
     front: Option<Front>,
     http: Option<HttpServer>,
     housekeeping: Option<Housekeeping>,
+    events: Option<Events>,
     validation: Arc<Validation>,
     issuance: Arc<Issuance>,
     addresses: Addresses,
@@ -52,6 +53,7 @@ impl Daemon {
 
         let store = Arc::new(Store::open(&settings.state_dir.join("certwright.db"))?);
         check_policies(&store)?;
+        block_listed_keys(&store, settings.blocked_keys.as_deref(), clock.now())?;
         let issuance = Arc::new(Issuance::open(Arc::clone(&store), clock.clone(), settings)?);
         let networks = ReachableNetworks {
             allow: settings.validation_allow.clone(),
@@ -60,10 +62,11 @@ impl Daemon {
         };
         let validation = Arc::new(Validation::start(Arc::clone(&store), clock.clone(), settings, networks)?);
         let housekeeping = Housekeeping::start(Arc::clone(&store), Arc::clone(&issuance), clock.clone())?;
+        let events = Events::start(Arc::clone(&store), clock.clone(), settings)?;
 
         let secret = hex(&random::<32>()?);
         let acme = Acme::new(Arc::clone(&store), Arc::clone(&issuance), Arc::clone(&validation), clock.clone())?;
-        let publication = Publication::new(Arc::clone(&store));
+        let publication = Publication::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone());
         let routes = Routes::new(acme, publication, secret.clone(), random::<4>()?, clock.clone());
         let application = directories.run.join("http.sock");
         let http = HttpServer::start(&application, settings.workers, routes)?;
@@ -84,6 +87,7 @@ impl Daemon {
             front: Some(front),
             http: Some(http),
             housekeeping: Some(housekeeping),
+            events: Some(events),
             validation,
             issuance,
             addresses,
@@ -118,8 +122,20 @@ impl Drop for Daemon {
         self.front = None;
         self.http = None;
         self.housekeeping = None;
+        self.events = None;
         self.validation.stop();
     }
+}
+
+/// A list that cannot be read stops the start: what it blocks must not get certificates meanwhile. Without a list what an
+/// earlier one blocked is free again.
+fn block_listed_keys(store: &Store, file: Option<&Path>, now: Time) -> Result<()> {
+    let named = |e: Error| e.context(format!("--blocked-keys {}", file.unwrap_or(Path::new("")).display()));
+    let text = file.map_or(Ok(String::new()), std::fs::read_to_string);
+    let text = text.map_err(|e| named(Error::malformed(format!("it cannot be read ({e})"))))?;
+    let hashes = parse_blocked_keys(&text).map_err(named)?;
+    let hash = sha256(text.as_bytes());
+    store.change(move |write| write.put_listed_keys(&hash, &hashes, now))
 }
 
 /// Settings that cannot be understood stop the start: a daemon that does not know what it may must not run.

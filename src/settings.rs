@@ -1,5 +1,6 @@
 //! The daemon's settings as plain data. Who reads flags and environment is `cli`; who checks them is the type.
 
+use crate::error::{Error, Result};
 use crate::identifier::Network;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,6 +32,35 @@ pub struct Settings {
     pub workers: usize,
     /// The daemon's own certificate and key; without them it issues its own.
     pub tls_files: Option<TlsFiles>,
+    /// A list of keys that get nothing.
+    pub blocked_keys: Option<PathBuf>,
+    /// A program that gets each event on standard input.
+    pub event_command: Option<PathBuf>,
+    /// Where each event is posted.
+    pub event_url: Option<EventUrl>,
+}
+
+/// An http or https URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventUrl(String);
+
+impl EventUrl {
+    /// Parse it.
+    ///
+    /// # Errors
+    /// Malformed for any other URL.
+    pub fn parse(text: &str) -> Result<EventUrl> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+        if rest.is_empty() || rest.starts_with('/') || !rest.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Error::malformed(format!("--event-url {text} is not an http or https URL")));
+        }
+        Ok(EventUrl(text.to_owned()))
+    }
+
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// PEM files of a TLS server certificate with its chain, and of its private key.

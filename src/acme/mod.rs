@@ -187,7 +187,8 @@ impl Acme {
             Resource::Finalize(id) => self.finalize(&authenticated, id, request.address),
             Resource::Authorization(id) => self.authorization(&authenticated, id),
             Resource::Challenge(id) => self.challenge(&authenticated, id),
-            Resource::Certificate(id) => self.certificate(&authenticated, id),
+            Resource::Certificate(id) => self.certificate(&authenticated, id, 0),
+            Resource::AlternateCertificate(id, number) => self.certificate(&authenticated, id, number),
         }
     }
 

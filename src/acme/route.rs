@@ -28,6 +28,8 @@ pub(super) enum Resource<'a> {
     Authorization(i64),
     Challenge(i64),
     Certificate(i64),
+    /// The same certificate with another chain, counted from 1.
+    AlternateCertificate(i64, i64),
 }
 
 impl<'a> Route<'a> {
@@ -50,6 +52,7 @@ impl<'a> Route<'a> {
             ["authz", id] => Resource::Authorization(row_id(id)?),
             ["challenge", id] => Resource::Challenge(row_id(id)?),
             ["cert", id] => Resource::Certificate(row_id(id)?),
+            ["cert", id, number] => Resource::AlternateCertificate(row_id(id)?, row_id(number)?),
             _ => return None,
         };
         Some(Route { display_id, resource })
@@ -88,6 +91,7 @@ impl Resource<'_> {
             Resource::Authorization(id) => format!("authz/{id}"),
             Resource::Challenge(id) => format!("challenge/{id}"),
             Resource::Certificate(id) => format!("cert/{id}"),
+            Resource::AlternateCertificate(id, number) => format!("cert/{id}/{number}"),
         }
     }
 }
@@ -120,6 +124,7 @@ mod tests {
             Resource::Authorization(5),
             Resource::Challenge(6),
             Resource::Certificate(7),
+            Resource::AlternateCertificate(7, 1),
         ] {
             let path = format!("/acme/x/{}", resource.path());
             assert_eq!(Route::parse(&path), Some(Route { display_id: "x", resource }));

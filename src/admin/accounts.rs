@@ -43,6 +43,13 @@ pub(super) fn account_of(admin: &Administration, issuer: &Item, id: &str) -> Res
     }
 }
 
+/// The account of any issuer that --all-of-account says; deleted ones have certificates too.
+pub(super) fn any_account(admin: &Administration, id: &str) -> Result<i64> {
+    let unknown = || Error::not_found(format!("there is no account {id}; list-acme-accounts shows those of an issuer"));
+    let account: i64 = id.parse().map_err(|_| unknown())?;
+    if admin.store.read(|read| read.was_account(account))? { Ok(account) } else { Err(unknown()) }
+}
+
 fn shown(account: &Account, orders: i64) -> Value {
     json!({
         "account_id": account.id.to_string(),

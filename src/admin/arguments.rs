@@ -79,6 +79,11 @@ impl Arguments {
         }
     }
 
+    /// Whether a flag was given.
+    pub(super) fn names(&self, flag: &str) -> bool {
+        self.members.contains_key(flag)
+    }
+
     /// Whether something has not been taken yet.
     pub(super) fn is_any_left(&self) -> bool {
         !self.members.is_empty()

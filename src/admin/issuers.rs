@@ -1,10 +1,10 @@
 //! create-pki-cert-issuer, update-pki-cert-issuer, and what describe-item says of an issuer.
 
-use super::{Administration, Arguments, Peer, done, item_path, items};
+use super::{Administration, Arguments, Peer, done, item_path, items, keys};
 use crate::clock::Span;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
-use crate::policy::{ChallengeType, IssuerPolicy, Profile, SUBJECT_LISTS, acme_url};
+use crate::policy::{ChallengeType, DEFAULT_OCSP_TTL, IssuerPolicy, Profile, SUBJECT_LISTS, acme_url};
 use crate::store::{Issuer, Item, ItemKind, Read};
 use serde_json::{Map, Value, json};
 
@@ -40,12 +40,26 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
         reuse_authorizations: Span(0),
         terms_of_service: None,
         website: None,
+        create_private_crl: false,
+        create_private_ocsp: false,
+        ocsp_ttl: DEFAULT_OCSP_TTL,
+        ocsp_nonce: false,
+        public_url: None,
     };
+    let wants_crl = arguments.names("create-private-crl");
     let settings = with_flags(blank, arguments)?;
     let item = items::new_item(name.clone(), ItemKind::Issuer, arguments)?;
+    let expiry_warnings = keys::expiry_warnings(arguments)?.unwrap_or_default();
     arguments.finish()?;
     items::check_free(admin, &name)?;
+    let (mut settings, policy) = canonical(settings)?;
+    let (can_sign_crls, is_reachable) =
+        (admin.issuance.can_sign_crls(signer_key)?, admin.issuance.public_url(&policy).is_some());
+    if !wants_crl {
+        settings.create_private_crl = can_sign_crls && is_reachable;
+    }
     let (settings, policy) = canonical(settings)?;
+    check_points(admin, &policy)?;
 
     check_domains_carried(admin, &policy)?;
     let can_certify = !policy.names.allowed.is_empty() || policy.names.any_name || !policy.names.networks.is_empty();
@@ -59,6 +73,7 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
         check_signer_key(write, settings.signer_key)?;
         let id = write.insert_item(&item, now)?;
         write.put_issuer(&Issuer { item: id, ..settings }, now)?;
+        write.set_expiry_warnings(id, &expiry_warnings)?;
         if let Some(insert) = insert_tls {
             insert(write, id, now)?;
         }
@@ -68,10 +83,19 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
         tls.kept();
     }
     admin.issuance.refresh_tls()?;
+    let mut warnings = Vec::new();
+    if !can_certify {
+        warnings.push("the issuer allows no name yet; give it some with update-pki-cert-issuer --allowed-domains");
+    }
+    if !wants_crl && can_sign_crls && policy.acme.is_some() && !is_reachable {
+        warnings.push(
+            "certificates name no CRL, since the port of --plain-listen changes with every start; say --public-url and \
+             --create-private-crl true where clients are to check revocation",
+        );
+    }
     let mut reply = json!({ "name": name });
-    if !can_certify && let Some(members) = reply.as_object_mut() {
-        let note = "the issuer allows no name yet; give it some with update-pki-cert-issuer --allowed-domains";
-        members.insert("warnings".into(), json!([note]));
+    if let (false, Some(members)) = (warnings.is_empty(), reply.as_object_mut()) {
+        members.insert("warnings".into(), json!(warnings));
     }
     Ok(reply)
 }
@@ -84,12 +108,14 @@ pub(super) fn update(admin: &Administration, peer: Peer, arguments: &mut Argumen
     };
     let (description, protection) = (arguments.text("description")?, arguments.boolean("delete-protection")?);
     let tags = arguments.list("tag")?;
+    let expiry_warnings = keys::expiry_warnings(arguments)?;
 
     if !arguments.is_any_left()
         && signer_key.is_none()
         && description.is_none()
         && protection.is_none()
         && tags.is_none()
+        && expiry_warnings.is_none()
     {
         return Err(Error::malformed("nothing to change; certwright update-pki-cert-issuer --help shows what can be"));
     }
@@ -101,6 +127,7 @@ pub(super) fn update(admin: &Administration, peer: Peer, arguments: &mut Argumen
     tried.finish()?;
     admin.issuance.check_own_host(&policy)?;
     check_domains_carried(admin, &policy)?;
+    check_points(admin, &policy)?;
     let mut flags = arguments.clone();
     let now = admin.now();
     let entry = done(peer, "update-pki-cert-issuer", &item.name, "");
@@ -110,6 +137,9 @@ pub(super) fn update(admin: &Administration, peer: Peer, arguments: &mut Argumen
         check_signer_key(write, settings.signer_key)?;
         write.put_issuer(&settings, now)?;
         write.update_item(item.id, now, protection, description.as_deref(), tags.as_deref())?;
+        if let Some(days) = &expiry_warnings {
+            write.set_expiry_warnings(item.id, days)?;
+        }
         write.append_audit(now, &entry)
     })?;
     admin.issuance.refresh_tls()?;
@@ -132,6 +162,27 @@ fn check_domains_carried(admin: &Administration, policy: &IssuerPolicy) -> Resul
     for domain in &policy.names.allowed {
         let carried = constraints.check(&Identifier::Dns(domain.clone()));
         carried.map_err(|e| Error::malformed(format!("--allowed-domains {e}")))?;
+    }
+    Ok(())
+}
+
+/// What certificates name must be there, and reachable at the same place for as long as they live.
+fn check_points(admin: &Administration, policy: &IssuerPolicy) -> Result<()> {
+    let wished = match (policy.create_private_crl, policy.create_private_ocsp) {
+        (true, _) => "--create-private-crl",
+        (false, true) => "--create-private-ocsp",
+        (false, false) => return Ok(()),
+    };
+    if admin.issuance.public_url(policy).is_none() {
+        return Err(Error::malformed(format!(
+            "{wished} needs --public-url, the http URL at which clients reach --plain-listen: without --gw-cluster-url, or with \
+             a port that changes with every start, it cannot be told"
+        )));
+    }
+    if policy.create_private_crl && !admin.issuance.can_sign_crls(policy.signer_key)? {
+        return Err(Error::conflict(
+            "--create-private-crl cannot be: the signer's certificate does not let it sign CRLs (keyUsage without cRLSign)",
+        ));
     }
     Ok(())
 }
@@ -179,6 +230,11 @@ pub(super) fn describe(admin: &Administration, item: &Item, members: &mut Map<St
         "reuse_authorizations": issuer.reuse_authorizations.0,
         "terms_of_service": issuer.terms_of_service,
         "website": issuer.website,
+        "create_private_crl": issuer.create_private_crl,
+        "create_private_ocsp": issuer.create_private_ocsp,
+        "ocsp_ttl": issuer.ocsp_ttl.0,
+        "ocsp_nonce": issuer.ocsp_nonce,
+        "public_url": issuer.public_url,
     });
     if let Some(details) = details.as_object_mut() {
         details.extend(subject);
@@ -227,6 +283,9 @@ fn with_flags(mut issuer: Issuer, arguments: &mut Arguments) -> Result<Issuer> {
         ("not-require-cn", &mut issuer.not_require_cn),
         ("require-eab", &mut issuer.require_eab),
         ("tls-issuer", &mut issuer.tls_issuer),
+        ("create-private-crl", &mut issuer.create_private_crl),
+        ("create-private-ocsp", &mut issuer.create_private_ocsp),
+        ("ocsp-nonce", &mut issuer.ocsp_nonce),
     ] {
         if let Some(value) = arguments.boolean(flag)? {
             *setting = value;
@@ -239,6 +298,7 @@ fn with_flags(mut issuer: Issuer, arguments: &mut Arguments) -> Result<Issuer> {
         ("gw-cluster-url", &mut issuer.gw_cluster_url),
         ("terms-of-service", &mut issuer.terms_of_service),
         ("website", &mut issuer.website),
+        ("public-url", &mut issuer.public_url),
     ] {
         if let Some(value) = arguments.text(flag)? {
             *setting = Some(value).filter(|v| !v.is_empty());
@@ -268,6 +328,9 @@ fn with_flags(mut issuer: Issuer, arguments: &mut Arguments) -> Result<Issuer> {
             issuer.subject.extend(values.into_iter().map(|v| (list.to_owned(), v)));
         }
     }
+    if let Some(ttl) = arguments.duration("ocsp-ttl")? {
+        issuer.ocsp_ttl = ttl;
+    }
     if let Some(reuse) = arguments.duration("reuse-authorizations")? {
         if reuse > Span::days(30) {
             return Err(Error::malformed("--reuse-authorizations is 30d at most; control of a name changes hands"));
@@ -284,5 +347,6 @@ fn canonical(mut issuer: Issuer) -> Result<(Issuer, IssuerPolicy)> {
         issuer.gw_cluster_url = Some(url.to_string());
     }
     issuer.allowed_domains = policy.names.allowed.iter().map(ToString::to_string).collect();
+    issuer.public_url.clone_from(&policy.public_url);
     Ok((issuer, policy))
 }

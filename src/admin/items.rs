@@ -4,6 +4,7 @@ use super::{Administration, Arguments, Peer, done, item_path};
 use crate::clock::Span;
 use crate::der::{to_base64, to_pem};
 use crate::error::{Error, Result};
+use crate::keys::hex;
 use crate::store::{Item, ItemFilter, ItemKind, NewItem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -15,6 +16,10 @@ pub(super) fn describe(admin: &Administration, _: Peer, arguments: &mut Argument
     let item = named_item(admin, arguments)?;
     arguments.finish()?;
     let mut members = common_members(&item);
+    if item.kind != ItemKind::Certificate {
+        let days = admin.store.read(|read| read.expiry_warnings(item.id))?;
+        members.insert("expiration_event_in".into(), json!(days));
+    }
     match item.kind {
         ItemKind::Key => describe_key(admin, &item, &mut members)?,
         ItemKind::Issuer => super::issuers::describe(admin, &item, &mut members)?,
@@ -250,14 +255,44 @@ fn describe_key(admin: &Administration, item: &Item, members: &mut Map<String, V
     members.insert("algorithm".into(), key.algorithm.into());
     members.insert("split_level".into(), key.split_level.into());
     members.insert("public_value".into(), to_pem("PUBLIC KEY", &key.current.spki).into());
-    if let Some(certificate) = key.current.certificate {
-        let shown =
-            if key.certificate_format == "der" { to_base64(&certificate) } else { to_pem("CERTIFICATE", &certificate) };
+    if let Some(certificate) = &key.current.certificate {
+        let chain = || -> Result<String> {
+            let chain = admin.issuance.chains_above(key.current.id)?.into_iter().next().unwrap_or_default();
+            Ok(chain.iter().map(|der| to_pem("CERTIFICATE", der)).collect())
+        };
+        let shown = if key.certificate_format == "der" { to_base64(certificate) } else { chain()? };
         members.insert("certificates".into(), shown.into());
     }
     if let Some((_, not_after)) = key.current.validity {
         members.insert("certificate_not_after".into(), not_after.to_string().into());
     }
+    let versions = admin.store.read(|read| {
+        let versions = read.key_versions(item.id)?;
+        versions.into_iter().map(|v| Ok((read.ca_certificates(v.id)?, v))).collect::<Result<Vec<_>>>()
+    })?;
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|(certificates, version)| {
+            let shown: Vec<Value> = certificates
+                .iter()
+                .map(|c| {
+                    json!({
+                        "kind": c.kind.as_str(),
+                        "serial_number": hex(&c.serial),
+                        "not_after": c.not_after.to_string(),
+                        "certificate": to_pem("CERTIFICATE", &c.der),
+                    })
+                })
+                .collect();
+            json!({
+                "version": version.version,
+                "key_identifier": hex(&version.key_identifier),
+                "in_use": version.id == key.current.id,
+                "certificates": shown,
+            })
+        })
+        .collect();
+    members.insert("versions".into(), versions.into());
     Ok(())
 }
 

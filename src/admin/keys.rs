@@ -1,17 +1,17 @@
 //! create-dfc-key.
 
 use super::{Administration, Arguments, Peer, done, item_path};
-use crate::ca::{Attribute, ConfFile, KeyUsage, NameConstraints, parse_conf};
+use crate::ca::{Attribute, CaProfile, ConfFile, KeyUsage, NameConstraints, parse_conf};
 use crate::clock::Span;
 use crate::der::from_base64;
 use crate::error::{Error, Result};
 use crate::identifier::{DnsName, Network};
-use crate::issuance::{NewSigner, SelfSigned};
+use crate::issuance::{CaWish, Certified, NewSigner, PreparedSigner};
 use crate::keys::{Hash, KeyAlgorithm, check_split_level};
-use crate::store::ItemKind;
+use crate::store::{AuditEntry, ItemKind, NewItem};
 use serde_json::{Value, json};
 
-const DEFAULT_SPLIT_LEVEL: i64 = 3;
+pub(super) const DEFAULT_SPLIT_LEVEL: i64 = 3;
 const LONGEST_CERTIFICATE_DAYS: i64 = 36_500;
 
 /// The flags that say what stands in the certificate, and so need one.
@@ -43,84 +43,130 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
             return Err(Error::malformed(format!("--certificate-format {other} is not known; use pem or der")));
         }
     };
-    let certificate = certificate(arguments)?;
+    let certified = certified(admin, arguments)?;
     let item = super::items::new_item(name.clone(), ItemKind::Key, arguments)?;
+    let warnings = expiry_warnings(arguments)?;
     arguments.finish()?;
     // Before the key is generated, which can take seconds; the change below looks again.
     super::items::check_free(admin, &name)?;
 
-    let new = NewSigner { algorithm, hash, split_level, certificate_format, certificate };
+    let new = NewSigner { algorithm, hash, split_level, certificate_format, certified };
     let prepared = admin.issuance.prepare_signer(&new)?;
+    let entry = done(peer, "create-dfc-key", &name, format!("{algorithm}, {split_level} fragments"));
+    keep(admin, prepared, item, warnings, split_level, entry)
+}
+
+/// Bring a prepared key into the store, and say what there is to say of its fragments.
+pub(super) fn keep(
+    admin: &Administration,
+    prepared: PreparedSigner<'_>,
+    item: NewItem,
+    expiry_warnings: Option<Vec<i64>>,
+    split_level: usize,
+    entry: AuditEntry,
+) -> Result<Value> {
     let times: Vec<u64> =
         prepared.fragment_times().iter().map(|t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)).collect();
     let now = admin.now();
-    let entry = done(peer, "create-dfc-key", &name, format!("{algorithm}, {split_level} fragments"));
     prepared.keep(move |write| {
         let id = write.insert_item(&item, now)?;
+        write.set_expiry_warnings(id, &expiry_warnings.unwrap_or_default())?;
         write.append_audit(now, &entry)?;
         Ok(id)
     })?;
-    let mut reply = json!({ "fragment_results": times });
+    let mut warnings = vec![format!(
+        "all {split_level} fragments are needed: one that is lost ends the key, so keep copies of them apart from each other"
+    )];
     let places = admin.issuance.fragment_places();
-    if let Some(members) = reply.as_object_mut() {
-        let mut warnings = vec![format!(
-            "all {split_level} fragments are needed: one that is lost ends the key, so keep copies of them apart from each other"
-        )];
-        if places < split_level {
-            warnings.push(format!(
-                "the {split_level} fragments lie in fewer places ({places}); give the daemon --fragment-dir for others, so that one stolen disk gives no key"
-            ));
-        }
-        members.insert("warnings".into(), warnings.into());
+    if places < split_level {
+        warnings.push(format!(
+            "the {split_level} fragments lie in fewer places ({places}); give the daemon --fragment-dir for others, so that one stolen disk gives no key"
+        ));
     }
-    Ok(reply)
+    Ok(json!({ "fragment_results": times, "warnings": warnings }))
 }
 
-/// What is to stand in a self-signed certificate, if there is to be one: the conf file, then the flags over it.
-fn certificate(arguments: &mut Arguments) -> Result<Option<SelfSigned>> {
-    let wanted = arguments.boolean("generate-self-signed-certificate")?.unwrap_or(false);
+/// How many days before an end somebody wants to hear of it.
+pub(super) fn expiry_warnings(arguments: &mut Arguments) -> Result<Option<Vec<i64>>> {
+    let Some(list) = arguments.list("expiration-event-in")? else { return Ok(None) };
+    let wrong =
+        |text: &String| Error::malformed(format!("--expiration-event-in {text} is not a number of days from 1 to 365"));
+    let parse = |text: &String| {
+        let days = text.trim_end_matches('d').parse::<i64>().map_err(|_| wrong(text))?;
+        if (1..=365).contains(&days) { Ok(days) } else { Err(wrong(text)) }
+    };
+    list.iter().map(parse).collect::<Result<Vec<_>>>().map(Some)
+}
+
+/// Who certifies the key, and what stands in the certificate: the conf file, then the flags over it.
+fn certified(admin: &Administration, arguments: &mut Arguments) -> Result<Certified> {
+    let by_itself = arguments.boolean("generate-self-signed-certificate")?.unwrap_or(false);
+    let signed_by = arguments.text("signed-by")?;
     let days = arguments.number("certificate-ttl")?;
-    let mut conf = conf_file(arguments)?;
-    let mut given = days.is_some() || conf.is_some();
-    let mut parts = conf.take().unwrap_or_default();
+    let conf = conf_file(arguments)?;
+    let mut is_wished = conf.is_some();
+    let mut parts = conf.unwrap_or_default();
     for (flag, attribute) in SUBJECT_FLAGS {
         if let Some(value) = arguments.text(flag)? {
             parts.subject.clear(attribute);
             parts.subject.add(attribute, &value).map_err(|e| e.context(format!("--{flag}")))?;
-            given = true;
+            is_wished = true;
         }
     }
     let constraints = name_constraints(arguments)?;
-    given |= constraints.is_some();
-    if !wanted {
-        return if given {
-            Err(Error::malformed("flags about the certificate need --generate-self-signed-certificate true"))
-        } else {
-            Ok(None)
-        };
-    }
-    let days = days.ok_or_else(|| {
-        Error::malformed("--certificate-ttl, in days, is needed with --generate-self-signed-certificate")
-    })?;
-    if !(1..=LONGEST_CERTIFICATE_DAYS).contains(&days) {
-        return Err(Error::malformed(format!(
-            "--certificate-ttl {days} is out of range; give 1 to {LONGEST_CERTIFICATE_DAYS} days"
-        )));
-    }
-    if parts.subject.is_empty() {
-        return Err(Error::malformed(
-            "a CA certificate needs a subject; give --certificate-common-name or --conf-file-path",
-        ));
-    }
-    Ok(Some(SelfSigned {
-        lifetime: Span::days(days),
-        subject: parts.subject,
-        path_len: parts.path_len,
+    is_wished |= constraints.is_some();
+    let path_len = match (&signed_by, parts.path_len) {
+        // A CA below another needs none below itself, unless somebody says so.
+        (Some(_), None) => Some(0),
+        (_, path_len) => path_len,
+    };
+    let subject = parts.subject.to_der();
+    let profile = CaProfile {
+        path_len,
         key_usage: parts
             .key_usage
             .unwrap_or_else(|| vec![KeyUsage::DigitalSignature, KeyUsage::KeyCertSign, KeyUsage::CrlSign]),
-        name_constraints: constraints.unwrap_or(parts.name_constraints),
-    }))
+        name_constraints: constraints.unwrap_or(parts.name_constraints).to_der(),
+    };
+    let wish = CaWish { subject, profile };
+    if is_wished && parts.subject.is_empty() {
+        return Err(no_subject());
+    }
+    match (by_itself, signed_by) {
+        (true, Some(_)) => {
+            Err(Error::malformed("--signed-by does not go with --generate-self-signed-certificate; give one of them"))
+        }
+        (false, None) if days.is_some() => Err(Error::malformed(
+            "--certificate-ttl needs --generate-self-signed-certificate true or --signed-by; another CA decides by itself",
+        )),
+        (false, None) => Ok(Certified::Later(is_wished.then_some(wish))),
+        _ if parts.subject.is_empty() => Err(no_subject()),
+        (true, None) => Ok(Certified::ByItself(wish, lifetime(days, "--generate-self-signed-certificate")?)),
+        (false, Some(name)) => {
+            let above = super::items::item_of_kind(admin, "signed-by", &name, ItemKind::Key)?;
+            Ok(Certified::By(above.id, wish, lifetime(days, "--signed-by")?))
+        }
+    }
+}
+
+fn no_subject() -> Error {
+    Error::malformed("a CA certificate needs a subject; give --certificate-common-name or --conf-file-path")
+}
+
+fn lifetime(days: Option<i64>, flag: &str) -> Result<Span> {
+    let missing = || Error::malformed(format!("--certificate-ttl, in days, is needed with {flag}"));
+    lifetime_of(days.ok_or_else(missing)?)
+}
+
+/// How long a CA certificate is to last.
+pub(super) fn lifetime_of(days: i64) -> Result<Span> {
+    if (1..=LONGEST_CERTIFICATE_DAYS).contains(&days) {
+        Ok(Span::days(days))
+    } else {
+        Err(Error::malformed(format!(
+            "--certificate-ttl {days} is out of range; give 1 to {LONGEST_CERTIFICATE_DAYS} days"
+        )))
+    }
 }
 
 fn conf_file(arguments: &mut Arguments) -> Result<Option<ConfFile>> {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod arguments;
+mod audit;
 mod certificates;
 mod eabs;
 mod issuers;
@@ -9,6 +10,8 @@ mod item_path;
 mod items;
 mod keys;
 mod limits;
+mod revocation;
+mod signers;
 mod socket;
 mod status;
 
@@ -68,6 +71,16 @@ const COMMANDS: &[Command] = &[
     Command { name: "list-acme-accounts", audited: false, run: accounts::list },
     Command { name: "deactivate-acme-account", audited: true, run: accounts::deactivate },
     Command { name: "get-certificate-value", audited: false, run: certificates::value },
+    Command { name: "list-certificates", audited: false, run: certificates::list },
+    Command { name: "revoke-certificate", audited: true, run: revocation::revoke },
+    Command { name: "export-signer-csr", audited: false, run: signers::export_csr },
+    Command { name: "import-signer-certificate", audited: true, run: signers::import_certificate },
+    Command { name: "import-signer", audited: true, run: signers::import },
+    Command { name: "rotate-key", audited: true, run: signers::rotate },
+    Command { name: "renew-signer-certificate", audited: true, run: signers::renew },
+    Command { name: "refresh-key", audited: true, run: signers::refresh },
+    Command { name: "audit", audited: false, run: audit::show },
+    Command { name: "check", audited: false, run: status::check },
     Command { name: "status", audited: false, run: status::show },
 ];
 
@@ -111,6 +124,16 @@ impl Administration {
         let entry = AuditEntry::done(peer.actor(), action, object).refused(e);
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
             log::error!("a refusal could not be audited: {e}");
+        }
+    }
+
+    /// The group may administer, and not walk off with the CA's key.
+    fn check_privileged(&self, peer: Peer) -> Result<()> {
+        let own = rustix::process::getuid().as_raw();
+        if peer.uid == 0 || peer.uid == own {
+            Ok(())
+        } else {
+            Err(Error::unauthorized("this is for root and for the daemon's own user; use sudo"))
         }
     }
 

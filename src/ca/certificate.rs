@@ -1,8 +1,11 @@
 //! Certificates: built as bytes to be signed, linted, signed once.
 
-use super::extension::{self, ExtendedKeyUsage, KeyUsage, NameConstraints};
+use super::extension::{self, ExtendedKeyUsage, KeyUsage, Points};
 use super::lint;
-use super::name::DistinguishedName;
+use super::name::{Attribute, DistinguishedName};
+use super::parsed::ParsedCertificate;
+use super::signed;
+use super::time::time;
 use crate::clock::{Span, Time};
 use crate::der;
 use crate::error::{Error, Result};
@@ -86,30 +89,65 @@ pub struct Leaf {
     pub extended_key_usage: Vec<ExtendedKeyUsage>,
     /// Whether it names its own key; lean profiles leave that out, as the Baseline Requirements advise.
     pub subject_key_identifier: bool,
+    /// Where clients learn more about it.
+    pub points: Points,
 }
 
-/// What a self-signed CA certificate is made of.
-#[derive(Clone, Debug)]
-pub struct SignerCertificate {
-    /// Its serial number.
-    pub serial: Serial,
-    /// Its life.
-    pub validity: Validity,
-    /// Its name; not empty.
-    pub subject: DistinguishedName,
+/// What a CA certificate says of its key beyond whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaProfile {
     /// How many CA certificates may follow below it.
     pub path_len: Option<u8>,
     /// What the key may do; keyCertSign among it.
     pub key_usage: Vec<KeyUsage>,
-    /// The names that it limits its descendants to.
-    pub name_constraints: NameConstraints,
+    /// The value of nameConstraints, if it limits its descendants.
+    pub name_constraints: Option<Vec<u8>>,
 }
 
-/// The issuer's side of a leaf, read from the signer's certificate.
-#[derive(Clone, Copy, Debug)]
+/// What a CA certificate is made of.
+#[derive(Clone, Debug)]
+pub struct CaCertificate {
+    /// Its serial number.
+    pub serial: Serial,
+    /// Its life.
+    pub validity: Validity,
+    /// The DER of its Name; not empty.
+    pub subject: Vec<u8>,
+    /// The CA's key.
+    pub public_key: PublicKey,
+    /// How certificates below call this key.
+    pub key_identifier: Vec<u8>,
+    /// What it says of the key.
+    pub profile: CaProfile,
+    /// Where clients learn more about it.
+    pub points: Points,
+}
+
+/// The certificate of an OCSP responder that answers for a signer (RFC 6960, 4.2.2.2).
+#[derive(Clone, Debug)]
+pub struct ResponderCertificate {
+    /// Its serial number.
+    pub serial: Serial,
+    /// Its life.
+    pub validity: Validity,
+    /// Its key.
+    pub public_key: PublicKey,
+}
+
+/// The issuer's side of a certificate, read from the signer's.
+#[derive(Clone, Debug)]
 pub(super) struct IssuerNames<'a> {
     pub(super) subject: &'a [u8],
-    pub(super) key_identifier: &'a [u8],
+    pub(super) key_identifier: Vec<u8>,
+}
+
+impl<'a> IssuerNames<'a> {
+    /// The key identifier is the one in the signer's certificate, which another CA may have made in another way.
+    pub(super) fn of(certificate: &'a ParsedCertificate, signer: &Signer) -> IssuerNames<'a> {
+        let own = || signer.public_key().key_identifier().to_vec();
+        let key_identifier = certificate.subject_key_identifier().map_or_else(own, <[u8]>::to_vec);
+        IssuerNames { subject: &certificate.subject, key_identifier }
+    }
 }
 
 /// Bytes that have passed the lints and may be signed once.
@@ -134,11 +172,10 @@ pub struct SignedCertificate {
 /// Build and lint a leaf under the signer whose certificate is given.
 ///
 /// # Errors
-/// Internal when a lint refuses what we built, or when the signer's certificate cannot be read.
-pub fn prepare_leaf(leaf: &Leaf, signer: &Signer, signer_certificate: &super::ParsedCertificate) -> Result<Linted> {
-    let key_identifier = signer.public_key().key_identifier();
-    let issuer = IssuerNames { subject: &signer_certificate.subject, key_identifier: &key_identifier };
-    let mut extensions = vec![extension::authority_key_identifier(issuer.key_identifier)];
+/// Internal when a lint refuses what we built.
+pub fn prepare_leaf(leaf: &Leaf, signer: &Signer, signer_certificate: &ParsedCertificate) -> Result<Linted> {
+    let issuer = IssuerNames::of(signer_certificate, signer);
+    let mut extensions = vec![extension::authority_key_identifier(&issuer.key_identifier)];
     if leaf.subject_key_identifier {
         extensions.push(extension::subject_key_identifier(&leaf.public_key.key_identifier()));
     }
@@ -148,49 +185,84 @@ pub fn prepare_leaf(leaf: &Leaf, signer: &Signer, signer_certificate: &super::Pa
         extension::extended_key_usage(&leaf.extended_key_usage),
         extension::subject_alt_name(&leaf.identifiers, leaf.subject.is_empty()),
     ]);
-    let tbs = to_be_signed(
-        &leaf.serial,
-        signer,
-        issuer.subject,
-        leaf.validity,
-        &leaf.subject.to_der(),
-        &leaf.public_key,
-        &extensions,
-    );
-    lint::check_leaf(&tbs, leaf, issuer, &signer.signature_identifier())?;
+    extensions.extend(extension::crl_distribution_points(&leaf.points));
+    extensions.extend(extension::authority_info_access(&leaf.points));
+    let subject = leaf.subject.to_der();
+    let tbs =
+        to_be_signed(&leaf.serial, signer, issuer.subject, leaf.validity, &subject, &leaf.public_key, &extensions);
+    lint::check_leaf(&tbs, leaf, &issuer, &signer.signature_identifier())?;
     Ok(Linted { tbs, serial: leaf.serial, validity: leaf.validity })
 }
 
-/// Build and lint the self-signed certificate of a signer.
+/// Build and lint a CA certificate, below the signer whose certificate is given, or self-signed.
 ///
 /// # Errors
 /// Malformed when the subject is empty, Internal when a lint refuses what we built.
-pub fn prepare_signer(certificate: &SignerCertificate, signer: &Signer) -> Result<Linted> {
-    if certificate.subject.is_empty() {
+pub fn prepare_ca(certificate: &CaCertificate, signer: &Signer, above: Option<&ParsedCertificate>) -> Result<Linted> {
+    if certificate.subject == DistinguishedName::default().to_der() {
         return Err(Error::malformed(
             "a CA certificate needs a subject; give --certificate-common-name or --conf-file-path",
         ));
     }
+    let issuer = above.map(|above| IssuerNames::of(above, signer));
     let mut extensions = vec![
-        extension::basic_constraints_ca(certificate.path_len),
-        extension::key_usage(&certificate.key_usage, true),
-        extension::subject_key_identifier(&signer.public_key().key_identifier()),
+        extension::basic_constraints_ca(certificate.profile.path_len),
+        extension::key_usage(&certificate.profile.key_usage, true),
+        extension::subject_key_identifier(&certificate.key_identifier),
     ];
-    if !certificate.name_constraints.is_empty() {
-        extensions.push(extension::name_constraints(&certificate.name_constraints));
-    }
-    let subject = certificate.subject.to_der();
+    extensions.extend(issuer.iter().map(|i| extension::authority_key_identifier(&i.key_identifier)));
+    extensions.extend(certificate.profile.name_constraints.iter().map(|value| extension::name_constraints(value)));
+    extensions.extend(extension::crl_distribution_points(&certificate.points));
+    extensions.extend(extension::authority_info_access(&certificate.points));
     let tbs = to_be_signed(
         &certificate.serial,
         signer,
-        &subject,
+        issuer.as_ref().map_or(&certificate.subject, |i| i.subject),
         certificate.validity,
-        &subject,
-        signer.public_key(),
+        &certificate.subject,
+        &certificate.public_key,
         &extensions,
     );
-    lint::check_signer(&tbs, certificate, &signer.signature_identifier())?;
+    lint::check_ca(&tbs, certificate, issuer.as_ref(), &signer.signature_identifier())?;
     Ok(Linted { tbs, serial: certificate.serial, validity: certificate.validity })
+}
+
+/// Build and lint the certificate of an OCSP responder under the signer whose certificate is given.
+///
+/// # Errors
+/// Internal when a lint refuses what we built.
+pub fn prepare_responder(
+    certificate: &ResponderCertificate,
+    signer: &Signer,
+    signer_certificate: &ParsedCertificate,
+) -> Result<Linted> {
+    let issuer = IssuerNames::of(signer_certificate, signer);
+    let extensions = [
+        extension::authority_key_identifier(&issuer.key_identifier),
+        extension::subject_key_identifier(&certificate.public_key.key_identifier()),
+        extension::key_usage(&[KeyUsage::DigitalSignature], true),
+        extension::basic_constraints_leaf(),
+        extension::extended_key_usage(&[ExtendedKeyUsage::OcspSigning]),
+        extension::ocsp_no_check(),
+    ];
+    let subject = responder_name()?.to_der();
+    let tbs = to_be_signed(
+        &certificate.serial,
+        signer,
+        issuer.subject,
+        certificate.validity,
+        &subject,
+        &certificate.public_key,
+        &extensions,
+    );
+    lint::check_responder(&tbs, certificate, &issuer, &subject, &signer.signature_identifier())?;
+    Ok(Linted { tbs, serial: certificate.serial, validity: certificate.validity })
+}
+
+fn responder_name() -> Result<DistinguishedName> {
+    let mut name = DistinguishedName::default();
+    name.add(Attribute::CommonName, "OCSP responder")?;
+    Ok(name)
 }
 
 impl Linted {
@@ -199,8 +271,7 @@ impl Linted {
     /// # Errors
     /// Internal when the signer fails.
     pub fn sign(self, signer: &Signer) -> Result<SignedCertificate> {
-        let signature = signer.sign(&self.tbs)?;
-        let der = der::sequence(&[self.tbs, signer.signature_identifier(), der::bit_string(&signature)]);
+        let der = signed::sign(&self.tbs, signer)?;
         Ok(SignedCertificate { der, serial: self.serial, validity: self.validity })
     }
 }
@@ -224,11 +295,6 @@ fn to_be_signed(
         public_key.to_spki(),
         der::constructed(der::context_constructed(3), &[der::sequence(extensions)]),
     ])
-}
-
-pub(super) fn time(at: Time) -> Vec<u8> {
-    let c = at.civil();
-    der::time(c.year, c.month, c.day, c.hour, c.minute, c.second)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! no `[req]`, and words differ in case. OpenSSL's own files work too. Whatever is not understood is an error that names
 //! file, line and key; nothing is passed over.
 
-use super::extension::{KeyUsage, NameConstraints};
+use super::constraints::NameConstraints;
+use super::extension::KeyUsage;
 use super::name::{Attribute, DistinguishedName};
 use crate::error::{Error, Result};
 use crate::identifier::{DnsName, Network};

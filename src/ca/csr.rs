@@ -1,10 +1,11 @@
 //! PKCS #10 certificate signing requests (RFC 2986), as finalize takes them (RFC 8555, 7.4).
 
 use super::parsed::{extension, general_name};
+use super::signed::Signed;
 use crate::der::{self, Reader, oid};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
-use crate::keys::{Hash, KeyParts, PublicKey, SignatureEncoding};
+use crate::keys::PublicKey;
 use std::collections::BTreeSet;
 
 /// The most names that a request, and so an order, can have.
@@ -42,26 +43,14 @@ impl CertificateRequest {
 }
 
 fn parse(request: &[u8]) -> Result<CertificateRequest> {
-    let mut outer = Reader::new(request);
-    let mut parts = outer.enter(der::SEQUENCE)?;
-    outer.finish()?;
-    let (tag, info, signed) = parts.any()?;
-    if tag != der::SEQUENCE {
-        return Err(bad("the CSR does not begin with its information"));
-    }
-    let (hash, family) = signature_algorithm(parts.enter(der::SEQUENCE)?)?;
-    let signature = parts.octet_aligned_bits()?;
-    parts.finish()?;
-
-    let mut info = Reader::new(info);
+    let signed = Signed::parse(request)?;
+    let mut outer = Reader::new(signed.content);
+    let mut info = outer.enter(der::SEQUENCE)?;
     // The version should be 0 (RFC 2986, 4.1), and Ruby's acme-client writes 2.
     info.unsigned()?;
     let common_names = common_names(info.enter(der::SEQUENCE)?)?;
     let (_, _, spki) = info.any()?;
     let public_key = PublicKey::from_spki(spki)?;
-    if family != Family::of(&public_key) {
-        return Err(bad("the CSR's signature algorithm is not one of its key"));
-    }
     let mut identifiers = match info.optional(der::context_constructed(0))? {
         Some(attributes) => requested_names(Reader::new(attributes))?,
         None => BTreeSet::new(),
@@ -70,45 +59,8 @@ fn parse(request: &[u8]) -> Result<CertificateRequest> {
     for name in common_names {
         identifiers.insert(Identifier::parse_host(&name).map_err(|e| bad(format!("the CSR's common name: {e}")))?);
     }
-    public_key
-        .verify(hash, SignatureEncoding::Asn1, signed, signature)
-        .map_err(|_| bad("the CSR is not signed by the key that it is for"))?;
+    signed.verify(&public_key)?;
     Ok(CertificateRequest { public_key, identifiers })
-}
-
-/// What kind of key makes a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    Rsa,
-    Ecdsa,
-    Ed25519,
-}
-
-impl Family {
-    fn of(key: &PublicKey) -> Family {
-        match key.parts() {
-            KeyParts::Rsa { .. } => Family::Rsa,
-            KeyParts::Ec { .. } => Family::Ecdsa,
-            KeyParts::Okp { .. } => Family::Ed25519,
-        }
-    }
-}
-
-fn signature_algorithm(mut algorithm: Reader<'_>) -> Result<(Hash, Family)> {
-    let (hash, family) = match algorithm.read(der::OID)? {
-        oid::SHA256_WITH_RSA => (Hash::Sha256, Family::Rsa),
-        oid::SHA384_WITH_RSA => (Hash::Sha384, Family::Rsa),
-        oid::SHA512_WITH_RSA => (Hash::Sha512, Family::Rsa),
-        oid::ECDSA_WITH_SHA256 => (Hash::Sha256, Family::Ecdsa),
-        oid::ECDSA_WITH_SHA384 => (Hash::Sha384, Family::Ecdsa),
-        oid::ED25519 => (Hash::Sha512, Family::Ed25519),
-        _ => return Err(bad("the CSR's signature algorithm is not supported; use SHA-256 or SHA-384")),
-    };
-    if family == Family::Rsa {
-        algorithm.read(der::NULL)?;
-    }
-    algorithm.finish()?;
-    Ok((hash, family))
 }
 
 fn common_names(mut subject: Reader<'_>) -> Result<Vec<String>> {

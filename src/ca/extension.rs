@@ -1,8 +1,8 @@
 //! The extensions of RFC 5280, 4.2, that are written here, each as a complete Extension.
 
 use crate::der::{self, oid};
-use crate::error::{Class, Error, Result};
-use crate::identifier::{DnsName, Identifier, Network};
+use crate::error::{Error, Result};
+use crate::identifier::Identifier;
 use std::net::IpAddr;
 
 /// The bits of keyUsage (RFC 5280, 4.2.1.3).
@@ -75,6 +75,7 @@ impl KeyUsage {
 pub enum ExtendedKeyUsage {
     ServerAuth,
     ClientAuth,
+    OcspSigning,
 }
 
 impl ExtendedKeyUsage {
@@ -83,48 +84,20 @@ impl ExtendedKeyUsage {
         match self {
             ExtendedKeyUsage::ServerAuth => oid::SERVER_AUTH,
             ExtendedKeyUsage::ClientAuth => oid::CLIENT_AUTH,
+            ExtendedKeyUsage::OcspSigning => oid::OCSP_SIGNING,
         }
     }
 }
 
-/// The names that a CA certificate limits its descendants to (RFC 5280, 4.2.1.10). A kind with nothing listed is
-/// excluded whole, as long as the other kind has something listed.
+/// Where clients learn more about a certificate; each an http URL (RFC 5280, 8, speaks against https).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NameConstraints {
-    /// DNS names; each allows itself and everything below.
-    pub domains: Vec<DnsName>,
-    /// Networks of addresses.
-    pub networks: Vec<Network>,
-}
-
-impl NameConstraints {
-    /// Whether nothing is constrained.
-    pub fn is_empty(&self) -> bool {
-        self.domains.is_empty() && self.networks.is_empty()
-    }
-
-    /// Whether a certificate for this identifier can be valid below them.
-    pub fn permit(&self, identifier: &Identifier) -> bool {
-        self.is_empty()
-            || match identifier {
-                Identifier::Dns(name) => {
-                    self.domains.iter().any(|d| name.base() == d.as_str() || name.is_below(d.as_str()))
-                }
-                Identifier::Ip(address) => self.networks.iter().any(|n| n.contains(*address)),
-            }
-    }
-
-    /// The same, as an error.
-    ///
-    /// # Errors
-    /// RejectedIdentifier, about the name, when it cannot.
-    pub fn check(&self, identifier: &Identifier) -> Result<()> {
-        if self.permit(identifier) {
-            return Ok(());
-        }
-        let why = format!("{identifier}: the name constraints of this issuer's CA certificate do not permit it");
-        Err(Error::new(Class::RejectedIdentifier, why).about(identifier.to_string()))
-    }
+pub struct Points {
+    /// The CRL that would list it.
+    pub crl: Option<String>,
+    /// Who answers about it by OCSP.
+    pub ocsp: Option<String>,
+    /// The certificate of its issuer, in DER.
+    pub issuers: Option<String>,
 }
 
 pub(super) fn basic_constraints_ca(path_len: Option<u8>) -> Vec<u8> {
@@ -170,29 +143,44 @@ pub(super) fn subject_alt_name(identifiers: &[Identifier], critical: bool) -> Ve
     extension(oid::SUBJECT_ALT_NAME, critical, &der::sequence(&names))
 }
 
-pub(super) fn name_constraints(constraints: &NameConstraints) -> Vec<u8> {
-    let subtree = |name: Vec<u8>| der::sequence(&[name]);
-    let domains = constraints.domains.iter().map(|d| der::element(der::context(2), d.as_str().as_bytes()));
-    let networks = constraints.networks.iter().map(|n| der::element(der::context(7), &n.octets_and_mask()));
-    let permitted: Vec<Vec<u8>> = domains.chain(networks).map(subtree).collect();
-    let mut excluded = Vec::new();
-    if constraints.domains.is_empty() {
-        excluded.push(subtree(der::element(der::context(2), &[])));
-    }
-    // All addresses of a family are one network with an empty mask.
-    for (family_is_v4, octets) in [(true, 8), (false, 32)] {
-        if !constraints.networks.iter().any(|n| n.is_ipv4() == family_is_v4) {
-            excluded.push(subtree(der::element(der::context(7), &vec![0; octets])));
-        }
-    }
-    let mut parts = vec![der::constructed(der::context_constructed(0), &permitted)];
-    if !excluded.is_empty() {
-        parts.push(der::constructed(der::context_constructed(1), &excluded));
-    }
-    extension(oid::NAME_CONSTRAINTS, true, &der::sequence(&parts))
+/// Critical, as RFC 5280, 4.2.1.10, wants it.
+pub(super) fn name_constraints(value: &[u8]) -> Vec<u8> {
+    extension(oid::NAME_CONSTRAINTS, true, value)
 }
 
-fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+/// RFC 5280, 4.2.2.1: where the issuer's certificate is, and who answers by OCSP.
+pub(super) fn authority_info_access(points: &Points) -> Option<Vec<u8>> {
+    let description = |method: &[u8], url: &String| der::sequence(&[der::object_identifier(method), uri(url)]);
+    let ocsp = points.ocsp.iter().map(|url| description(oid::OCSP, url));
+    let issuers = points.issuers.iter().map(|url| description(oid::CA_ISSUERS, url));
+    let all: Vec<Vec<u8>> = ocsp.chain(issuers).collect();
+    (!all.is_empty()).then(|| extension(oid::AUTHORITY_INFO_ACCESS, false, &der::sequence(&all)))
+}
+
+/// RFC 5280, 4.2.1.13: one point with one URL.
+pub(super) fn crl_distribution_points(points: &Points) -> Option<Vec<u8>> {
+    let url = points.crl.as_ref()?;
+    let point = der::sequence(&[distribution_point_name(url)]);
+    Some(extension(oid::CRL_DISTRIBUTION_POINTS, false, &der::sequence(&[point])))
+}
+
+/// `distributionPoint` of RFC 5280, 4.2.1.13 and 5.2.5. Its type is a CHOICE, so that its tag is explicit.
+pub(super) fn distribution_point_name(url: &str) -> Vec<u8> {
+    let full_name = der::constructed(der::context_constructed(0), &[uri(url)]);
+    der::constructed(der::context_constructed(0), &[full_name])
+}
+
+fn uri(url: &str) -> Vec<u8> {
+    der::element(der::context(6), url.as_bytes())
+}
+
+/// RFC 6960, 4.2.2.2.1: whoever trusts the responder need not ask about it.
+pub(super) fn ocsp_no_check() -> Vec<u8> {
+    extension(oid::OCSP_NO_CHECK, false, &der::null())
+}
+
+/// A complete Extension.
+pub(super) fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     let mut parts = vec![der::object_identifier(oid)];
     if critical {
         parts.push(der::boolean_true());

@@ -2,20 +2,34 @@
 //! these bytes, and looking at the result as a client would. Knows no store and no HTTP.
 
 mod certificate;
+mod chain;
 mod conf;
+mod constraints;
+mod crl;
 mod csr;
 mod extension;
 mod lint;
 mod name;
+mod ocsp;
 mod parsed;
+mod signed;
+mod signer_request;
+mod time;
 mod verify;
 
 pub use certificate::{
-    Leaf, Linted, Serial, SignedCertificate, SignerCertificate, Validity, prepare_leaf, prepare_signer,
+    CaCertificate, CaProfile, Leaf, Linted, ResponderCertificate, Serial, SignedCertificate, Validity, prepare_ca,
+    prepare_leaf, prepare_responder,
 };
+pub use chain::CaChain;
 pub use conf::{ConfFile, parse_conf};
+pub use constraints::{ChainConstraints, NameConstraints};
+pub use crl::{Crl, CrlScope, FormerCrl, LintedCrl, RevokedEntry, prepare_crl};
 pub use csr::{CertificateRequest, MOST_NAMES};
-pub use extension::{ExtendedKeyUsage, KeyUsage, NameConstraints};
-pub use name::{Attribute, DistinguishedName};
+pub use extension::{ExtendedKeyUsage, KeyUsage, Points};
+pub use name::{Attribute, DistinguishedName, next_generation};
+pub use ocsp::{CertId, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, SingleResponse, sign_answer};
 pub use parsed::ParsedCertificate;
+pub use signed::verify_signature;
+pub use signer_request::signer_request;
 pub use verify::verify_for_names;

@@ -1,6 +1,6 @@
 //! Distinguished names (RFC 5280, 4.1.2.4).
 
-use crate::der::{self, oid};
+use crate::der::{self, Reader, oid};
 use crate::error::{Error, Result};
 
 /// The attributes that a subject may have here, in the order in which they are written.
@@ -132,9 +132,64 @@ impl DistinguishedName {
     }
 }
 
+/// The DER of the Name that a signer's next key gets: the same with ` G2` at the end of its common name, or the next
+/// number where it ends with one already, so that the two are never taken for each other.
+///
+/// # Errors
+/// Malformed when it is not a Name, or has no common name.
+pub fn next_generation(name: &[u8]) -> Result<Vec<u8>> {
+    let mut rdns = Reader::new(name).enter(der::SEQUENCE)?;
+    let mut renamed = Vec::new();
+    let mut has_common_name = false;
+    while !rdns.is_empty() {
+        let (_, content, whole) = rdns.any()?;
+        let mut pair = Reader::new(content).enter(der::SEQUENCE)?;
+        let attribute = pair.read(der::OID)?;
+        let (_, value, _) = pair.any()?;
+        if attribute != oid::COMMON_NAME {
+            renamed.push(whole.to_vec());
+            continue;
+        }
+        has_common_name = true;
+        let text = std::str::from_utf8(value).map_err(|_| Error::malformed("the common name is not text"))?;
+        let next = next_common_name(text);
+        let pair = [der::object_identifier(attribute), der::element(der::UTF8_STRING, next.as_bytes())];
+        renamed.push(der::set_of(vec![der::sequence(&pair)]));
+    }
+    if has_common_name {
+        Ok(der::sequence(&renamed))
+    } else {
+        Err(Error::malformed("the signer's certificate has no common name, which the next one's could follow"))
+    }
+}
+
+fn next_common_name(text: &str) -> String {
+    let numbered = text.rsplit_once(" G").and_then(|(base, number)| Some((base, number.parse::<u32>().ok()?)));
+    let (base, number) = numbered.unwrap_or((text, 1));
+    let suffix = format!(" G{}", number.saturating_add(1));
+    let room = Attribute::CommonName.bound().saturating_sub(suffix.len());
+    base.chars().take(room).chain(suffix.chars()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_key_of_a_signer_has_a_name_of_its_own() {
+        assert_eq!(next_common_name("Home CA"), "Home CA G2");
+        assert_eq!(next_common_name("Home CA G9"), "Home CA G10");
+        assert_eq!(next_common_name("Home Gx"), "Home Gx G2");
+        assert_eq!(next_common_name(&"é".repeat(64)).chars().count(), 64);
+        let mut name = DistinguishedName::default();
+        name.add(Attribute::Organization, "Acme").unwrap();
+        assert!(next_generation(&name.to_der()).is_err(), "nothing to number");
+        name.add(Attribute::CommonName, "Home CA").unwrap();
+        let mut next = DistinguishedName::default();
+        next.add(Attribute::Organization, "Acme").unwrap();
+        next.add(Attribute::CommonName, "Home CA G2").unwrap();
+        assert_eq!(next_generation(&name.to_der()).unwrap(), next.to_der());
+    }
 
     #[test]
     fn attributes_are_checked_and_sorted() {

@@ -1,9 +1,13 @@
 //! A certificate (RFC 5280, 4.1) as far as we need to read our own: the signer's, and what is about to be signed.
 
-use super::extension::NameConstraints;
+use super::certificate::{CaProfile, Validity};
+use super::constraints::Subtrees;
+use super::extension::KeyUsage;
+use super::signed::Signed;
+use super::time::parse_time;
 use crate::der::{self, Reader, oid};
 use crate::error::{Error, Result};
-use crate::identifier::{DnsName, Identifier, Network};
+use crate::identifier::Identifier;
 
 /// The parts of a certificate or of what is to be signed.
 #[derive(Clone, Debug)]
@@ -30,11 +34,7 @@ impl ParsedCertificate {
     /// # Errors
     /// Malformed when it is not a certificate of version 3.
     pub fn parse(certificate: &[u8]) -> Result<ParsedCertificate> {
-        let mut outer = Reader::new(certificate);
-        let mut parts = outer.enter(der::SEQUENCE)?;
-        outer.finish()?;
-        let (_, _, tbs) = parts.any()?;
-        Self::parse_tbs(tbs)
+        Self::parse_tbs(Signed::parse(certificate)?.content)
     }
 
     /// Parse a TBSCertificate.
@@ -73,27 +73,66 @@ impl ParsedCertificate {
         self.extensions.iter().find(|(o, _, _)| o == oid).map(|(_, critical, value)| (*critical, value.as_slice()))
     }
 
-    /// What nameConstraints permit; nothing is constrained where there are none.
+    /// What nameConstraints say; nothing is constrained where there are none.
     ///
     /// # Errors
-    /// Malformed when a subtree is of a form that we do not write.
-    pub fn name_constraints(&self) -> Result<NameConstraints> {
-        let mut constraints = NameConstraints::default();
-        let Some((_, value)) = self.extension(oid::NAME_CONSTRAINTS) else { return Ok(constraints) };
-        let mut outer = Reader::new(value);
-        let mut parts = outer.enter(der::SEQUENCE)?;
-        let mut permitted = Reader::new(parts.optional(der::context_constructed(0))?.unwrap_or_default());
-        while !permitted.is_empty() {
-            let (tag, base, _) = permitted.enter(der::SEQUENCE)?.any()?;
-            if tag == der::context(2) {
-                constraints.domains.push(DnsName::parse(&String::from_utf8_lossy(base))?);
-            } else if tag == der::context(7) {
-                constraints.networks.push(Network::from_octets_and_mask(base)?);
-            } else {
-                return Err(Error::malformed("nameConstraints hold something other than DNS names and networks"));
-            }
+    /// Malformed when they cannot be understood.
+    pub fn name_constraints(&self) -> Result<Subtrees> {
+        self.extension(oid::NAME_CONSTRAINTS)
+            .map_or_else(|| Ok(Subtrees::default()), |(_, value)| Subtrees::parse(value))
+    }
+
+    /// The subject key identifier, if it has one.
+    pub fn subject_key_identifier(&self) -> Option<&[u8]> {
+        let (_, value) = self.extension(oid::SUBJECT_KEY_IDENTIFIER)?;
+        Reader::new(value).read(der::OCTET_STRING).ok()
+    }
+
+    /// What it says of its key, if it is a CA certificate.
+    ///
+    /// # Errors
+    /// Malformed when an extension of it cannot be read, or when it is no CA certificate.
+    pub fn ca_profile(&self) -> Result<CaProfile> {
+        let no_ca = || Error::malformed("the certificate is not one of a CA (basicConstraints with cA)");
+        let (_, value) = self.extension(oid::BASIC_CONSTRAINTS).ok_or_else(no_ca)?;
+        let mut parts = Reader::new(value).enter(der::SEQUENCE)?;
+        if parts.is_empty() || !parts.boolean()? {
+            return Err(no_ca());
         }
-        Ok(constraints)
+        let path_len = match parts.is_empty() {
+            true => None,
+            // More than we could ever count is no limit worth telling from 255.
+            false => Some(<[u8; 1]>::try_from(parts.unsigned()?).map_or(u8::MAX, |[length]| length)),
+        };
+        let key_usage = self.key_usage()?;
+        let name_constraints = self.extension(oid::NAME_CONSTRAINTS).map(|(_, value)| value.to_vec());
+        Ok(CaProfile { path_len, key_usage, name_constraints })
+    }
+
+    /// The bits of keyUsage, in their order; none where there is none.
+    ///
+    /// # Errors
+    /// Malformed when it is not a bit string.
+    pub fn key_usage(&self) -> Result<Vec<KeyUsage>> {
+        let Some((_, value)) = self.extension(oid::KEY_USAGE) else { return Ok(Vec::new()) };
+        let bits = Reader::new(value).read(der::BIT_STRING)?;
+        let octets = bits.get(1..).unwrap_or_default();
+        let set = |bit: u8| octets.get(usize::from(bit / 8)).is_some_and(|octet| octet & (0x80 >> (bit % 8)) != 0);
+        Ok(KeyUsage::ALL.into_iter().filter(|usage| set(usage.bit())).collect())
+    }
+
+    /// Its life.
+    ///
+    /// # Errors
+    /// Malformed when a time cannot be read.
+    pub fn life(&self) -> Result<Validity> {
+        let [not_before, not_after] = &self.validity;
+        Ok(Validity { not_before: parse_time(not_before)?, not_after: parse_time(not_after)? })
+    }
+
+    /// Whether issuer and subject are one.
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
     }
 
     /// The names in subjectAltName.

@@ -4,11 +4,21 @@ use super::Failure;
 use super::flags::{Given, GivenValue, text};
 use crate::der::to_base64;
 use crate::error::{Error, Result};
+use crate::keys::write_private;
 use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Flags that name a file, and the members in which their content goes to the daemon.
+const FILES: [(&str, &str); 4] = [
+    ("conf-file-path", "conf-file-data"),
+    ("chain-file", "chain-file-data"),
+    ("key-file", "key-file-data"),
+    ("crl", "crl-data"),
+];
 
 /// Where the daemon listens unless it is told otherwise.
 pub(super) const DEFAULT_SOCKET: &str = "/run/certwright/admin.sock";
@@ -30,7 +40,12 @@ pub(super) fn request(command: &str, given: &[Given]) -> Result<Value> {
     let mut members = Map::new();
     members.insert("command".into(), command.into());
     for Given { flag, value, repeatable } in given {
-        if matches!(flag.as_str(), "json" | "admin-socket") {
+        if matches!(flag.as_str(), "json" | "admin-socket" | "follow") {
+            continue;
+        }
+        // Where it is written is this side's business.
+        if flag == "export-fragment" {
+            members.insert(flag.clone(), Value::Bool(true));
             continue;
         }
         match (value, repeatable) {
@@ -49,12 +64,27 @@ pub(super) fn request(command: &str, given: &[Given]) -> Result<Value> {
         }
     }
     // Opened here, as the person who gave the command; the daemon lives in a sandbox.
-    if let Some(path) = text(given, "conf-file-path") {
+    for (flag, member) in FILES {
+        let Some(path) = text(given, flag) else { continue };
         let content = std::fs::read(path)
-            .map_err(|e| Error::malformed(format!("--conf-file-path {path} cannot be read: {e}")))?;
-        members.insert("conf-file-data".into(), Value::String(to_base64(&content)));
+            .map(Zeroizing::new)
+            .map_err(|e| Error::malformed(format!("--{flag} {path} cannot be read: {e}")))?;
+        members.insert(member.into(), Value::String(to_base64(&content)));
     }
     Ok(Value::Object(members))
+}
+
+/// Write a fragment that the daemon handed out, and take it out of what is shown.
+pub(super) fn write_fragment(path: &str, reply: &mut Value) -> Result<()> {
+    let Some(members) = reply.as_object_mut() else { return Ok(()) };
+    let Some(Value::String(text)) = members.remove("fragment") else { return Ok(()) };
+    let text = Zeroizing::new(text);
+    write_private(Path::new(path), text.as_bytes()).map_err(|e| {
+        // The daemon has forgotten it by now, so that it must not get lost here.
+        eprintln!("certwright: {path} cannot be written ({e}); this is the fragment, keep it:");
+        eprintln!("{}", *text);
+        Error::unavailable(format!("the fragment was not written to {path}"))
+    })
 }
 
 /// Send a request and wait for its reply.

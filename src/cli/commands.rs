@@ -3,7 +3,12 @@
 use super::acme_commands::{
     DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab, SetLimits,
 };
+use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
+use super::record_commands::{Audit, Check, Status};
+use super::signer_commands::{
+    CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate, RotateKey,
+};
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
 /// A private ACME certificate authority for your network.
@@ -45,6 +50,16 @@ pub(super) enum Command {
     ListAcmeAccounts(ListAcmeAccounts),
     DeactivateAcmeAccount(DeactivateAcmeAccount),
     GetCertificateValue(GetCertificateValue),
+    ListCertificates(ListCertificates),
+    RevokeCertificate(RevokeCertificate),
+    ExportSignerCsr(ExportSignerCsr),
+    ImportSignerCertificate(ImportSignerCertificate),
+    ImportSigner(ImportSigner),
+    RotateKey(RotateKey),
+    RenewSignerCertificate(RenewSignerCertificate),
+    RefreshKey(RefreshKey),
+    Audit(Audit),
+    Check(Check),
     Status(Status),
 }
 
@@ -84,7 +99,7 @@ pub(super) struct Serve {
     /// where to serve ACME over TLS ([::]:8000)
     #[argh(option, arg_name = "addr")]
     listen: Option<String>,
-    /// where to serve CA certificates over plain HTTP ([::]:8080)
+    /// where to serve CRLs, OCSP and CA certificates over plain HTTP ([::]:8080)
     #[argh(option, arg_name = "addr")]
     plain_listen: Option<String>,
     /// the socket that commands come in by (/run/certwright/admin.sock)
@@ -117,6 +132,15 @@ pub(super) struct Serve {
     /// PEM file with the key of --tls-cert
     #[argh(option, arg_name = "file")]
     tls_key: Option<String>,
+    /// file of keys that get nothing: the SHA-256 of a SubjectPublicKeyInfo in hexadecimal, one a line
+    #[argh(option, arg_name = "file")]
+    blocked_keys: Option<String>,
+    /// program that gets each event as a JSON object on its standard input
+    #[argh(option, arg_name = "program")]
+    event_command: Option<String>,
+    /// http URL that each event is posted to as a JSON object
+    #[argh(option, arg_name = "url")]
+    event_url: Option<String>,
 }
 
 /// Try certwright out on this machine: a CA, an issuer and a running daemon under ./certwright-data.
@@ -135,68 +159,6 @@ pub(super) struct Quickstart {
     /// the port that certbot answers http-01 on (5002)
     #[argh(option, arg_name = "port", default = "5002")]
     pub(super) http_01_port: u16,
-}
-
-daemon_command! {
-    /// Make a signer key, kept in fragments, with a self-signed CA certificate or without.
-    #[argh(subcommand, name = "create-dfc-key",
-        example = "certwright create-dfc-key --name /Home/CA --alg EC256 --generate-self-signed-certificate true --certificate-ttl 3650 --certificate-common-name 'Home CA' --permitted-domains home.arpa")]
-    struct CreateDfcKey {
-        /// name of the key, a slash path
-        #[argh(option, short = 'n')]
-        name: String,
-        /// RSA2048, RSA3072, RSA4096, EC256, EC384 or ED25519
-        #[argh(option, short = 'a')]
-        alg: String,
-        /// make the key's self-signed CA certificate
-        #[argh(switch)]
-        generate_self_signed_certificate: bool,
-        /// how many days the certificate lasts
-        #[argh(option, arg_name = "days")]
-        certificate_ttl: Option<String>,
-        /// how the certificate is shown, pem or der (pem)
-        #[argh(option)]
-        certificate_format: Option<String>,
-        /// csr.conf with subject and extensions
-        #[argh(option, arg_name = "file")]
-        conf_file_path: Option<String>,
-        /// common name of the CA
-        #[argh(option)]
-        certificate_common_name: Option<String>,
-        /// organization of the CA
-        #[argh(option)]
-        certificate_organization: Option<String>,
-        /// country of the CA, two letters
-        #[argh(option)]
-        certificate_country: Option<String>,
-        /// locality of the CA
-        #[argh(option)]
-        certificate_locality: Option<String>,
-        /// state or province of the CA
-        #[argh(option)]
-        certificate_province: Option<String>,
-        /// domains that the CA can certify names in, and no others; a list
-        #[argh(option, arg_name = "domain")]
-        permitted_domains: Vec<String>,
-        /// networks that the CA can certify addresses in, and no others; a list
-        #[argh(option, arg_name = "cidr")]
-        permitted_ips: Vec<String>,
-        /// SHA256, SHA384 or SHA512, for RSA keys (SHA256)
-        #[argh(option)]
-        hash_algorithm: Option<String>,
-        /// how many fragments the key is kept in (3)
-        #[argh(option, short = 's', arg_name = "n")]
-        split_level: Option<String>,
-        /// refuse to delete it
-        #[argh(switch)]
-        delete_protection: bool,
-        /// what it is for
-        #[argh(option)]
-        description: Option<String>,
-        /// a tag; a list
-        #[argh(option)]
-        tag: Vec<String>,
-    }
 }
 
 daemon_command! {
@@ -277,23 +239,4 @@ daemon_command! {
         #[argh(switch)]
         force: bool,
     }
-}
-
-daemon_command! {
-    /// Print an issued certificate with its chain.
-    #[argh(subcommand, name = "get-certificate-value", example = "certwright get-certificate-value --name /Home/Certificates/www.home.arpa")]
-    struct GetCertificateValue {
-        /// name of the certificate
-        #[argh(option, short = 'n')]
-        name: String,
-        /// which version (the newest)
-        #[argh(option, arg_name = "n")]
-        version: Option<String>,
-    }
-}
-
-daemon_command! {
-    /// Show the daemon's version, addresses, issuers and warnings.
-    #[argh(subcommand, name = "status", example = "certwright status --json")]
-    struct Status {}
 }

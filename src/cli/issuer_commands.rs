@@ -94,6 +94,24 @@ macro_rules! issuer_command {
                 /// URL shown in the directory
                 #[argh(option, arg_name = "url")]
                 website: Option<String>,
+                /// name a CRL in certificates (true, where the signer can sign CRLs and --public-url is known)
+                #[argh(switch)]
+                create_private_crl: bool,
+                /// name an OCSP responder in certificates, and answer there
+                #[argh(switch)]
+                create_private_ocsp: bool,
+                /// how long an OCSP answer is good for (1d, at least 10m)
+                #[argh(option, arg_name = "duration")]
+                ocsp_ttl: Option<String>,
+                /// answer an OCSP request's nonce, by a signature for each request
+                #[argh(switch)]
+                ocsp_nonce: bool,
+                /// the http URL at which clients reach --plain-listen (host of --gw-cluster-url, port of --plain-listen)
+                #[argh(option, arg_name = "url")]
+                public_url: Option<String>,
+                /// warn so many days before a certificate ends that nothing has replaced; repeatable
+                #[argh(option, short = 'e', arg_name = "days")]
+                expiration_event_in: Vec<String>,
                 /// refuse to delete it
                 #[argh(switch)]
                 delete_protection: bool,

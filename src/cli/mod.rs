@@ -1,19 +1,26 @@
 //! What a person types: flags are understood here, commands go to the daemon over its socket, replies are shown.
 
 mod acme_commands;
+mod certificate_commands;
 mod client;
 mod commands;
 mod environment;
 mod flags;
 mod issuer_commands;
 mod quickstart;
+mod record_commands;
 mod serve;
 mod show;
+mod signer_commands;
 
 use crate::error::{Class, Error};
 use commands::{Certwright, Command};
 use flags::Given;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How often audit --follow looks for new rows.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 /// What went wrong, as the exit status tells it.
 enum Failure {
@@ -82,6 +89,7 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
     match certwright.command {
         Command::Serve(_) => serve::run(&given),
         Command::Quickstart(command) => quickstart::run(&command),
+        Command::Audit(_) if flags::is_set(&given, "follow") => follow(&given),
         _ => command(&name, &given),
     }
 }
@@ -89,8 +97,21 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
 /// A command that the daemon carries out.
 fn command(name: &str, given: &[Given]) -> Result<(), Failure> {
     let socket = client::socket_path(given)?;
-    let request = client::request(name, given)?;
-    let reply = client::ask(&socket, &request)?;
+    let mut request = client::request(name, given)?;
+    let mut reply = client::ask(&socket, &request)?;
+    if let Some(count) = reply.get("would_revoke").and_then(|n| n.as_u64()) {
+        if !ask_back(count)? {
+            say("Nothing was revoked.");
+            return Ok(());
+        }
+        if let Some(members) = request.as_object_mut() {
+            members.insert("yes".into(), true.into());
+        }
+        reply = client::ask(&socket, &request)?;
+    }
+    if let Some(path) = flags::text(given, "export-fragment") {
+        client::write_fragment(path, &mut reply)?;
+    }
     if let Some(warnings) = reply.get("warnings").and_then(|w| w.as_array()).filter(|_| name != "status") {
         for warning in warnings.iter().filter_map(|w| w.as_str()) {
             eprintln!("certwright: note: {warning}");
@@ -101,10 +122,48 @@ fn command(name: &str, given: &[Given]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether somebody who sees the number is sure.
+fn ask_back(count: u64) -> Result<bool, Failure> {
+    use std::io::IsTerminal;
+    if !std::io::stdin().is_terminal() {
+        let why = format!("{count} certificate(s) would be revoked; say --yes if that is what you want");
+        return Err(Failure::Refused(Error::conflict(why)));
+    }
+    eprint!("{count} certificate(s) will be revoked. Go on? [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Show the audit log from its newest rows on, as it grows.
+fn follow(given: &[Given]) -> Result<(), Failure> {
+    let socket = client::socket_path(given)?;
+    let mut request = client::request("audit", given)?;
+    let as_json = flags::is_set(given, "json");
+    loop {
+        let reply = client::ask(&socket, &request)?;
+        for row in reply.get("rows").and_then(|rows| rows.as_array()).into_iter().flatten() {
+            let line = if as_json { row.to_string() } else { show::audit_row(row) };
+            if !said(&line) {
+                return Ok(());
+            }
+        }
+        if let (Some(members), Some(last)) = (request.as_object_mut(), reply.get("last")) {
+            members.insert("after".into(), last.clone());
+        }
+        std::thread::sleep(FOLLOW_PAUSE);
+    }
+}
+
 /// Print to standard output; a reader that went away is no error.
 fn say(text: &str) {
+    let _ = said(text);
+}
+
+/// The same; false when nobody reads any more.
+fn said(text: &str) -> bool {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    writeln!(std::io::stdout(), "{text}").is_ok()
 }
 
 /// Usage errors that only show after parsing, such as in a flag's value.

@@ -46,6 +46,9 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         validation_deny: Vec::new(),
         workers: 32,
         tls_files: None,
+        blocked_keys: None,
+        event_command: None,
+        event_url: None,
     };
     let mut outcome = Ok(());
     serve(&settings, |daemon| outcome = introduce(daemon, &settings, &data, command)).map_err(|e| {

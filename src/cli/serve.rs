@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::identifier::Network;
-use crate::settings::{Settings, TlsFiles};
+use crate::settings::{EventUrl, Settings, TlsFiles};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -150,6 +150,9 @@ fn settings(given: &[Given]) -> Result<Settings> {
             (None, None) => None,
             _ => return Err(Error::malformed("--tls-cert and --tls-key go together")),
         },
+        blocked_keys: text(given, "blocked-keys").map(PathBuf::from),
+        event_command: text(given, "event-command").map(PathBuf::from),
+        event_url: text(given, "event-url").map(EventUrl::parse).transpose()?,
     })
 }
 

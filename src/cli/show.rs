@@ -38,6 +38,35 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
         "deactivate-acme-account" => "The account is deactivated; clients that use it can no longer renew.".into(),
         "get-certificate-value" => text("certificate_pem").trim_end().to_owned(),
         "list-items" => items(reply),
+        "list-certificates" => certificates(reply),
+        "revoke-certificate" => format!(
+            "{} certificate(s) revoked; CRLs and OCSP say so from now on.",
+            reply.get("revoked").and_then(Value::as_u64).unwrap_or(0)
+        ),
+        "export-signer-csr" => text("csr").trim_end().to_owned(),
+        "import-signer-certificate" => format!("{} signs with its new certificate from now on.", text("name")),
+        "import-signer" => "The signer was taken over; what it revoked stays revoked.".into(),
+        "rotate-key" if text("rotation") == "finished" => {
+            format!("Chains of {} end in its own root from now on.", text("name"))
+        }
+        "rotate-key" => format!("{} has a new key ({}): {}.", text("name"), text("rotation"), text("next")),
+        "renew-signer-certificate" => format!("{} has a certificate with a later end.", text("name")),
+        "refresh-key" => match reply.get("fragment_file").and_then(Value::as_str) {
+            Some(file) => format!(
+                "The fragments of {} were changed. The one handed out belongs into a --fragment-dir or into LoadCredential=, \
+                 as {file}; without it the key cannot be opened after the next start.",
+                text("name")
+            ),
+            None => format!("The fragments of {} were changed.", text("name")),
+        },
+        "audit" => match reply.get("verified").and_then(Value::as_i64) {
+            Some(rows) => format!("The audit log is whole: {rows} rows, each fitting to the one before."),
+            None => {
+                let rows = reply.get("rows").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                rows.iter().map(audit_row).collect::<Vec<_>>().join("\n")
+            }
+        },
+        "check" => "Everything fits together.".into(),
         "status" => status(reply),
         _ => reply.to_string(),
     })
@@ -54,6 +83,41 @@ fn items(reply: &Value) -> String {
         .map(|i| ["item_name", "item_type", "item_state", "creation_date"].map(|name| cell(i, name)))
         .collect();
     table(["NAME", "TYPE", "STATE", "CREATED"], &rows)
+}
+
+fn certificates(reply: &Value) -> String {
+    let found = reply.get("certificates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if found.is_empty() {
+        return "There are no such certificates.".into();
+    }
+    let cell = |certificate: &Value, name: &str| match certificate.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => "-".to_owned(),
+    };
+    let rows: Vec<[String; 5]> = found
+        .iter()
+        .map(|c| ["name", "version", "status", "not_after", "serial_number"].map(|name| cell(c, name)))
+        .collect();
+    let mut shown = table(["NAME", "VERSION", "STATUS", "NOT AFTER", "SERIAL NUMBER"], &rows);
+    if let Some(next) = reply.get("next").and_then(Value::as_i64) {
+        shown.push_str(&format!("\nThere are more: --before {next}"));
+    }
+    shown
+}
+
+/// One row of the audit log as one line.
+pub(super) fn audit_row(row: &Value) -> String {
+    let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut line = format!("{} {} {} {}", text("at"), text("actor"), text("outcome"), text("action"));
+    for part in [text("object"), text("detail")].into_iter().filter(|part| !part.is_empty()) {
+        line.push_str(": ");
+        line.push_str(part);
+    }
+    if !text("address").is_empty() {
+        line.push_str(&format!(" (from {})", text("address")));
+    }
+    line
 }
 
 fn status(reply: &Value) -> String {

@@ -26,6 +26,8 @@ pub const OCTET_STRING: Tag = 0x04;
 pub const NULL: Tag = 0x05;
 /// OBJECT IDENTIFIER
 pub const OID: Tag = 0x06;
+/// ENUMERATED
+pub const ENUMERATED: Tag = 0x0a;
 /// UTF8String
 pub const UTF8_STRING: Tag = 0x0c;
 /// PrintableString

@@ -1,6 +1,12 @@
 //! What happens by itself on a clock: the daemon's own TLS certificates are renewed, deletions that are due are carried
 //! out.
 
+mod events;
+mod expiry;
+mod sinks;
+
+pub use events::Events;
+
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
 use crate::issuance::Issuance;
@@ -64,7 +70,12 @@ impl Drop for Housekeeping {
 impl Shared {
     /// Each duty by itself: one that fails is tried again in the next round and holds up no other.
     fn round(&self) {
-        let duties: [(&str, &dyn Fn() -> Result<()>); 2] = [
+        let duties: [(&str, &dyn Fn() -> Result<()>); 4] = [
+            ("signing CRLs", &|| {
+                self.issuance.publish_crls();
+                Ok(())
+            }),
+            ("noticing what expires", &|| expiry::notice(&self.store, self.clock.now())),
             ("renewing the daemon's TLS certificates", &|| self.issuance.refresh_tls()),
             ("deleting items", &|| self.delete_due_items()),
         ];

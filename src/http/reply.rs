@@ -2,6 +2,7 @@
 
 use crate::acme;
 use crate::clock::Time;
+use crate::keys::{hex, sha256};
 use crate::publication::Document;
 
 /// A reply of any room.
@@ -28,9 +29,20 @@ impl Answer {
     }
 
     pub(super) fn from_document(document: Document) -> Answer {
-        let mut answer = Answer::new(200)
-            .header("Content-Type", document.content_type)
-            .header("Cache-Control", format!("public, max-age={}", document.max_age));
+        let caching = match document.max_age {
+            // RFC 5019, 6.2.
+            Some(seconds) => format!("max-age={seconds}, public, no-transform, must-revalidate"),
+            None => "no-store".to_owned(),
+        };
+        let mut answer =
+            Answer::new(200).header("Content-Type", document.content_type).header("Cache-Control", caching);
+        if let Some((made, until)) = document.life {
+            let tag = hex(&sha256(&document.body));
+            answer = answer
+                .header("Last-Modified", http_date(made))
+                .header("Expires", http_date(until))
+                .header("ETag", format!("\"{tag}\""));
+        }
         answer.body = document.body;
         answer
     }

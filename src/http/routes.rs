@@ -3,7 +3,7 @@
 use super::reply::Answer;
 use crate::acme::{Acme, Request as AcmeRequest};
 use crate::keys::hex;
-use crate::publication::Publication;
+use crate::publication::{Publication, Question};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tiny_http::Request;
@@ -72,7 +72,7 @@ impl Routes {
         }
         let answer = match header(request, HEADER_DOOR).and_then(Door::parse) {
             Some(Door::Tls) => self.over_tls(request, body, &id),
-            Some(Door::Plain) => self.in_the_clear(request),
+            Some(Door::Plain) => self.in_the_clear(request, body),
             Some(Door::Probe) => Answer::new(204),
             None => not_found(),
         };
@@ -106,17 +106,27 @@ impl Routes {
         Answer::from_acme(reply)
     }
 
-    fn in_the_clear(&self, request: &Request) -> Answer {
+    fn in_the_clear(&self, request: &Request, body: &[u8]) -> Answer {
         let method = request.method().as_str();
-        if method != "GET" && method != "HEAD" {
-            return Answer::problem(405, "malformed", "only GET and HEAD are answered here")
+        let is_post = method == "POST" && request.url().starts_with("/ocsp/");
+        if !is_post && method != "GET" && method != "HEAD" {
+            return Answer::problem(405, "malformed", "only GET and HEAD are answered here, and POST for OCSP")
                 .header("Allow", "GET, HEAD");
         }
-        match self.publication.find(request.url()) {
+        let question = Question {
+            is_post,
+            path: request.url(),
+            content_type: header(request, "Content-Type"),
+            body,
+            address: header(request, HEADER_PEER).unwrap_or("-"),
+        };
+        match self.publication.find(&question) {
             Ok(Some(document)) => Answer::from_document(document),
-            Ok(None) => {
-                Answer::problem(404, "malformed", "there is nothing here; CA certificates are at /ca/<display-id>.pem")
-            }
+            Ok(None) => Answer::problem(
+                404,
+                "malformed",
+                "there is nothing here; CA certificates are at /ca/<display-id>.pem, CRLs at /crl/<display-id>",
+            ),
             Err(e) => {
                 log::error!("path={} {e}", request.url());
                 Answer::problem(503, "serverInternal", "this cannot be served at the moment").header("Retry-After", "5")

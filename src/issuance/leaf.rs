@@ -1,6 +1,7 @@
 //! Leaves for ready orders: prepare, lint, sign, verify, commit; only then may the reply leave.
 
 use super::Issuance;
+use super::points::LeafPoints;
 use crate::ca::{CertificateRequest, Leaf, Serial, Validity, prepare_leaf, verify_for_names};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
@@ -93,13 +94,14 @@ impl Issuance {
         self.store.read(|read| read.check_not_blocked(&spki))?;
         let signer_key = ready.policy.signer_key;
         let signer = self.vault.signer(signer_key)?;
-        let ca = self.signer_certificate(signer_key)?;
+        let ca = self.signer_chain(signer_key)?;
         if !ca.validity.covers(now) {
             return Err(Error::unavailable(
                 "the issuer's own certificate has expired; its administrator has to make a new one",
             ));
         }
         let validity = validity(&ready, now, ca.validity)?;
+        let LeafPoints { points, shard } = self.leaf_points(&ready.policy, ca.version, &ca.parsed)?;
         let leaf = Leaf {
             serial: Serial::generate()?,
             validity,
@@ -110,9 +112,10 @@ impl Issuance {
             key_usage_critical: ready.policy.key_usage_critical(),
             extended_key_usage: ready.profile.extended_key_usage(&ready.policy.extended_key_usage()),
             subject_key_identifier: !ready.profile.is_lean(),
+            points,
         };
         let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;
-        verify_for_names(&signed.der, &[ca.der], &ready.identifiers, now.max(signed.validity.not_before))?;
+        verify_for_names(&signed.der, &ca.ders, &ready.identifiers, now.max(signed.validity.not_before))?;
 
         let new = NewCertificate {
             serial: signed.serial.octets().to_vec(),
@@ -121,6 +124,7 @@ impl Issuance {
             signer: ca.version,
             ordered: Some((ready.order.account, ready.order.id)),
             item: None,
+            shard,
             not_before: signed.validity.not_before,
             not_after: signed.validity.not_after,
             der: signed.der,
@@ -216,7 +220,7 @@ impl Issuance {
             return Ok(());
         }
         let now = self.clock.now();
-        let signer = self.signer_certificate(policy.signer_key)?.validity;
+        let signer = self.signer_chain(policy.signer_key)?.validity;
         let earliest = Validity::starting_within(now, lifetime, signer).not_before;
         let begin = not_before.unwrap_or(now);
         let latest = begin.plus(lifetime).minus(Span(1)).min(signer.not_after);

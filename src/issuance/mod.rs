@@ -1,30 +1,37 @@
 //! Every signature that is ever made here, one function for each purpose, each demanding its own proof: a ready order, an
 //! administrator's request for a signer, the daemon's own host. Signers are reachable from nowhere else.
 
+mod chains;
+mod crls;
 mod leaf;
+mod ocsp;
 mod own_tls;
+mod points;
 mod revocation;
+mod rotation;
 mod signer_key;
 mod tls_table;
 mod vault;
 
 pub use leaf::{IssuedLeaf, ReadyOrder};
+pub use ocsp::OcspReply;
 pub use own_tls::PreparedTls;
 pub use revocation::{Reason, Revoker};
-pub use signer_key::{NewSigner, PreparedSigner, SelfSigned};
+pub use rotation::Rotation;
+pub use signer_key::{CaWish, Certified, FormerSigner, NewSigner, PreparedSigner};
 pub use tls_table::TlsTable;
 
-use crate::ca::{NameConstraints, ParsedCertificate, Validity};
 use crate::clock::Clock;
-use crate::der::to_pem;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keys::Places;
 use crate::policy::IssuerPolicy;
 use crate::settings::Settings;
-use crate::store::{Certificate, Store};
+use crate::store::{Store, Write};
+use ocsp::Responders;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use vault::Vault;
+use zeroize::Zeroizing;
 
 /// The one who signs.
 pub struct Issuance {
@@ -35,6 +42,11 @@ pub struct Issuance {
     tls: TlsTable,
     /// Held while the daemon's own certificates are renewed.
     refreshing: Mutex<()>,
+    /// Held while CRLs are signed.
+    publishing: Mutex<()>,
+    responders: Responders,
+    /// The port at which CRLs and CA certificates are fetched, where it is the same at every start.
+    plain_port: Option<u16>,
 }
 
 impl Issuance {
@@ -47,7 +59,17 @@ impl Issuance {
         let places = Places::new(&settings.state_dir, &settings.fragment_dirs);
         let vault = Vault::open(Arc::clone(&store), places)?;
         let tls = TlsTable::new(settings.tls_files.clone())?;
-        Ok(Issuance { store, clock, vault, tls_keys: settings.state_dir.join("keys"), tls, refreshing: Mutex::new(()) })
+        Ok(Issuance {
+            store,
+            clock,
+            vault,
+            tls_keys: settings.state_dir.join("keys"),
+            tls,
+            refreshing: Mutex::new(()),
+            publishing: Mutex::new(()),
+            responders: Responders::default(),
+            plain_port: Some(settings.plain_listen.port()).filter(|port| *port != 0),
+        })
     }
 
     /// The certificates that the daemon shows.
@@ -68,40 +90,6 @@ impl Issuance {
         self.vault.signer(policy.signer_key).map(|_| ())
     }
 
-    /// The names that the chain above an issuer can carry (RFC 5280, 4.2.1.10).
-    ///
-    /// # Errors
-    /// The store's; Conflict when the key has no certificate.
-    pub fn name_constraints(&self, policy: &IssuerPolicy) -> Result<NameConstraints> {
-        self.signer_certificate(policy.signer_key).map(|c| c.name_constraints)
-    }
-
-    /// The CA certificates above an issuer's leaves, the signer's first.
-    ///
-    /// # Errors
-    /// The store's; Conflict when the key has no certificate.
-    pub fn chain_of_key(&self, key: i64) -> Result<Vec<Vec<u8>>> {
-        self.signer_certificate(key).map(|c| vec![c.der])
-    }
-
-    /// The CA certificates above a leaf that this key version signed, the signer's first.
-    ///
-    /// # Errors
-    /// The store's; Internal when the version has no certificate.
-    pub fn chain_above(&self, signer: i64) -> Result<Vec<Vec<u8>>> {
-        let version = self.store.read(|read| read.key_version(signer))?;
-        version.certificate.map(|c| vec![c]).ok_or_else(|| Error::internal("a signer without a certificate"))
-    }
-
-    /// A leaf and the CA certificates above it, as PEM (RFC 8555, 9.1).
-    ///
-    /// # Errors
-    /// As [`Issuance::chain_above`].
-    pub fn pem_chain(&self, certificate: &Certificate) -> Result<String> {
-        let chain = self.chain_above(certificate.signer)?;
-        Ok([&certificate.der].into_iter().chain(&chain).map(|der| to_pem("CERTIFICATE", der)).collect())
-    }
-
     /// Seal the MAC key of a credential for the database.
     ///
     /// # Errors
@@ -114,7 +102,7 @@ impl Issuance {
     ///
     /// # Errors
     /// Unavailable, naming the fragment of the data key that is missing; Internal when it is damaged.
-    pub fn open_mac_key(&self, kid: &str, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+    pub fn open_mac_key(&self, kid: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         self.vault.open_mac_key(kid, sealed)
     }
 
@@ -123,32 +111,33 @@ impl Issuance {
         self.vault.destroy(key);
     }
 
-    /// The CA certificate of a key's current version; it can be read without the private key.
-    fn signer_certificate(&self, key: i64) -> Result<CaCertificate> {
-        let version = self.store.read(|read| read.key(key))?.current;
-        let der = version.certificate.ok_or_else(|| {
-            Error::conflict(
-                "the signer key has no certificate; create another key with --generate-self-signed-certificate true",
-            )
-        })?;
-        let parsed = ParsedCertificate::parse(&der)?;
-        let (not_before, not_after) =
-            version.validity.ok_or_else(|| Error::internal("a CA certificate without its life"))?;
-        Ok(CaCertificate {
-            version: version.id,
-            name_constraints: parsed.name_constraints()?,
-            parsed,
-            validity: Validity { not_before, not_after },
-            der,
-        })
+    /// Whether the fragments of every version of a key give the key that the database says.
+    ///
+    /// # Errors
+    /// Unavailable, naming the fragment that is missing; Internal when something is damaged.
+    pub fn check_fragments(&self, key: i64) -> Result<()> {
+        self.vault.check_fragments(key)
     }
-}
 
-/// A signer's certificate, read.
-struct CaCertificate {
-    version: i64,
-    der: Vec<u8>,
-    parsed: ParsedCertificate,
-    validity: Validity,
-    name_constraints: NameConstraints,
+    /// Change the fragments of a key, keeping the key: those that were there before are useless from then on. With
+    /// `new_kek` they no longer open earlier backups either.
+    ///
+    /// # Errors
+    /// Unavailable when a fragment is missing or cannot be written.
+    pub fn refresh_key(
+        &self,
+        key: i64,
+        new_kek: bool,
+        audit: impl FnOnce(&Write<'_>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        self.vault.refresh(key, new_kek, audit)
+    }
+
+    /// Hand out the last fragment of a key, and forget it: its file name and its text.
+    ///
+    /// # Errors
+    /// Unavailable when it is missing or damaged.
+    pub fn take_fragment(&self, key: i64) -> Result<(String, Zeroizing<String>)> {
+        self.vault.take_fragment(key)
+    }
 }

@@ -2,6 +2,7 @@
 //! domains; stored; renewed by themselves before two thirds of their life.
 
 use super::Issuance;
+use super::points::LeafPoints;
 use super::tls_table::OwnCertificate;
 use crate::ca::{Leaf, Serial, Validity, prepare_leaf, verify_for_names};
 use crate::clock::Time;
@@ -62,7 +63,7 @@ impl Issuance {
     pub fn check_own_host(&self, policy: &IssuerPolicy) -> Result<()> {
         let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(()) };
         let host = url.host();
-        if self.signer_certificate(policy.signer_key)?.name_constraints.permit(host) {
+        if self.signer_chain(policy.signer_key)?.constraints.permit(host) {
             return Ok(());
         }
         Err(Error::malformed(format!(
@@ -80,11 +81,12 @@ impl Issuance {
         let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(None) };
         let host = url.host().clone();
         self.check_own_host(policy)?;
-        let ca = self.signer_certificate(policy.signer_key)?;
+        let ca = self.signer_chain(policy.signer_key)?;
         let now = self.clock.now();
         let signer = self.vault.signer(policy.signer_key)?;
         let pkcs8 = generate(KeyAlgorithm::Ec256)?;
         let public_key = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?.public_key().clone();
+        let LeafPoints { points, shard } = self.leaf_points(policy, ca.version, &ca.parsed)?;
         let leaf = Leaf {
             serial: Serial::generate()?,
             validity: Validity::starting_within(now, policy.ttl, ca.validity),
@@ -94,10 +96,11 @@ impl Issuance {
             key_usage_critical: true,
             extended_key_usage: vec![crate::ca::ExtendedKeyUsage::ServerAuth],
             subject_key_identifier: true,
+            points,
             public_key,
         };
         let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;
-        verify_for_names(&signed.der, &[ca.der], &leaf.identifiers, now)?;
+        verify_for_names(&signed.der, &ca.ders, &leaf.identifiers, now)?;
         let key_file = self.key_file(signed.serial.octets());
         write_private(&key_file, &pkcs8).map_err(|e| {
             Error::unavailable(format!(
@@ -112,6 +115,7 @@ impl Issuance {
             signer: ca.version,
             ordered: None,
             item: None,
+            shard,
             not_before: signed.validity.not_before,
             not_after: signed.validity.not_after,
             der: signed.der,

@@ -4,7 +4,10 @@ use super::Issuance;
 use crate::ca::ParsedCertificate;
 use crate::error::{Class, Error, Result};
 use crate::keys::hex;
-use crate::store::{AuditEntry, Certificate};
+use crate::store::{AuditEntry, Certificate, Revocable};
+
+/// How many revocations make one change.
+const REVOKED_AT_ONCE: usize = 500;
 
 /// A reason of RFC 5280, 5.3.1, that may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,28 @@ impl Reason {
         }
     }
 
+    /// A reason that an administrator may choose: a number or the name in RFC 5280.
+    ///
+    /// # Errors
+    /// Malformed for what is none, or has a meaning only for lists that we do not make (certificateHold, removeFromCRL).
+    pub fn of_administrator(text: &str) -> Result<Reason> {
+        const NAMES: [(u8, &str); 8] = [
+            (0, "unspecified"),
+            (1, "keyCompromise"),
+            (2, "cACompromise"),
+            (3, "affiliationChanged"),
+            (4, "superseded"),
+            (5, "cessationOfOperation"),
+            (9, "privilegeWithdrawn"),
+            (10, "aACompromise"),
+        ];
+        let is_meant = |(code, name): &&(u8, &str)| name.eq_ignore_ascii_case(text) || code.to_string() == text;
+        NAMES.iter().find(is_meant).map(|(code, _)| Reason(*code)).ok_or_else(|| {
+            let known = NAMES.map(|(code, name)| format!("{code} {name}")).join(", ");
+            Error::malformed(format!("--reason {text} is not known; known are {known}"))
+        })
+    }
+
     /// The code.
     pub fn code(self) -> u8 {
         self.0
@@ -47,6 +72,8 @@ pub enum Revoker {
     Controller(i64),
     /// Whoever has its key: keyCompromise then blocks the key.
     KeyHolder,
+    /// Whoever gave a command, by uid: keyCompromise blocks the key.
+    Administrator(u32),
 }
 
 impl Revoker {
@@ -54,6 +81,7 @@ impl Revoker {
         match self {
             Revoker::Subscriber(account) | Revoker::Controller(account) => format!("account {account}"),
             Revoker::KeyHolder => "certificate key".into(),
+            Revoker::Administrator(uid) => format!("uid {uid}"),
         }
     }
 }
@@ -79,12 +107,12 @@ impl Issuance {
             }
             _ => None,
         };
-        let (id, serial) = (certificate.id, hex(&certificate.serial));
+        let (what, serial) = (certificate.revocable(), hex(&certificate.serial));
         let entry = AuditEntry::done(by.name(), "revokeCert", format!("serial {serial}"))
             .from(address)
             .detail(format!("reason {}", reason.code()));
         let revoked = self.store.change(move |write| {
-            let revoked = write.insert_revocation(id, reason.code(), &entry.actor, now)?;
+            let revoked = write.insert_revocation(&what, reason.code(), &entry.actor, now)?;
             let blocked = match compromised {
                 Some(spki) => write.block_key(&spki, &format!("keyCompromise of serial {serial}"), now)?,
                 None => false,
@@ -94,6 +122,44 @@ impl Issuance {
             }
             Ok(revoked)
         })?;
-        if revoked { Ok(()) } else { Err(Error::new(Class::AlreadyRevoked, "the certificate is revoked already")) }
+        if !revoked {
+            return Err(Error::new(Class::AlreadyRevoked, "the certificate is revoked already"));
+        }
+        self.publish_crls();
+        Ok(())
+    }
+
+    /// Revoke what an administrator says, each with its key's SubjectPublicKeyInfo where that is known. Gives how many
+    /// were not revoked before; those that were stay as they are.
+    ///
+    /// # Errors
+    /// The store's; what was done by then is done.
+    pub fn revoke_all(&self, what: Vec<(Revocable, Option<Vec<u8>>)>, reason: Reason, by: &Revoker) -> Result<usize> {
+        let now = self.clock.now();
+        let mut count = 0usize;
+        // In parts, so that nobody else waits for long.
+        for part in what.chunks(REVOKED_AT_ONCE) {
+            let (part, by) = (part.to_vec(), by.name());
+            let done = self.store.change(move |write| {
+                let mut done = 0usize;
+                for (what, spki) in &part {
+                    if !write.insert_revocation(what, reason.code(), &by, now)? {
+                        continue;
+                    }
+                    let serial = hex(&what.serial);
+                    if let (Reason::KEY_COMPROMISE, Some(spki)) = (reason, spki) {
+                        write.block_key(spki, &format!("keyCompromise of serial {serial}"), now)?;
+                    }
+                    let entry = AuditEntry::done(by.as_str(), "revoke-certificate", format!("serial {serial}"))
+                        .detail(format!("reason {}", reason.code()));
+                    write.append_audit(now, &entry)?;
+                    done = done.saturating_add(1);
+                }
+                Ok(done)
+            })?;
+            count = count.saturating_add(done);
+        }
+        self.publish_crls();
+        Ok(count)
     }
 }

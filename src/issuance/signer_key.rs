@@ -1,13 +1,17 @@
-//! Making a signer key, with a self-signed certificate or without.
+//! Signer keys: made here or brought from elsewhere, certified by themselves, by another key of ours, or by another CA.
 
 use super::Issuance;
-use crate::ca::{DistinguishedName, KeyUsage, NameConstraints, Serial, SignerCertificate, Validity, prepare_signer};
-use crate::clock::Span;
+use super::chains::SignerChain;
+use crate::ca::{
+    CaCertificate, CaChain, CaProfile, FormerCrl, KeyUsage, Linted, ParsedCertificate, Points, Serial, Validity,
+    prepare_ca, signer_request,
+};
+use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate};
-use crate::store::{NewKey, Write};
-use std::sync::Arc;
+use crate::store::{CaKind, KeyVersion, NewCaCertificate, NewKey, NewVersion, Revocable, RevocablePlace, Write};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// What an administrator asks for.
 #[derive(Clone, Debug)]
@@ -20,57 +24,105 @@ pub struct NewSigner {
     pub split_level: usize,
     /// `pem` or `der`.
     pub certificate_format: &'static str,
-    /// The self-signed certificate, if there is to be one.
-    pub certificate: Option<SelfSigned>,
+    /// Who certifies it.
+    pub certified: Certified,
 }
 
-/// What an administrator wants in a self-signed certificate.
+/// Who certifies a signer key.
 #[derive(Clone, Debug)]
-pub struct SelfSigned {
-    /// How long it lasts.
-    pub lifetime: Span,
-    /// Its subject.
-    pub subject: DistinguishedName,
-    /// The path length.
-    pub path_len: Option<u8>,
-    /// The key usage; keyCertSign among it.
-    pub key_usage: Vec<KeyUsage>,
-    /// The names that it limits its descendants to.
-    pub name_constraints: NameConstraints,
+pub enum Certified {
+    /// Nobody yet; another CA can, when it is known what the certificate is to say.
+    Later(Option<CaWish>),
+    /// The key itself, for so long.
+    ByItself(CaWish, Span),
+    /// The signer key of this item, for so long at most.
+    By(i64, CaWish, Span),
+}
+
+/// What a CA certificate is to say.
+#[derive(Clone, Debug)]
+pub struct CaWish {
+    /// The DER of its Name.
+    pub subject: Vec<u8>,
+    /// The rest.
+    pub profile: CaProfile,
+}
+
+/// A signer that another CA had: its key and its chain, its own certificate first and the root last.
+pub struct FormerSigner {
+    /// The kind of key.
+    pub algorithm: KeyAlgorithm,
+    /// The private key.
+    pub pkcs8: Zeroizing<Vec<u8>>,
+    /// The chain.
+    pub chain: Vec<Vec<u8>>,
+    /// Its former CRL, if it had one.
+    pub crl: Option<Vec<u8>>,
+    /// How many fragments.
+    pub split_level: usize,
 }
 
 /// A key whose fragments are in place, ready to come into the store. Dropped without that, the fragments go again.
 pub struct PreparedSigner<'i> {
     issuance: &'i Issuance,
-    key: Option<NewKey>,
+    key: NewKey,
+    version: Option<NewVersion>,
     times: Vec<Duration>,
+    /// The number of its last CRL and what that revoked, where it had one.
+    former: Option<FormerCrl>,
 }
 
 impl Issuance {
-    /// Generate a signer key, sign its certificate, seal it and write its fragments.
+    /// Generate a signer key, have its certificate signed, seal it and write its fragments.
     ///
     /// # Errors
-    /// Malformed for a certificate that cannot be; Unavailable when a fragment cannot be written.
+    /// Malformed for a certificate that cannot be; Unavailable when a fragment cannot be written, or when the key that is
+    /// to sign it cannot sign.
     pub fn prepare_signer(&self, new: &NewSigner) -> Result<PreparedSigner<'_>> {
         let pkcs8 = generate(new.algorithm)?;
-        let signer = Arc::new(Signer::from_pkcs8(new.algorithm, new.hash, &pkcs8)?);
-        let certificate = match &new.certificate {
-            Some(wanted) => Some(self.self_sign(&signer, wanted)?),
-            None => None,
+        let signer = Signer::from_pkcs8(new.algorithm, new.hash, &pkcs8)?;
+        let (request, certificates) = match &new.certified {
+            Certified::Later(None) => (None, Vec::new()),
+            Certified::Later(Some(wish)) => (Some(signer_request(&wish.subject, &wish.profile, &signer)?), Vec::new()),
+            Certified::ByItself(wish, lifetime) => (None, vec![self.self_sign(&signer, wish, *lifetime)?]),
+            Certified::By(key, wish, lifetime) => (None, vec![self.sign_below(*key, &signer, wish, *lifetime)?]),
         };
-        let sealed = self.vault.seal_private_key(&pkcs8, new.split_level)?;
         let key = NewKey {
             algorithm: new.algorithm.name(),
             hash: new.hash.name(),
             split_level: new.split_level,
             certificate_format: new.certificate_format,
-            fragments: sealed.fragments,
-            sealed: sealed.sealed,
-            spki: signer.public_key().to_spki(),
-            key_identifier: signer.public_key().key_identifier().to_vec(),
-            certificate,
         };
-        Ok(PreparedSigner { issuance: self, key: Some(key), times: sealed.times })
+        let (version, times) = self.seal_version(&signer, &pkcs8, new.split_level, request, certificates)?;
+        Ok(PreparedSigner { issuance: self, key, version: Some(version), times, former: None })
+    }
+
+    /// Take over the key of another CA.
+    ///
+    /// # Errors
+    /// Malformed when key, chain and CRL do not belong together; Unavailable when a fragment cannot be written.
+    pub fn prepare_former_signer(&self, former: &FormerSigner) -> Result<PreparedSigner<'_>> {
+        let signer = Signer::from_pkcs8(former.algorithm, former.algorithm.default_hash(), &former.pkcs8)
+            .map_err(|e| Error::malformed(format!("--key-file: {e}")))?;
+        let chain = CaChain::verify(&former.chain, self.clock.now()).map_err(|e| e.context("--chain-file"))?;
+        let certificate = chain.signer()?;
+        if certificate.spki != signer.public_key().to_spki() {
+            return Err(Error::malformed("--key-file is not the key of the first certificate in --chain-file"));
+        }
+        let crl = former.crl.as_ref().map(|crl| FormerCrl::parse(crl, certificate)).transpose();
+        let crl = crl.map_err(|e| e.context("--crl"))?;
+        let own = foreign_certificate(&former.chain)?;
+        let key = NewKey {
+            algorithm: former.algorithm.name(),
+            hash: former.algorithm.default_hash().name(),
+            split_level: former.split_level,
+            certificate_format: "pem",
+        };
+        let (mut version, times) = self.seal_version(&signer, &former.pkcs8, former.split_level, None, vec![own])?;
+        if let Some(identifier) = certificate.subject_key_identifier() {
+            version.key_identifier = identifier.to_vec();
+        }
+        Ok(PreparedSigner { issuance: self, key, version: Some(version), times, former: crl })
     }
 
     /// How many places there are for fragments.
@@ -78,21 +130,143 @@ impl Issuance {
         self.vault.places()
     }
 
-    fn self_sign(
+    /// What another CA is to sign: for the version that waits for it, or for the one in use.
+    ///
+    /// # Errors
+    /// Conflict when it is not known what the certificate is to say; Unavailable when the key cannot sign.
+    pub fn signer_request(&self, key: i64) -> Result<Vec<u8>> {
+        let versions = self.store.read(|read| read.key_versions(key))?;
+        let newest = versions.last().ok_or_else(|| Error::internal("a key without versions"))?;
+        match (&newest.request, &newest.certificate) {
+            (Some(request), None) => Ok(request.clone()),
+            (None, None) => Err(Error::conflict(
+                "the key was made without a subject; make another one, with --certificate-common-name",
+            )),
+            (_, Some(certificate)) => {
+                let certificate = ParsedCertificate::parse(certificate)?;
+                let signer = self.vault.signer_of_version(newest)?;
+                signer_request(&certificate.subject, &certificate.ca_profile()?, &signer)
+            }
+        }
+    }
+
+    /// Take the certificate that another CA signed, with the chain above it; the version that waited for it signs from
+    /// then on.
+    ///
+    /// # Errors
+    /// Malformed when the chain does not hold together or is not of this key.
+    pub fn import_certificate(
+        &self,
+        key: i64,
+        chain: &[Vec<u8>],
+        audit: impl FnOnce(&Write<'_>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let verified = CaChain::verify(chain, now).map_err(|e| e.context("--chain-file"))?;
+        let certificate = verified.signer()?;
+        let versions = self.store.read(|read| read.key_versions(key))?;
+        let version = versions.iter().rev().find(|v| v.spki == certificate.spki).ok_or_else(|| {
+            Error::malformed(
+                "the first certificate in --chain-file is not of this key; export-signer-csr has its request",
+            )
+        })?;
+        let identifier = certificate.subject_key_identifier().unwrap_or(&version.key_identifier).to_vec();
+        let (id, is_first) = (version.id, version.certificate.is_none());
+        if !is_first && identifier != version.key_identifier {
+            return Err(Error::malformed("the certificate calls the key by another identifier than the one in use"));
+        }
+        let own = foreign_certificate(chain)?;
+        self.store.change(move |write| {
+            if is_first {
+                write.set_key_identifier(id, &identifier)?;
+            }
+            write.insert_ca_certificate(id, &own, now)?;
+            audit(write)
+        })?;
+        self.refresh_tls()?;
+        self.publish_crls();
+        Ok(())
+    }
+
+    pub(super) fn self_sign(&self, signer: &Signer, wish: &CaWish, lifetime: Span) -> Result<NewCaCertificate> {
+        let certificate = self.certificate(signer, wish, Validity::starting(self.clock.now(), lifetime))?;
+        let signed = prepare_ca(&certificate, signer, None)?;
+        finished(CaKind::SelfSigned, None, signed, signer)
+    }
+
+    /// Sign a key of ours by another: cut to what the chain above allows.
+    pub(super) fn sign_below(
+        &self,
+        above: i64,
+        signer: &Signer,
+        wish: &CaWish,
+        lifetime: Span,
+    ) -> Result<NewCaCertificate> {
+        let chain = self.signer_chain(above)?;
+        let by = self.vault.signer(above)?;
+        self.sign_under(CaKind::Subordinate, &chain, &by, signer, wish, lifetime)
+    }
+
+    pub(super) fn sign_under(
+        &self,
+        kind: CaKind,
+        chain: &SignerChain,
+        by: &Signer,
+        signer: &Signer,
+        wish: &CaWish,
+        lifetime: Span,
+    ) -> Result<NewCaCertificate> {
+        let now = self.clock.now();
+        if !chain.validity.covers(now) {
+            return Err(Error::unavailable("the certificate that is to sign has ended"));
+        }
+        let longest = chain.chain.path_len_below()?;
+        let path_len = match (wish.profile.path_len, longest) {
+            (Some(wished), Some(longest)) if wished > longest && kind == CaKind::Subordinate => {
+                return Err(Error::malformed(format!(
+                    "pathlen {wished} is more than the CA above allows below it ({longest})"
+                )));
+            }
+            (wished, longest) => wished.into_iter().chain(longest).min(),
+        };
+        let wish = CaWish { profile: CaProfile { path_len, ..wish.profile.clone() }, ..wish.clone() };
+        let validity = Validity::starting_within(now, lifetime, chain.validity);
+        let certificate = self.certificate(signer, &wish, validity)?;
+        let linted = prepare_ca(&certificate, by, Some(&chain.parsed))?;
+        finished(kind, Some(chain.version), linted, by)
+    }
+
+    fn certificate(&self, signer: &Signer, wish: &CaWish, validity: Validity) -> Result<CaCertificate> {
+        Ok(CaCertificate {
+            serial: Serial::generate()?,
+            validity,
+            subject: wish.subject.clone(),
+            public_key: signer.public_key().clone(),
+            key_identifier: signer.public_key().key_identifier().to_vec(),
+            profile: wish.profile.clone(),
+            points: Points::default(),
+        })
+    }
+
+    /// Seal a private key, put its fragments into their places, and give what the store is to keep.
+    pub(super) fn seal_version(
         &self,
         signer: &Signer,
-        wanted: &SelfSigned,
-    ) -> Result<(Vec<u8>, crate::clock::Time, crate::clock::Time)> {
-        let certificate = SignerCertificate {
-            serial: Serial::generate()?,
-            validity: Validity::starting(self.clock.now(), wanted.lifetime),
-            subject: wanted.subject.clone(),
-            path_len: wanted.path_len,
-            key_usage: wanted.key_usage.clone(),
-            name_constraints: wanted.name_constraints.clone(),
+        pkcs8: &[u8],
+        split_level: usize,
+        request: Option<Vec<u8>>,
+        certificates: Vec<NewCaCertificate>,
+    ) -> Result<(NewVersion, Vec<Duration>)> {
+        let sealed = self.vault.seal_private_key(pkcs8, split_level)?;
+        let version = NewVersion {
+            fragments: sealed.fragments,
+            sealed: sealed.sealed,
+            spki: signer.public_key().to_spki(),
+            key_identifier: signer.public_key().key_identifier().to_vec(),
+            request,
+            certificates,
         };
-        let signed = prepare_signer(&certificate, signer)?.sign(signer)?;
-        Ok((signed.der, signed.validity.not_before, signed.validity.not_after))
+        Ok((version, sealed.times))
     }
 }
 
@@ -107,21 +281,84 @@ impl PreparedSigner<'_> {
     /// # Errors
     /// Those of `insert` and of the store; the fragments are gone then.
     pub fn keep(mut self, insert: impl FnOnce(&Write<'_>) -> Result<i64> + Send + 'static) -> Result<()> {
-        let Some(key) = self.key.clone() else { return Err(Error::internal("a prepared key was kept twice")) };
+        let Some(version) = self.version.clone() else { return Err(Error::internal("a prepared key was kept twice")) };
         let now = self.issuance.clock.now();
+        let (key, former) = (self.key.clone(), self.former.take());
         self.issuance.store.change(move |write| {
             let item = insert(write)?;
-            write.insert_key(item, &key, now)
+            write.insert_key(item, &key)?;
+            let id = write.insert_key_version(item, &version, now)?;
+            if let Some(former) = former {
+                keep_former_crl(write, id, &former, &version)?;
+            }
+            Ok(())
         })?;
-        self.key = None;
+        self.version = None;
+        self.issuance.publish_crls();
         Ok(())
     }
 }
 
 impl Drop for PreparedSigner<'_> {
     fn drop(&mut self) {
-        if let Some(key) = &self.key {
-            self.issuance.vault.abandon(&key.fragments, key.split_level);
+        if let Some(version) = &self.version {
+            self.issuance.vault.abandon(&version.fragments, self.key.split_level);
         }
     }
+}
+
+/// What the former CRL revoked stays revoked, and its numbers go on from where they were.
+fn keep_former_crl(write: &Write<'_>, signer: i64, former: &FormerCrl, version: &NewVersion) -> Result<()> {
+    // Nothing tells when these certificates end; the signer's own end is the latest that it can be.
+    let not_after = version.certificates.iter().map(|c| c.not_after).max().unwrap_or(Time::NEVER);
+    write.begin_crls(signer, former.number.unwrap_or(0))?;
+    for entry in &former.entries {
+        let what = Revocable { signer, serial: entry.serial.clone(), not_after, place: RevocablePlace::Unknown };
+        write.insert_revocation(&what, entry.reason, "former CRL", entry.at)?;
+    }
+    Ok(())
+}
+
+/// A certificate that came with its chain, as it is kept.
+fn foreign_certificate(chain: &[Vec<u8>]) -> Result<NewCaCertificate> {
+    let (own, above) =
+        chain.split_first().ok_or_else(|| Error::malformed("--chain-file holds no certificate in PEM"))?;
+    let parsed = ParsedCertificate::parse(own)?;
+    let usages = parsed.key_usage()?;
+    if !usages.contains(&KeyUsage::KeyCertSign) {
+        return Err(Error::malformed("the certificate may not sign others (keyUsage without keyCertSign)"));
+    }
+    let Validity { not_before, not_after } = parsed.life()?;
+    Ok(NewCaCertificate {
+        kind: if above.is_empty() { CaKind::SelfSigned } else { CaKind::Foreign },
+        signed_by: None,
+        serial: parsed.serial,
+        der: own.clone(),
+        not_before,
+        not_after,
+        above: above.to_vec(),
+    })
+}
+
+fn finished(kind: CaKind, signed_by: Option<i64>, linted: Linted, by: &Signer) -> Result<NewCaCertificate> {
+    let signed = linted.sign(by)?;
+    Ok(NewCaCertificate {
+        kind,
+        signed_by,
+        serial: signed.serial.octets().to_vec(),
+        not_before: signed.validity.not_before,
+        not_after: signed.validity.not_after,
+        der: signed.der,
+        above: Vec::new(),
+    })
+}
+
+/// What the next certificate of a version is to say: what this one says.
+pub(super) fn wish_of(version: &KeyVersion) -> Result<CaWish> {
+    let der = version
+        .certificate
+        .as_ref()
+        .ok_or_else(|| Error::conflict("the key has no certificate yet; bring it with import-signer-certificate"))?;
+    let certificate = ParsedCertificate::parse(der)?;
+    Ok(CaWish { subject: certificate.subject.clone(), profile: certificate.ca_profile()? })
 }

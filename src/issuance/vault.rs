@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::keys::{Hash, KeyAlgorithm, Places, Sealed, SecretKey, Share, Signer, hex, random};
-use crate::store::{DataKey, Key, Store};
+use crate::store::{DataKey, Key, KeyVersion, Store, Write};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -49,24 +49,28 @@ impl Vault {
                 item.state()
             )));
         }
-        let open = self.signers.lock().unwrap_or_else(PoisonError::into_inner).get(&key.current.id).cloned();
-        match open {
-            Some(signer) => Ok(signer),
-            None => {
-                let signer = Arc::new(self.open_signer(&key)?);
-                self.keep(key.current.id, Arc::clone(&signer));
-                Ok(signer)
-            }
-        }
+        self.signer_of_version(&key.current)
     }
 
-    pub(super) fn keep(&self, version: i64, signer: Arc<Signer>) {
-        self.signers.lock().unwrap_or_else(PoisonError::into_inner).insert(version, signer);
+    /// The signer of a version, the present one or not, whether its item is enabled or not: what was signed once needs CRLs
+    /// and OCSP answers until its end.
+    pub(super) fn signer_of_version(&self, version: &KeyVersion) -> Result<Arc<Signer>> {
+        if let Some(signer) = self.open_signers().get(&version.id) {
+            return Ok(Arc::clone(signer));
+        }
+        let key = self.store.read(|read| read.key(version.key))?;
+        let signer = Arc::new(self.open_signer(&key, version)?);
+        self.open_signers().insert(version.id, Arc::clone(&signer));
+        Ok(signer)
+    }
+
+    fn open_signers(&self) -> MutexGuard<'_, HashMap<i64, Arc<Signer>>> {
+        self.signers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Seal a private key and put its fragments into their places.
     pub(super) fn seal_private_key(&self, pkcs8: &[u8], split_level: usize) -> Result<SealedKey> {
-        let fragments = hex(&random::<16>()?);
+        let fragments = format!("{}-{}", hex(&random::<16>()?), hex(&random::<4>()?));
         let kek = SecretKey::generate()?;
         let sealed = kek.seal(pkcs8, &private_key_context(&fragments))?;
         let times = self.places.write(&Share::split(&kek, &fragments, split_level)?)?;
@@ -79,21 +83,83 @@ impl Vault {
     }
 
     pub(super) fn destroy(&self, key: i64) {
-        match self.store.read(|read| read.key(key)) {
-            Ok(key) => {
-                self.places.remove(&key.current.fragments, key.split_level);
-                self.signers.lock().unwrap_or_else(PoisonError::into_inner).remove(&key.current.id);
+        match self.store.read(|read| Ok((read.key(key)?.split_level, read.key_versions(key)?))) {
+            Ok((split_level, versions)) => {
+                for version in versions {
+                    self.places.remove(&version.fragments, split_level);
+                    self.open_signers().remove(&version.id);
+                }
             }
             Err(e) => log::error!("the fragments of a deleted key stay, since it could not be read: {e}"),
         }
     }
 
-    /// A key is destroyed in the database first; a crash may have left its fragments.
+    /// A key is destroyed, and its shares are changed, in the database first; a crash may have left old fragments.
     fn finish_destroying(&self) -> Result<()> {
         for (fragments, split_level) in self.store.read(|read| read.destroyed_keys())? {
             self.places.remove(&fragments, split_level);
         }
+        for fragments in self.store.read(|read| read.fragments_in_use())? {
+            self.places.remove_other_sets(key_part(&fragments), &fragments);
+        }
         Ok(())
+    }
+
+    /// Change the shares of every version of a key: of the same key-encryption key, so that the new ones open every backup,
+    /// or of another one, so that they open none.
+    pub(super) fn refresh(
+        &self,
+        key: i64,
+        new_kek: bool,
+        audit: impl FnOnce(&Write<'_>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let (key, versions) = self.store.read(|read| Ok((read.key(key)?, read.key_versions(key)?)))?;
+        let mut changes = Vec::new();
+        let mut written = Vec::new();
+        let prepared = versions.iter().try_for_each(|version| {
+            let sealed = version.sealed.clone().ok_or_else(|| Error::conflict("the signer key has been deleted"))?;
+            let kek = self.places.join(&version.fragments, key.split_level)?;
+            let pkcs8 = kek.open(&Sealed(sealed.clone()), &private_key_context(&version.fragments))?;
+            let set = hex(&random::<4>()?);
+            let (fragments, kek, sealed) = if new_kek {
+                let (fragments, kek) = (format!("{}-{set}", hex(&random::<16>()?)), SecretKey::generate()?);
+                let sealed = kek.seal(&pkcs8, &private_key_context(&fragments))?.0;
+                (fragments, kek, sealed)
+            } else {
+                (format!("{}-{set}", key_part(&version.fragments)), kek, sealed)
+            };
+            self.places.write(&Share::split(&kek, &fragments, key.split_level)?)?;
+            written.push(fragments.clone());
+            changes.push((version.id, version.fragments.clone(), fragments, sealed));
+            Ok(())
+        });
+        let kept = prepared.and_then(|()| {
+            let changes = changes.clone();
+            self.store.change(move |write| {
+                for (version, before, fragments, sealed) in &changes {
+                    write.reseal_private_key(*version, before, fragments, sealed)?;
+                }
+                audit(write)
+            })
+        });
+        if let Err(e) = kept {
+            written.iter().for_each(|fragments| self.places.remove(fragments, key.split_level));
+            return Err(e);
+        }
+        changes.iter().for_each(|(_, before, _, _)| self.places.remove(before, key.split_level));
+        Ok(())
+    }
+
+    /// Take the last fragment of a key's current version out of its place: its file name and its text.
+    pub(super) fn take_fragment(&self, key: i64) -> Result<(String, Zeroizing<String>)> {
+        let key = self.store.read(|read| read.key(key))?;
+        self.places.take(&key.current.fragments, key.split_level)
+    }
+
+    /// Whether the fragments of every version of a key are all there and give the key that the database says.
+    pub(super) fn check_fragments(&self, key: i64) -> Result<()> {
+        let (key, versions) = self.store.read(|read| Ok((read.key(key)?, read.key_versions(key)?)))?;
+        versions.iter().try_for_each(|version| self.open_signer(&key, version).map(|_| ()))
     }
 
     pub(super) fn places(&self) -> usize {
@@ -130,8 +196,7 @@ impl Vault {
         self.eab_key()?.open(&Sealed(sealed.to_vec()), &mac_key_context(kid))
     }
 
-    fn open_signer(&self, key: &Key) -> Result<Signer> {
-        let version = &key.current;
+    fn open_signer(&self, key: &Key, version: &KeyVersion) -> Result<Signer> {
         let sealed = version.sealed.clone().ok_or_else(|| Error::conflict("the signer key has been deleted"))?;
         let kek = self.places.join(&version.fragments, key.split_level)?;
         let pkcs8 = kek.open(&Sealed(sealed), &private_key_context(&version.fragments))?;
@@ -167,8 +232,13 @@ impl Vault {
     }
 }
 
+/// The name of a set of fragments is that of their key-encryption key, then that of the set.
+fn key_part(fragments: &str) -> &str {
+    fragments.split_once('-').map_or(fragments, |(key, _)| key)
+}
+
 fn private_key_context(fragments: &str) -> String {
-    format!("private key {fragments}")
+    format!("private key {}", key_part(fragments))
 }
 
 fn mac_key_context(kid: &str) -> String {

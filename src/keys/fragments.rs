@@ -66,19 +66,23 @@ impl Share {
 
 /// The directories that hold fragments, in turn: the first fragment in the first place, and so on round.
 #[derive(Clone, Debug)]
-pub struct Places(Vec<PathBuf>);
+pub struct Places {
+    written: Vec<PathBuf>,
+    /// Where systemd puts a fragment that is a credential of the service; nothing is written there.
+    credentials: Option<PathBuf>,
+}
 
 impl Places {
     /// `<state-dir>/fragments`, then the others.
     pub fn new(state_dir: &Path, others: &[PathBuf]) -> Places {
-        let mut places = vec![state_dir.join("fragments")];
-        places.extend_from_slice(others);
-        Places(places)
+        let mut written = vec![state_dir.join("fragments")];
+        written.extend_from_slice(others);
+        Places { written, credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.written.len()
     }
 
     /// Write every share to its place, durably, readable by the daemon alone, and say how long each took.
@@ -105,6 +109,18 @@ impl Places {
         Ok(times)
     }
 
+    /// Take the last fragment out of its place, so that somebody else can keep it, and give its text.
+    ///
+    /// # Errors
+    /// Unavailable when it is missing or damaged.
+    pub fn take(&self, key: &str, count: usize) -> Result<(String, Zeroizing<String>)> {
+        let text = self.read(key, count, count)?.to_text();
+        for path in self.paths(key, count, count) {
+            let _ = std::fs::remove_file(path);
+        }
+        Ok((file_name(key, count, count), text))
+    }
+
     /// Read and join all the fragments of a key.
     ///
     /// # Errors
@@ -128,6 +144,21 @@ impl Places {
         }
     }
 
+    /// Remove what is left of earlier sets of fragments: files whose name begins with `key`, but not with `current`.
+    pub fn remove_other_sets(&self, key: &str, current: &str) {
+        for dir in &self.written {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let Some(name) = name.to_str() else { continue };
+                let is_fragment = name.ends_with(".fragment");
+                let is_of = |set: &str, end: char| name.strip_prefix(set).is_some_and(|rest| rest.starts_with(end));
+                if is_fragment && is_of(key, '-') && !is_of(current, '.') {
+                    let _ = std::fs::remove_file(entry.path());
+                }
+            }
+        }
+    }
+
     /// Read a fragment from its place, or from another: places are added and put into another order, files stay.
     fn read(&self, key: &str, number: usize, of: usize) -> Result<Share> {
         let mut trouble = Vec::new();
@@ -142,7 +173,7 @@ impl Places {
             }
         }
         let why = if trouble.is_empty() {
-            let places: Vec<String> = self.0.iter().map(|p| p.display().to_string()).collect();
+            let places: Vec<String> = self.written.iter().map(|p| p.display().to_string()).collect();
             format!("{} is missing in {}", file_name(key, number, of), places.join(", "))
         } else {
             trouble.join(", ")
@@ -154,12 +185,13 @@ impl Places {
     fn paths(&self, key: &str, number: usize, of: usize) -> Vec<PathBuf> {
         let own = self.path(key, number, of);
         let file = file_name(key, number, of);
-        let others = self.0.iter().map(|dir| dir.join(&file)).filter(|path| *path != own);
+        let others =
+            self.written.iter().chain(&self.credentials).map(|dir| dir.join(&file)).filter(|path| *path != own);
         std::iter::once(own.clone()).chain(others.collect::<Vec<_>>()).collect()
     }
 
     fn path(&self, key: &str, number: usize, of: usize) -> PathBuf {
-        let place = number.saturating_sub(1).checked_rem(self.0.len()).and_then(|i| self.0.get(i));
+        let place = number.saturating_sub(1).checked_rem(self.written.len()).and_then(|i| self.written.get(i));
         let file = file_name(key, number, of);
         place.map_or_else(|| PathBuf::from(&file), |dir| dir.join(&file))
     }

@@ -47,9 +47,14 @@ fn rsa_pkcs8(bits: usize) -> Result<Zeroizing<Vec<u8>>> {
     ]
     .map(Zeroizing::new);
     let private_key = Zeroizing::new(der::sequence(&numbers.each_ref().map(|n| n.as_slice())));
+    Ok(rsa_private_key_info(&private_key))
+}
+
+/// PrivateKeyInfo (RFC 5958, 2) around an RSAPrivateKey.
+pub(super) fn rsa_private_key_info(private_key: &[u8]) -> Zeroizing<Vec<u8>> {
     let algorithm = der::sequence(&[der::object_identifier(oid::RSA_ENCRYPTION), der::null()]);
-    let wrapped = Zeroizing::new(der::octet_string(&private_key));
-    Ok(Zeroizing::new(der::sequence(&[&der::small_integer(0), &algorithm, &*wrapped])))
+    let wrapped = Zeroizing::new(der::octet_string(private_key));
+    Zeroizing::new(der::sequence(&[&der::small_integer(0), &algorithm, &*wrapped]))
 }
 
 /// ring's generator in the shape that the rsa crate wants, in blocks, since it is asked for numbers one by one.

@@ -1,8 +1,10 @@
 //! Keys: which algorithms there are, how keys are made, judged, sealed and split into fragments, and the signer.
 
 mod algorithm;
+mod blocked;
 mod fragments;
 mod generate;
+mod import;
 mod private_file;
 mod public_key;
 mod seal;
@@ -10,8 +12,10 @@ mod signer;
 mod weak;
 
 pub use algorithm::{Hash, KeyAlgorithm};
+pub use blocked::parse_blocked_keys;
 pub use fragments::{Places, Share, check_split_level};
 pub use generate::generate;
+pub use import::private_key_from_pem;
 pub use private_file::write_private;
 pub use public_key::{KeyParts, PublicKey, SignatureEncoding};
 pub use seal::{Sealed, SecretKey};

@@ -200,7 +200,7 @@ impl PublicKey {
     }
 
     /// The content of the BIT STRING subjectPublicKey.
-    fn key_bits(&self) -> Vec<u8> {
+    pub fn key_bits(&self) -> Vec<u8> {
         match &self.0 {
             Kind::Rsa { modulus, exponent } => der::sequence(&[der::unsigned(modulus), der::unsigned(exponent)]),
             Kind::P256(point) | Kind::P384(point) => point.clone(),

@@ -41,7 +41,8 @@ impl Signer {
                 EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, pkcs8, &random)
                     .map_err(damaged)?,
             ),
-            KeyAlgorithm::Ed25519 => Pair::Ed25519(Ed25519KeyPair::from_pkcs8(pkcs8).map_err(damaged)?),
+            // openssl leaves the public key out; whoever keeps a key compares it with the one on its certificate.
+            KeyAlgorithm::Ed25519 => Pair::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(damaged)?),
         };
         let public_key = pair.public_key()?;
         let hash = if public_key.is_rsa() { hash } else { algorithm.default_hash() };

@@ -23,25 +23,8 @@ impl GatewayUrl {
                 "--gw-cluster-url {text}: {why}; write https://HOST:PORT, as clients reach this daemon"
             ))
         };
-        let authority =
-            text.strip_prefix("https://").ok_or_else(|| wrong("ACME is served over https only"))?.trim_end_matches('/');
-        if authority.contains(['/', '?', '#', '@', ' ']) {
-            return Err(wrong("there may be no path, query or user"));
-        }
-        let (host, port) = split_port(authority);
-        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-            Some(v6) => Identifier::Ip(IpAddr::V6(v6.parse().map_err(|_| wrong("the address is not IPv6"))?)),
-            None => Identifier::parse_host(host).map_err(|e| wrong(e.detail()))?,
-        };
-        if matches!(&host, Identifier::Dns(name) if name.is_wildcard()) {
-            return Err(wrong("the host cannot be a wildcard"));
-        }
-        let port = match port {
-            None => None,
-            Some(digits) => {
-                Some(digits.parse::<u16>().ok().filter(|p| *p != 0).ok_or_else(|| wrong("the port is not a number"))?)
-            }
-        };
+        let rest = text.strip_prefix("https://").ok_or_else(|| wrong("ACME is served over https only"))?;
+        let (host, port) = origin(rest).map_err(wrong)?;
         let text = match port {
             None | Some(443) => format!("https://{}", host.url_host()),
             Some(port) => format!("https://{}:{port}", host.url_host()),
@@ -64,6 +47,44 @@ impl fmt::Display for GatewayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// What the URLs in certificates begin with: `http://HOST[:PORT]`, since whoever checks a certificate must be able to fetch
+/// them without checking another (RFC 5280, 8).
+///
+/// # Errors
+/// Malformed for any other URL.
+pub(super) fn public_url(text: &str) -> Result<String> {
+    let wrong = |why: &str| {
+        Error::malformed(format!("--public-url {text}: {why}; write http://HOST:PORT, as clients reach --plain-listen"))
+    };
+    let plain = "CRLs, OCSP and CA certificates are fetched over http only (RFC 5280, 8)";
+    let (host, port) = origin(text.strip_prefix("http://").ok_or_else(|| wrong(plain))?).map_err(wrong)?;
+    Ok(match port {
+        None | Some(80) => format!("http://{}", host.url_host()),
+        Some(port) => format!("http://{}:{port}", host.url_host()),
+    })
+}
+
+/// `HOST[:PORT]` and perhaps a slash, or why it is none.
+fn origin(text: &str) -> std::result::Result<(Identifier, Option<u16>), &'static str> {
+    let authority = text.trim_end_matches('/');
+    if authority.contains(['/', '?', '#', '@', ' ']) {
+        return Err("there may be no path, query or user");
+    }
+    let (host, port) = split_port(authority);
+    let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Some(v6) => Identifier::Ip(IpAddr::V6(v6.parse().map_err(|_| "the address is not IPv6")?)),
+        None => Identifier::parse_host(host).map_err(|_| "the host is neither a name nor an address")?,
+    };
+    if matches!(&host, Identifier::Dns(name) if name.is_wildcard()) {
+        return Err("the host cannot be a wildcard");
+    }
+    let port = match port {
+        None => None,
+        Some(digits) => Some(digits.parse::<u16>().ok().filter(|p| *p != 0).ok_or("the port is not a number")?),
+    };
+    Ok((host, port))
 }
 
 fn split_port(authority: &str) -> (&str, Option<&str>) {

@@ -1,5 +1,6 @@
 //! An issuer's settings, understood.
 
+use super::gateway_url::public_url;
 use super::{CAA_LIFETIME, ChallengeType, GatewayUrl, NamePolicy, Profile};
 use crate::ca::{Attribute, DistinguishedName, ExtendedKeyUsage, KeyUsage};
 use crate::clock::{Span, Time};
@@ -11,6 +12,10 @@ use crate::store::Issuer;
 /// The longest lifetime that an issuer with ACME may allow.
 pub const LONGEST_ACME_TTL: Span = Span::days(90);
 const SHORTEST_TTL: Span = Span(600);
+/// How long an OCSP answer is good for when nobody says.
+pub const DEFAULT_OCSP_TTL: Span = Span::days(1);
+const SHORTEST_OCSP_TTL: Span = Span(600);
+const LONGEST_OCSP_TTL: Span = Span::days(10);
 
 /// The settings that become attributes of the subject.
 pub const SUBJECT_LISTS: [(&str, Attribute); 7] = [
@@ -56,6 +61,16 @@ pub struct IssuerPolicy {
     pub caa_identities: Vec<DnsName>,
     /// Certificates issued before this moment are to be renewed at once.
     pub renew_before: Option<Time>,
+    /// Whether its certificates name a CRL.
+    pub create_private_crl: bool,
+    /// Whether its certificates name an OCSP responder.
+    pub create_private_ocsp: bool,
+    /// How long an OCSP answer is good for.
+    pub ocsp_ttl: Span,
+    /// Whether a request's nonce is answered, by a signature of its own.
+    pub ocsp_nonce: bool,
+    /// What the URLs of CRLs, OCSP and CA certificates begin with, where it was said.
+    pub public_url: Option<String>,
     subject: DistinguishedName,
     key_usage: Vec<KeyUsage>,
     key_usage_critical: bool,
@@ -128,6 +143,11 @@ impl IssuerPolicy {
             profiles,
             caa_identities,
             renew_before: issuer.renew_before,
+            create_private_crl: issuer.create_private_crl,
+            create_private_ocsp: issuer.create_private_ocsp,
+            ocsp_ttl: check_ocsp_ttl(issuer.ocsp_ttl)?,
+            ocsp_nonce: issuer.ocsp_nonce,
+            public_url: issuer.public_url.as_deref().map(public_url).transpose()?,
             subject: subject(&issuer.subject)?,
             key_usage: leaf_key_usage(&issuer.key_usage)?,
             key_usage_critical: issuer.critical_key_usage,
@@ -261,6 +281,14 @@ fn check_ttl(issuer: &Issuer) -> Result<()> {
         return Err(Error::malformed(format!("--ttl {} is too long; a hundred years are the most", issuer.ttl)));
     }
     Ok(())
+}
+
+fn check_ocsp_ttl(ttl: Span) -> Result<Span> {
+    if (SHORTEST_OCSP_TTL..=LONGEST_OCSP_TTL).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err(Error::malformed(format!("--ocsp-ttl {ttl} is out of range; an answer is good for 10m to 10d")))
+    }
 }
 
 fn leaf_key_usage(names: &[String]) -> Result<Vec<KeyUsage>> {

@@ -10,7 +10,7 @@ mod profile;
 
 pub use challenge::ChallengeType;
 pub use gateway_url::GatewayUrl;
-pub use issuer_policy::{IssuerPolicy, LONGEST_ACME_TTL, SUBJECT_LISTS};
+pub use issuer_policy::{DEFAULT_OCSP_TTL, IssuerPolicy, LONGEST_ACME_TTL, SUBJECT_LISTS};
 pub use names::{EabBounds, NamePolicy};
 pub use permission::Permission;
 pub use profile::Profile;

@@ -1,7 +1,7 @@
 //! What an account may ask an issuer for.
 
 use super::{EabBounds, IssuerPolicy};
-use crate::ca::NameConstraints;
+use crate::ca::ChainConstraints;
 use crate::error::Result;
 use crate::identifier::Identifier;
 
@@ -15,8 +15,8 @@ pub struct Permission {
     pub own_hosts: Vec<Identifier>,
     /// The bounds of the credential that the account was made with, if it has any.
     pub bounds: Option<EabBounds>,
-    /// Those of the issuer's CA certificate.
-    pub constraints: NameConstraints,
+    /// Those of the CA certificates above the issuer.
+    pub constraints: ChainConstraints,
 }
 
 impl Permission {

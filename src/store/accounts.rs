@@ -84,6 +84,14 @@ impl Read<'_> {
         self.optional(&sql, [id], account_from)
     }
 
+    /// Whether there is, or was, an account with this id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn was_account(&self, id: i64) -> Result<bool> {
+        Ok(self.optional("SELECT 1 FROM accounts WHERE id = ?1", [id], |_| Ok(()))?.is_some())
+    }
+
     /// The account of this key with this issuer, unless it is deleted.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Issued certificates, append-only, and which of them the daemon shows on its own door.
 
-use super::{Read, Write};
+use super::{Read, Revocable, RevocablePlace, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use rusqlite::{Row, params};
@@ -11,6 +11,7 @@ use rusqlite::{Row, params};
 pub enum Purpose {
     Acme,
     Tls,
+    Ocsp,
 }
 
 impl Purpose {
@@ -18,6 +19,7 @@ impl Purpose {
         match self {
             Purpose::Acme => "acme",
             Purpose::Tls => "tls",
+            Purpose::Ocsp => "ocsp",
         }
     }
 }
@@ -43,8 +45,118 @@ pub struct Certificate {
     pub not_after: Time,
     /// When it was issued.
     pub issued: Time,
+    /// The CRL that would list it, if it names one.
+    pub shard: Option<i64>,
     /// The DER.
     pub der: Vec<u8>,
+}
+
+impl Certificate {
+    /// What is needed to revoke it.
+    pub fn revocable(&self) -> Revocable {
+        Revocable {
+            signer: self.signer,
+            serial: self.serial.clone(),
+            not_after: self.not_after,
+            place: RevocablePlace::Leaf(self.id, self.shard),
+        }
+    }
+}
+
+/// What people call the state of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateState {
+    /// More than a third of its life is left.
+    Valid,
+    /// Less is left.
+    AboutToExpire,
+    /// Nothing is left.
+    Expired,
+    /// It was revoked, whatever is left.
+    Revoked,
+}
+
+impl CertificateState {
+    /// All of them.
+    pub const ALL: [CertificateState; 4] = [
+        CertificateState::Valid,
+        CertificateState::AboutToExpire,
+        CertificateState::Expired,
+        CertificateState::Revoked,
+    ];
+
+    /// The words that people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CertificateState::Valid => "Valid",
+            CertificateState::AboutToExpire => "About to Expire",
+            CertificateState::Expired => "Expired",
+            CertificateState::Revoked => "Revoked",
+        }
+    }
+
+    fn of(certificate: &Certificate, is_revoked: bool, now: Time) -> CertificateState {
+        let left = certificate.not_after.since(now).0;
+        let life = certificate.not_after.since(certificate.not_before).0;
+        if is_revoked {
+            CertificateState::Revoked
+        } else if left < 0 {
+            CertificateState::Expired
+        } else if left.saturating_mul(3) < life {
+            CertificateState::AboutToExpire
+        } else {
+            CertificateState::Valid
+        }
+    }
+
+    /// The same, as a condition on a certificate `c` and its revocation `r` at `?1`.
+    fn condition(self) -> &'static str {
+        match self {
+            CertificateState::Revoked => "r.certificate IS NOT NULL",
+            CertificateState::Expired => "r.certificate IS NULL AND c.not_after < ?1",
+            CertificateState::AboutToExpire => {
+                "r.certificate IS NULL AND c.not_after >= ?1 AND (c.not_after - ?1) * 3 < c.not_after - c.not_before"
+            }
+            CertificateState::Valid => "r.certificate IS NULL AND (c.not_after - ?1) * 3 >= c.not_after - c.not_before",
+        }
+    }
+}
+
+/// Which certificates to list.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateFilter {
+    /// Only those whose item's name contains this.
+    pub name: Option<String>,
+    /// Only the one with this serial number.
+    pub serial: Option<Vec<u8>>,
+    /// Only those in this state.
+    pub state: Option<CertificateState>,
+    /// Only those that end before this moment, and have not ended.
+    pub ends_before: Option<Time>,
+    /// Only those of this issuer.
+    pub issuer: Option<i64>,
+}
+
+/// Whose certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateOwner {
+    /// Those that an account ordered.
+    Account(i64),
+    /// Those of an issuer.
+    Issuer(i64),
+}
+
+/// A certificate in a list.
+#[derive(Clone, Debug)]
+pub struct ListedCertificate {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The name of its item, if it is filed.
+    pub name: Option<String>,
+    /// Its state.
+    pub state: CertificateState,
+    /// When and why it was revoked, if it was.
+    pub revoked: Option<(Time, u8)>,
 }
 
 /// A certificate to be kept.
@@ -62,6 +174,8 @@ pub struct NewCertificate {
     pub ordered: Option<(i64, i64)>,
     /// The item that it is a version of.
     pub item: Option<i64>,
+    /// The CRL that would list it, if it names one.
+    pub shard: Option<i64>,
     /// Its life.
     pub not_before: Time,
     /// Its life.
@@ -81,7 +195,7 @@ pub struct TlsCertificate {
     pub certificate: Certificate,
 }
 
-const COLUMNS: &str = "id, serial, issuer, signer, account, version, not_before, not_after, certificate, issued";
+const COLUMNS: &str = "c.id, c.serial, c.issuer, c.signer, c.account, c.version, c.not_before, c.not_after, c.certificate, c.issued, c.shard";
 
 impl Read<'_> {
     /// A certificate by its row id.
@@ -89,7 +203,7 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn certificate(&self, id: i64) -> Result<Option<Certificate>> {
-        self.optional(&format!("SELECT {COLUMNS} FROM certificates WHERE id = ?1"), [id], certificate_from)
+        self.optional(&format!("SELECT {COLUMNS} FROM certificates c WHERE c.id = ?1"), [id], certificate_from)
     }
 
     /// A certificate by its serial number.
@@ -97,7 +211,7 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn certificate_by_serial(&self, serial: &[u8]) -> Result<Option<Certificate>> {
-        self.optional(&format!("SELECT {COLUMNS} FROM certificates WHERE serial = ?1"), [serial], certificate_from)
+        self.optional(&format!("SELECT {COLUMNS} FROM certificates c WHERE c.serial = ?1"), [serial], certificate_from)
     }
 
     /// A version of a certificate item; the newest when none is named.
@@ -106,10 +220,63 @@ impl Read<'_> {
     /// The database's.
     pub fn certificate_version(&self, item: i64, version: Option<i64>) -> Result<Option<Certificate>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM certificates WHERE item = ?1 AND (?2 IS NULL OR version = ?2)
-             ORDER BY version DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM certificates c WHERE c.item = ?1 AND (?2 IS NULL OR c.version = ?2)
+             ORDER BY c.version DESC LIMIT 1"
         );
         self.optional(&sql, (item, version), certificate_from)
+    }
+
+    /// The certificates that a filter lets through, the newest first, at most `limit` of them, below the row id `before`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn certificates(
+        &self,
+        filter: &CertificateFilter,
+        before: Option<i64>,
+        limit: usize,
+        now: Time,
+    ) -> Result<Vec<ListedCertificate>> {
+        let state = filter.state.map_or("1", CertificateState::condition);
+        let sql = format!(
+            "SELECT {COLUMNS}, i.name, r.at, r.reason FROM certificates c
+             LEFT JOIN items i ON i.id = c.item LEFT JOIN revocations r ON r.certificate = c.id
+             WHERE c.purpose = 'acme' AND {state} AND (?2 IS NULL OR instr(i.name, ?2) > 0)
+             AND (?3 IS NULL OR c.serial = ?3) AND (?4 IS NULL OR c.not_after < ?4 AND c.not_after >= ?1)
+             AND (?5 IS NULL OR c.issuer = ?5) AND (?6 IS NULL OR c.id < ?6) ORDER BY c.id DESC LIMIT ?7"
+        );
+        let parameters = (now, &filter.name, &filter.serial, filter.ends_before, filter.issuer, before, limit);
+        self.all(&sql, parameters, |row| {
+            let certificate = certificate_from(row)?;
+            let revoked = row.get::<_, Option<Time>>(12)?.zip(row.get::<_, Option<u8>>(13)?);
+            let state = CertificateState::of(&certificate, revoked.is_some(), now);
+            Ok(ListedCertificate { certificate, name: row.get(11)?, state, revoked })
+        })
+    }
+
+    /// Certificates above this row id, the oldest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn certificates_above(&self, id: i64, limit: usize) -> Result<Vec<Certificate>> {
+        let sql = format!("SELECT {COLUMNS} FROM certificates c WHERE c.id > ?1 ORDER BY c.id LIMIT ?2");
+        self.all(&sql, (id, limit), certificate_from)
+    }
+
+    /// What can still be revoked of an account or of an issuer: certificates that have not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn revocable_certificates(&self, whose: CertificateOwner, now: Time) -> Result<Vec<Certificate>> {
+        let (column, id) = match whose {
+            CertificateOwner::Account(id) => ("account", id),
+            CertificateOwner::Issuer(id) => ("issuer", id),
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM certificates c WHERE c.{column} = ?1 AND c.not_after >= ?2 AND c.purpose = 'acme'
+             AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id) ORDER BY c.id"
+        );
+        self.all(&sql, (id, now), certificate_from)
     }
 
     /// How many certificates of an issuer, its own TLS ones aside, have not ended.
@@ -137,6 +304,17 @@ impl Read<'_> {
             |row| row.get(0),
         )?;
         Ok(count.unwrap_or(0))
+    }
+
+    /// The certificate of the newest OCSP responder of a key version.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn newest_responder(&self, signer: i64) -> Result<Option<Certificate>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM certificates c WHERE c.signer = ?1 AND c.purpose = 'ocsp' ORDER BY c.id DESC LIMIT 1"
+        );
+        self.optional(&sql, [signer], certificate_from)
     }
 
     /// The daemon's own certificates of issuers that are not deleted.
@@ -173,9 +351,9 @@ impl Write<'_> {
             )?,
             None => None,
         };
-        self.insert(
+        let id = self.insert(
             "INSERT INTO certificates (serial, purpose, issuer, signer, account, order_id, item, version, not_before,
-             not_after, issued, certificate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             not_after, issued, shard, certificate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 new.serial,
                 new.purpose.as_str(),
@@ -188,9 +366,14 @@ impl Write<'_> {
                 new.not_before,
                 new.not_after,
                 now,
+                new.shard,
                 new.der,
             ],
-        )
+        )?;
+        if let Some(shard) = new.shard {
+            self.count_leaf(new.signer, shard)?;
+        }
+        Ok(id)
     }
 
     /// Show this certificate for an issuer's host from now on.
@@ -219,5 +402,6 @@ fn certificate_from(row: &Row<'_>) -> rusqlite::Result<Certificate> {
         not_after: row.get(7)?,
         der: row.get(8)?,
         issued: row.get(9)?,
+        shard: row.get(10)?,
     })
 }

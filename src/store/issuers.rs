@@ -40,11 +40,22 @@ pub struct Issuer {
     pub website: Option<String>,
     /// Certificates issued before this moment are to be renewed at once (RFC 9773).
     pub renew_before: Option<Time>,
+    /// Whether its certificates name a CRL.
+    pub create_private_crl: bool,
+    /// Whether its certificates name an OCSP responder.
+    pub create_private_ocsp: bool,
+    /// How long an OCSP answer is good for.
+    pub ocsp_ttl: Span,
+    /// Whether a request's nonce is answered, by a signature of its own.
+    pub ocsp_nonce: bool,
+    /// What the URLs of CRLs, OCSP and CA certificates begin with, where it does not follow from the others.
+    pub public_url: Option<String>,
 }
 
 const COLUMNS: &str = "item, signer_key, ttl, acme_enabled, gw_cluster_url, destination_path, allow_subdomains,
     disable_wildcards, allow_any_name, client_flag, critical_key_usage, not_require_cn, require_eab, tls_issuer,
-    reuse_authorizations, terms_of_service, website, renew_before";
+    reuse_authorizations, terms_of_service, website, renew_before,
+    create_private_crl, create_private_ocsp, ocsp_ttl, ocsp_nonce, public_url";
 
 impl Read<'_> {
     /// The settings of the issuer with this item.
@@ -66,6 +77,15 @@ impl Read<'_> {
             "SELECT {COLUMNS} FROM issuers WHERE item IN (SELECT id FROM items WHERE deleted IS NULL) ORDER BY item"
         );
         self.all(&sql, [], issuer_from)?.into_iter().map(|issuer| self.with_lists(issuer)).collect()
+    }
+
+    /// All issuers that use a signer key, deleted ones too, the oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn issuers_of_key(&self, key: i64) -> Result<Vec<Issuer>> {
+        let sql = format!("SELECT {COLUMNS} FROM issuers WHERE signer_key = ?1 ORDER BY item");
+        self.all(&sql, [key], issuer_from)?.into_iter().map(|issuer| self.with_lists(issuer)).collect()
     }
 
     /// The names of the issuers, not deleted, that use a signer key.
@@ -126,12 +146,14 @@ impl Write<'_> {
         self.execute(
             "INSERT INTO issuers (item, signer_key, ttl, acme_enabled, gw_cluster_url, destination_path, allow_subdomains,
              disable_wildcards, allow_any_name, client_flag, critical_key_usage, not_require_cn, require_eab, tls_issuer,
-             reuse_authorizations, terms_of_service, website)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+             reuse_authorizations, terms_of_service, website, create_private_crl, create_private_ocsp, ocsp_ttl,
+             ocsp_nonce, public_url)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
              ON CONFLICT (item) DO UPDATE SET signer_key = ?2, ttl = ?3, acme_enabled = ?4, gw_cluster_url = ?5,
              destination_path = ?6, allow_subdomains = ?7, disable_wildcards = ?8, allow_any_name = ?9, client_flag = ?10,
              critical_key_usage = ?11, not_require_cn = ?12, require_eab = ?13, tls_issuer = ?14,
-             reuse_authorizations = ?15, terms_of_service = ?16, website = ?17",
+             reuse_authorizations = ?15, terms_of_service = ?16, website = ?17, create_private_crl = ?18,
+             create_private_ocsp = ?19, ocsp_ttl = ?20, ocsp_nonce = ?21, public_url = ?22",
             params![
                 issuer.item,
                 issuer.signer_key,
@@ -150,6 +172,11 @@ impl Write<'_> {
                 issuer.reuse_authorizations,
                 issuer.terms_of_service,
                 issuer.website,
+                issuer.create_private_crl,
+                issuer.create_private_ocsp,
+                issuer.ocsp_ttl,
+                issuer.ocsp_nonce,
+                issuer.public_url,
             ],
         )?;
         self.execute("DELETE FROM issuer_values WHERE issuer = ?1", [issuer.item])?;
@@ -218,5 +245,10 @@ fn issuer_from(row: &Row<'_>) -> rusqlite::Result<Issuer> {
         terms_of_service: row.get(15)?,
         website: row.get(16)?,
         renew_before: row.get(17)?,
+        create_private_crl: row.get(18)?,
+        create_private_ocsp: row.get(19)?,
+        ocsp_ttl: row.get(20)?,
+        ocsp_nonce: row.get(21)?,
+        public_url: row.get(22)?,
     })
 }

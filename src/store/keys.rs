@@ -1,6 +1,6 @@
 //! Signer keys and their versions, and the keys that seal values in the database.
 
-use super::{Read, Write};
+use super::{Read, Write, damaged};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use rusqlite::{Row, params};
@@ -39,10 +39,77 @@ pub struct KeyVersion {
     pub spki: Vec<u8>,
     /// The subject key identifier of its certificates.
     pub key_identifier: Vec<u8>,
-    /// Its CA certificate, if it has one.
+    /// What another CA is asked to sign, while there is no certificate.
+    pub request: Option<Vec<u8>>,
+    /// The CA certificate that chains end in, if it has one.
     pub certificate: Option<Vec<u8>>,
     /// The life of that certificate.
     pub validity: Option<(Time, Time)>,
+}
+
+/// How a CA certificate came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaKind {
+    /// Signed by its own key.
+    SelfSigned,
+    /// Signed by another signer key of ours.
+    Subordinate,
+    /// Signed by the version before, for clients that trust only that one.
+    Cross,
+    /// Signed by another CA.
+    Foreign,
+}
+
+impl CaKind {
+    const ALL: [CaKind; 4] = [CaKind::SelfSigned, CaKind::Subordinate, CaKind::Cross, CaKind::Foreign];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CaKind::SelfSigned => "self-signed",
+            CaKind::Subordinate => "subordinate",
+            CaKind::Cross => "cross",
+            CaKind::Foreign => "foreign",
+        }
+    }
+}
+
+/// A CA certificate of a key version.
+#[derive(Clone, Debug)]
+pub struct CaCertificate {
+    /// Row id.
+    pub id: i64,
+    /// Whose it is.
+    pub version: i64,
+    /// How it came to be.
+    pub kind: CaKind,
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    /// The DER.
+    pub der: Vec<u8>,
+    /// The end of its life.
+    pub not_after: Time,
+    /// The version that signed it, unless that was another CA.
+    pub signed_by: Option<i64>,
+}
+
+/// A CA certificate to be kept.
+#[derive(Clone, Debug)]
+pub struct NewCaCertificate {
+    /// How it came to be.
+    pub kind: CaKind,
+    /// The version that signed it; `None` for its own, and for another CA.
+    pub signed_by: Option<i64>,
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    /// The DER.
+    pub der: Vec<u8>,
+    /// Its life.
+    pub not_before: Time,
+    /// Its life.
+    pub not_after: Time,
+    /// What stands above it, where another CA signed it; the root last.
+    pub above: Vec<Vec<u8>>,
 }
 
 /// A key to be made, with its first version.
@@ -56,6 +123,11 @@ pub struct NewKey {
     pub split_level: usize,
     /// `pem` or `der`.
     pub certificate_format: &'static str,
+}
+
+/// A version to be made.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
     /// What its fragment files are named after.
     pub fragments: String,
     /// The sealed private key.
@@ -64,8 +136,10 @@ pub struct NewKey {
     pub spki: Vec<u8>,
     /// The subject key identifier.
     pub key_identifier: Vec<u8>,
-    /// Its CA certificate with its life, if it has one.
-    pub certificate: Option<(Vec<u8>, Time, Time)>,
+    /// What another CA is asked to sign.
+    pub request: Option<Vec<u8>>,
+    /// Its CA certificates.
+    pub certificates: Vec<NewCaCertificate>,
 }
 
 /// A key that seals values in the database.
@@ -79,17 +153,21 @@ pub struct DataKey {
     pub sealed: Vec<u8>,
 }
 
-const VERSION_COLUMNS: &str =
-    "id, key, version, fragments, sealed, spki, key_identifier, certificate, not_before, not_after";
+const VERSIONS: &str = "SELECT v.id, v.key, v.version, v.fragments, v.sealed, v.spki, v.key_identifier, v.request,
+    c.certificate, c.not_before, c.not_after FROM key_versions v LEFT JOIN ca_certificates c ON c.id =
+    (SELECT x.id FROM ca_certificates x WHERE x.version = v.id AND x.retired IS NULL
+     ORDER BY x.kind = 'cross' DESC, x.id DESC LIMIT 1)";
+
+const CA_COLUMNS: &str = "c.id, c.version, c.kind, c.serial, c.certificate, c.not_after, c.signed_by";
 
 impl Read<'_> {
-    /// The key of an item, with its newest version.
+    /// The key of an item, with the version that signs: the newest that has a certificate, or else the newest.
     ///
     /// # Errors
     /// The database's; Internal when there is none.
     pub fn key(&self, item: i64) -> Result<Key> {
         let gone = || Error::internal(format!("key {item} is gone"));
-        let sql = format!("SELECT {VERSION_COLUMNS} FROM key_versions WHERE key = ?1 ORDER BY version DESC LIMIT 1");
+        let sql = format!("{VERSIONS} WHERE v.key = ?1 ORDER BY c.id IS NULL, v.version DESC LIMIT 1");
         let current = self.optional(&sql, [item], version_from)?.ok_or_else(gone)?;
         self.optional(
             "SELECT item, algorithm, hash, split_level, certificate_format FROM keys WHERE item = ?1",
@@ -108,12 +186,79 @@ impl Read<'_> {
         .ok_or_else(gone)
     }
 
+    /// All versions of a key, the oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn key_versions(&self, item: i64) -> Result<Vec<KeyVersion>> {
+        self.all(&format!("{VERSIONS} WHERE v.key = ?1 ORDER BY v.version"), [item], version_from)
+    }
+
+    /// The self-signed certificates of all signers that are in use.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn self_signed_certificates(&self) -> Result<Vec<Vec<u8>>> {
+        self.all(
+            "SELECT certificate FROM ca_certificates WHERE kind = 'self-signed' AND retired IS NULL ORDER BY id",
+            [],
+            |row| row.get(0),
+        )
+    }
+
+    /// The certificates of a version that are in use, the newest of each kind; the one that chains end in comes first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn ca_certificates(&self, version: i64) -> Result<Vec<CaCertificate>> {
+        let sql = format!(
+            "SELECT {CA_COLUMNS} FROM ca_certificates c WHERE c.version = ?1 AND c.retired IS NULL
+             AND c.id = (SELECT max(x.id) FROM ca_certificates x
+                         WHERE x.version = ?1 AND x.kind = c.kind AND x.retired IS NULL)
+             ORDER BY c.kind = 'cross' DESC, c.id DESC"
+        );
+        self.all(&sql, [version], |row| Ok(ca_certificate_from(row)))?.into_iter().collect()
+    }
+
+    /// Every certificate that our signer keys ever gave to versions of a key.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn ca_certificates_from_others(&self, key: i64) -> Result<Vec<CaCertificate>> {
+        let sql = format!(
+            "SELECT {CA_COLUMNS} FROM ca_certificates c JOIN key_versions v ON v.id = c.version
+             WHERE v.key = ?1 AND c.signed_by IS NOT NULL AND c.signed_by <> c.version ORDER BY c.id"
+        );
+        self.all(&sql, [key], |row| Ok(ca_certificate_from(row)))?.into_iter().collect()
+    }
+
+    /// Whether a version signed a CA certificate with this serial number.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn ca_certificate_by_serial(&self, signer: i64, serial: &[u8]) -> Result<Option<CaCertificate>> {
+        let sql = format!("SELECT {CA_COLUMNS} FROM ca_certificates c WHERE c.signed_by = ?1 AND c.serial = ?2");
+        self.optional(&sql, (signer, serial), |row| Ok(ca_certificate_from(row)))?.transpose()
+    }
+
+    /// What stands above a certificate that another CA signed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn foreign_chain(&self, ca_certificate: i64) -> Result<Vec<Vec<u8>>> {
+        self.all(
+            "SELECT certificate FROM foreign_chains WHERE ca_certificate = ?1 ORDER BY position",
+            [ca_certificate],
+            |row| row.get(0),
+        )
+    }
+
     /// A version by its row id.
     ///
     /// # Errors
     /// The database's; Internal when there is none.
     pub fn key_version(&self, id: i64) -> Result<KeyVersion> {
-        let sql = format!("SELECT {VERSION_COLUMNS} FROM key_versions WHERE id = ?1");
+        let sql = format!("{VERSIONS} WHERE v.id = ?1");
         self.optional(&sql, [id], version_from)?.ok_or_else(|| Error::internal(format!("key version {id} is gone")))
     }
 
@@ -122,7 +267,7 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn key_version_by_identifier(&self, key_identifier: &[u8]) -> Result<Option<KeyVersion>> {
-        let sql = format!("SELECT {VERSION_COLUMNS} FROM key_versions WHERE key_identifier = ?1");
+        let sql = format!("{VERSIONS} WHERE v.key_identifier = ?1");
         self.optional(&sql, [key_identifier], version_from)
     }
 
@@ -150,6 +295,14 @@ impl Read<'_> {
         )
     }
 
+    /// The fragments' names of every key version that can sign.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn fragments_in_use(&self) -> Result<Vec<String>> {
+        self.all("SELECT fragments FROM key_versions WHERE sealed IS NOT NULL", [], |row| row.get(0))
+    }
+
     /// A data key by its name.
     ///
     /// # Errors
@@ -162,36 +315,110 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Make the key of an item, with its first version.
+    /// Make the key of an item.
     ///
     /// # Errors
     /// The database's.
-    pub fn insert_key(&self, item: i64, key: &NewKey, now: Time) -> Result<()> {
+    pub fn insert_key(&self, item: i64, key: &NewKey) -> Result<()> {
         self.execute(
             "INSERT INTO keys (item, algorithm, hash, split_level, certificate_format) VALUES (?1, ?2, ?3, ?4, ?5)",
             (item, key.algorithm, key.hash, key.split_level, key.certificate_format),
         )?;
-        let (certificate, not_before, not_after) = match &key.certificate {
-            Some((certificate, from, to)) => (Some(certificate), Some(from), Some(to)),
-            None => (None, None, None),
-        };
-        self.insert(
-            "INSERT INTO key_versions
-             (key, version, fragments, sealed, spki, key_identifier, certificate, not_before, not_after, created)
-             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        Ok(())
+    }
+
+    /// Make the next version of a key, with its certificates.
+    ///
+    /// # Errors
+    /// Conflict when the key is here already; the database's.
+    pub fn insert_key_version(&self, key: i64, version: &NewVersion, now: Time) -> Result<i64> {
+        if self.key_version_by_identifier(&version.key_identifier)?.is_some() {
+            return Err(Error::conflict("this private key is here already, under another name"));
+        }
+        let id = self.insert(
+            "INSERT INTO key_versions (key, version, fragments, sealed, spki, key_identifier, request, created)
+             VALUES (?1, (SELECT coalesce(max(version), 0) + 1 FROM key_versions WHERE key = ?1), ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
-                item,
-                key.fragments,
-                key.sealed,
-                key.spki,
-                key.key_identifier,
-                certificate,
-                not_before,
-                not_after,
+                key,
+                version.fragments,
+                version.sealed,
+                version.spki,
+                version.key_identifier,
+                version.request,
                 now
             ],
         )?;
+        for certificate in &version.certificates {
+            self.insert_ca_certificate(id, certificate, now)?;
+        }
+        Ok(id)
+    }
+
+    /// Keep a certificate of a version, which signs from then on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn insert_ca_certificate(&self, version: i64, new: &NewCaCertificate, now: Time) -> Result<()> {
+        let signed_by = match new.kind {
+            CaKind::SelfSigned => Some(version),
+            CaKind::Foreign => None,
+            CaKind::Subordinate | CaKind::Cross => new.signed_by,
+        };
+        let id = self.insert(
+            "INSERT INTO ca_certificates (version, kind, serial, certificate, not_before, not_after, signed_by, created)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                version,
+                new.kind.as_str(),
+                new.serial,
+                new.der,
+                new.not_before,
+                new.not_after,
+                signed_by,
+                now
+            ],
+        )?;
+        for (position, certificate) in new.above.iter().enumerate() {
+            self.execute(
+                "INSERT INTO foreign_chains (ca_certificate, position, certificate) VALUES (?1, ?2, ?3)",
+                (id, position, certificate),
+            )?;
+        }
         Ok(())
+    }
+
+    /// Call a version by the subject key identifier that another CA wrote into its certificate.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn set_key_identifier(&self, version: i64, key_identifier: &[u8]) -> Result<()> {
+        self.execute("UPDATE key_versions SET key_identifier = ?2 WHERE id = ?1", (version, key_identifier))?;
+        Ok(())
+    }
+
+    /// Let chains of a key end in its own roots, and no longer in the cross-signed certificates. False when there are none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn retire_cross_certificates(&self, key: i64, now: Time) -> Result<bool> {
+        let changed = self.execute(
+            "UPDATE ca_certificates SET retired = ?2 WHERE kind = 'cross' AND retired IS NULL
+             AND version IN (SELECT id FROM key_versions WHERE key = ?1)",
+            (key, now),
+        )?;
+        Ok(changed > 0)
+    }
+
+    /// Put a private key under another key-encryption key.
+    ///
+    /// # Errors
+    /// Conflict when it was put under another one meanwhile.
+    pub fn reseal_private_key(&self, version: i64, before: &str, fragments: &str, sealed: &[u8]) -> Result<()> {
+        let changed = self.execute(
+            "UPDATE key_versions SET fragments = ?3, sealed = ?4 WHERE id = ?1 AND fragments = ?2",
+            (version, before, fragments, sealed),
+        )?;
+        if changed == 1 { Ok(()) } else { Err(Error::conflict("the key was changed meanwhile; try again")) }
     }
 
     /// Forget the sealed private keys of an item that is deleted.
@@ -217,7 +444,7 @@ impl Write<'_> {
 }
 
 fn version_from(row: &Row<'_>) -> rusqlite::Result<KeyVersion> {
-    let (not_before, not_after): (Option<i64>, Option<i64>) = (row.get(8)?, row.get(9)?);
+    let (not_before, not_after): (Option<Time>, Option<Time>) = (row.get(9)?, row.get(10)?);
     Ok(KeyVersion {
         id: row.get(0)?,
         key: row.get(1)?,
@@ -226,7 +453,21 @@ fn version_from(row: &Row<'_>) -> rusqlite::Result<KeyVersion> {
         sealed: row.get(4)?,
         spki: row.get(5)?,
         key_identifier: row.get(6)?,
-        certificate: row.get(7)?,
-        validity: not_before.zip(not_after).map(|(from, to)| (Time(from), Time(to))),
+        request: row.get(7)?,
+        certificate: row.get(8)?,
+        validity: not_before.zip(not_after),
+    })
+}
+
+fn ca_certificate_from(row: &Row<'_>) -> Result<CaCertificate> {
+    let kind: String = row.get(2)?;
+    Ok(CaCertificate {
+        id: row.get(0)?,
+        version: row.get(1)?,
+        kind: CaKind::ALL.into_iter().find(|k| k.as_str() == kind).ok_or_else(|| damaged("a CA certificate"))?,
+        serial: row.get(3)?,
+        der: row.get(4)?,
+        not_after: row.get(5)?,
+        signed_by: row.get(6)?,
     })
 }

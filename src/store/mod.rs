@@ -7,7 +7,10 @@ mod accounts;
 mod audit;
 mod authorizations;
 mod certificates;
+mod crls;
 mod eabs;
+mod expiry;
+mod integrity;
 mod issuers;
 mod items;
 mod keys;
@@ -19,17 +22,23 @@ mod schema;
 mod writer;
 
 pub use accounts::{Account, AccountStatus, NewAccount};
-pub use audit::{AuditEntry, Outcome};
+pub use audit::{AuditEntry, AuditFilter, AuditRow, Outcome};
 pub use authorizations::{
     Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Name, NewAuthorization, ValidationJob,
 };
-pub use certificates::{Certificate, NewCertificate, Purpose, TlsCertificate};
+pub use certificates::{
+    Certificate, CertificateFilter, CertificateOwner, CertificateState, ListedCertificate, NewCertificate, Purpose,
+    TlsCertificate,
+};
+pub use crls::{CrlShard, DueCrl, SignedCrl};
 pub use eabs::Eab;
+pub use expiry::{DueNotice, NoticeSubject};
 pub use issuers::Issuer;
 pub use items::{Item, ItemFilter, ItemKind, NewItem};
-pub use keys::{DataKey, Key, KeyVersion, NewKey};
+pub use keys::{CaCertificate, CaKind, DataKey, Key, KeyVersion, NewCaCertificate, NewKey, NewVersion};
 pub use limits::LimitKind;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
+pub use revocations::{Revocable, RevocablePlace, Revocation};
 
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};

@@ -1,0 +1,220 @@
+//! revoke-certificate.
+
+use super::{Administration, Arguments, Peer, accounts, items};
+use crate::ca::ParsedCertificate;
+use crate::clock::Time;
+use crate::error::{Error, Result};
+use crate::issuance::{Reason, Revoker};
+use crate::store::{Certificate, CertificateOwner, ItemKind, Revocable, RevocablePlace};
+use serde_json::{Value, json};
+
+/// RFC 5280, 4.1.2.2.
+const LONGEST_SERIAL: usize = 20;
+
+pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
+    let reason = arguments.text("reason")?.map_or(Ok(Reason::UNSPECIFIED), |text| Reason::of_administrator(&text))?;
+    let chosen = Chosen::take(arguments)?;
+    let is_sure = arguments.boolean("yes")?.unwrap_or(false);
+    arguments.finish()?;
+    let is_many = matches!(chosen, Chosen::AllOfAccount(_) | Chosen::AllOfIssuer(_));
+    let what = chosen.find(admin)?;
+    if is_many && !is_sure {
+        return Ok(json!({ "would_revoke": what.len() }));
+    }
+    let count = what.len();
+    let revoked = admin.issuance.revoke_all(what, reason, &Revoker::Administrator(peer.uid))?;
+    if count == 1 && revoked == 0 && !is_many {
+        return Err(Error::conflict("the certificate is revoked already"));
+    }
+    Ok(json!({ "revoked": revoked }))
+}
+
+/// What the flags choose.
+enum Chosen {
+    /// A certificate item, one version or the newest; or a signer key, for its certificates by other keys of ours.
+    Name(String, Option<i64>),
+    Serial(Vec<u8>),
+    /// A serial number that the store does not know, of this signer key, with the end of its certificate.
+    Unknown(Vec<u8>, String, Time),
+    AllOfAccount(String),
+    AllOfIssuer(String),
+}
+
+impl Chosen {
+    fn take(arguments: &mut Arguments) -> Result<Chosen> {
+        let version = arguments.number("version")?;
+        let signer = arguments.text("signer-key-name")?;
+        let not_after =
+            arguments.text("not-after")?.map(|text| Time::parse(&text).map_err(|e| e.context("--not-after")));
+        let (name, serial) = (arguments.text("name")?, arguments.text("serial-number")?);
+        let (account, issuer) = (arguments.text("all-of-account")?, arguments.text("all-of-issuer")?);
+        let serial = serial.map(|text| parse_serial(&text)).transpose()?;
+        let chosen = match (name, serial, account, issuer) {
+            (Some(name), None, None, None) => Chosen::Name(name, version),
+            (None, Some(serial), None, None) => match (&signer, not_after.transpose()?) {
+                (Some(signer), Some(not_after)) => return Ok(Chosen::Unknown(serial, signer.clone(), not_after)),
+                (None, None) => Chosen::Serial(serial),
+                _ => {
+                    return Err(Error::malformed(
+                        "--signer-key-name and --not-after go together, with --serial-number",
+                    ));
+                }
+            },
+            (None, None, Some(account), None) => Chosen::AllOfAccount(account),
+            (None, None, None, Some(issuer)) => Chosen::AllOfIssuer(issuer),
+            _ => {
+                return Err(Error::malformed(
+                    "give one of --name, --serial-number, --all-of-account and --all-of-issuer",
+                ));
+            }
+        };
+        if version.is_some() && !matches!(chosen, Chosen::Name(..)) {
+            return Err(Error::malformed("--version goes with --name"));
+        }
+        if signer.is_some() && !matches!(chosen, Chosen::Unknown(..)) {
+            return Err(Error::malformed("--signer-key-name goes with --serial-number and --not-after"));
+        }
+        Ok(chosen)
+    }
+
+    /// What can be revoked of it, each with the key that it certifies where that is known.
+    fn find(&self, admin: &Administration) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
+        match self {
+            Chosen::Name(name, version) => {
+                let item = items::item_of_name(admin, "name", name)?;
+                match item.kind {
+                    ItemKind::Certificate => {
+                        let found = admin.store.read(|read| read.certificate_version(item.id, *version))?;
+                        found.as_ref().map_or_else(|| Err(no_version(&item.name)), |c| leaf(admin, c).map(|c| vec![c]))
+                    }
+                    ItemKind::Key => signed_by_us(admin, item.id),
+                    ItemKind::Issuer => Err(Error::malformed(format!(
+                        "{} is an issuer; --all-of-issuer revokes its certificates",
+                        item.name
+                    ))),
+                }
+            }
+            Chosen::Serial(serial) => {
+                let found = admin.store.read(|read| read.certificate_by_serial(serial))?;
+                let found = found.ok_or_else(|| {
+                    Error::not_found(
+                        "no certificate here has this serial number; if it was issued before a restore, say \
+                         --signer-key-name and --not-after too",
+                    )
+                })?;
+                leaf(admin, &found).map(|c| vec![c])
+            }
+            Chosen::Unknown(serial, signer, not_after) => {
+                let key = items::item_of_kind(admin, "signer-key-name", signer, ItemKind::Key)?;
+                let (known, signer) =
+                    admin.store.read(|read| Ok((read.certificate_by_serial(serial)?, read.key(key.id)?.current.id)))?;
+                if known.is_some() {
+                    return Err(Error::conflict("the certificate is known here; give --serial-number alone"));
+                }
+                let what =
+                    Revocable { signer, serial: serial.clone(), not_after: *not_after, place: RevocablePlace::Unknown };
+                Ok(vec![(what, None)])
+            }
+            Chosen::AllOfAccount(id) => {
+                let account = accounts::any_account(admin, id)?;
+                all_of(admin, CertificateOwner::Account(account))
+            }
+            Chosen::AllOfIssuer(name) => {
+                let issuer = items::item_of_kind(admin, "all-of-issuer", name, ItemKind::Issuer)?;
+                all_of(admin, CertificateOwner::Issuer(issuer.id))
+            }
+        }
+    }
+}
+
+fn no_version(name: &str) -> Error {
+    Error::not_found(format!("{name} has no such version; list-certificates shows what there is"))
+}
+
+fn leaf(admin: &Administration, certificate: &Certificate) -> Result<(Revocable, Option<Vec<u8>>)> {
+    if certificate.not_after < admin.now() {
+        return Err(Error::conflict(format!("the certificate ended at {}", certificate.not_after)));
+    }
+    Ok((certificate.revocable(), Some(ParsedCertificate::parse(&certificate.der)?.spki)))
+}
+
+fn all_of(admin: &Administration, whose: CertificateOwner) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
+    let now = admin.now();
+    let found = admin.store.read(|read| read.revocable_certificates(whose, now))?;
+    found.iter().map(|c| Ok((c.revocable(), Some(ParsedCertificate::parse(&c.der)?.spki)))).collect()
+}
+
+/// The certificates that other keys of ours gave to a key, which end then.
+fn signed_by_us(admin: &Administration, key: i64) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
+    let now = admin.now();
+    let found = admin.store.read(|read| read.ca_certificates_from_others(key))?;
+    let living = found.into_iter().filter(|c| c.not_after >= now);
+    let what: Vec<(Revocable, Option<Vec<u8>>)> = living
+        .filter_map(|c| {
+            let signer = c.signed_by?;
+            let place = RevocablePlace::CaCertificate;
+            Some((Revocable { signer, serial: c.serial, not_after: c.not_after, place }, None))
+        })
+        .collect();
+    if what.is_empty() {
+        return Err(Error::conflict(
+            "no other key of ours signed this one, so there is nothing here that could revoke it: a root ends by being \
+             removed from the clients that trust it, and another CA revokes what it signed",
+        ));
+    }
+    Ok(what)
+}
+
+/// Hexadecimal, with colons or without and perhaps after 0x, or decimal.
+pub(super) fn parse_serial(text: &str) -> Result<Vec<u8>> {
+    let wrong = || Error::malformed(format!("--serial-number {text} is neither hexadecimal nor decimal"));
+    let digits: String = text.trim_start_matches("0x").chars().filter(|c| *c != ':').collect();
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let is_decimal = digits.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with("0x") && !text.contains(':');
+    // Ours have 32 hexadecimal digits, and none of 38 or 39 decimal ones could be a serial number of ours otherwise.
+    let octets = if is_decimal && digits.len() != 32 { from_digits(&digits, 10) } else { from_digits(&digits, 16) };
+    if octets.len() > LONGEST_SERIAL { Err(wrong()) } else { Ok(octets) }
+}
+
+/// The number that digits of a base say, big-endian without leading zeros.
+fn from_digits(digits: &str, base: u32) -> Vec<u8> {
+    let mut octets: Vec<u8> = Vec::new();
+    for digit in digits.chars().filter_map(|c| c.to_digit(base)) {
+        let mut carry = digit;
+        for octet in octets.iter_mut().rev() {
+            let value = u32::from(*octet).saturating_mul(base).saturating_add(carry);
+            *octet = (value & 0xff) as u8;
+            carry = value >> 8;
+        }
+        if carry > 0 {
+            octets.insert(0, carry as u8);
+        }
+    }
+    if octets.is_empty() { vec![0] } else { octets }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_read_in_every_spelling_that_tools_print() {
+        let ours = [0x4f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].to_vec();
+        for text in [
+            "4f0102030405060708090a0b0c0d0e0f",
+            "4F:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F",
+            "0x4f0102030405060708090a0b0c0d0e0f",
+            "105014244767614596765451713157878582799",
+        ] {
+            assert_eq!(parse_serial(text).unwrap(), ours, "{text}");
+        }
+        assert_eq!(parse_serial("10").unwrap(), [10]);
+        assert_eq!(parse_serial("0x10").unwrap(), [16]);
+        assert_eq!(parse_serial("0").unwrap(), [0]);
+        for text in ["", "0x", "xyz", "-1", "4f 01"] {
+            assert!(parse_serial(text).is_err(), "{text}");
+        }
+    }
+}

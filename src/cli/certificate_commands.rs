@@ -1,0 +1,80 @@
+//! The commands about issued certificates.
+
+use super::commands::daemon_command;
+use argh::{ArgsInfo, FromArgs};
+
+daemon_command! {
+    /// Print an issued certificate with its chain.
+    #[argh(subcommand, name = "get-certificate-value", example = "certwright get-certificate-value --name /Home/Certificates/www.home.arpa")]
+    struct GetCertificateValue {
+        /// name of the certificate
+        #[argh(option, short = 'n')]
+        name: String,
+        /// which version (the newest)
+        #[argh(option, arg_name = "n")]
+        version: Option<String>,
+    }
+}
+
+daemon_command! {
+    /// List issued certificates, the newest first.
+    #[argh(subcommand, name = "list-certificates", example = "certwright list-certificates --expires-within 14d")]
+    struct ListCertificates {
+        /// only those whose name contains this
+        #[argh(option, short = 'n', arg_name = "text")]
+        name: Option<String>,
+        /// only the one with this serial number, hexadecimal or decimal
+        #[argh(option, arg_name = "number")]
+        serial_number: Option<String>,
+        /// only Valid, About to Expire, Expired or Revoked
+        #[argh(option)]
+        status: Option<String>,
+        /// only those that end within this time, and have not ended
+        #[argh(option, arg_name = "duration")]
+        expires_within: Option<String>,
+        /// only those of this issuer
+        #[argh(option, arg_name = "name")]
+        cert_issuer_name: Option<String>,
+        /// how many at most (100)
+        #[argh(option, arg_name = "n")]
+        limit: Option<String>,
+        /// only those before this one, as the end of a list names it
+        #[argh(option, arg_name = "n")]
+        before: Option<String>,
+    }
+}
+
+daemon_command! {
+    /// Revoke a certificate, all of an account or issuer, or an intermediate that we signed.
+    #[argh(subcommand, name = "revoke-certificate",
+        example = "certwright revoke-certificate --name /Home/Certificates/www.home.arpa --reason keyCompromise")]
+    struct RevokeCertificate {
+        /// name of the certificate, or of the key of an intermediate
+        #[argh(option, short = 'n')]
+        name: Option<String>,
+        /// which version (the newest)
+        #[argh(option, arg_name = "n")]
+        version: Option<String>,
+        /// the serial number, hexadecimal or decimal
+        #[argh(option, arg_name = "number")]
+        serial_number: Option<String>,
+        /// why, as RFC 5280 names it (unspecified)
+        #[argh(option)]
+        reason: Option<String>,
+        /// all certificates that this account ordered
+        #[argh(option, arg_name = "id")]
+        all_of_account: Option<String>,
+        /// all certificates of this issuer
+        #[argh(option, arg_name = "name")]
+        all_of_issuer: Option<String>,
+        /// do not ask back
+        #[argh(switch)]
+        yes: bool,
+        /// the key that signed a serial number that is not known here, since a backup was restored
+        #[argh(option, arg_name = "name")]
+        signer_key_name: Option<String>,
+        /// the end of that certificate, such as 2030-01-31T12:00:00Z
+        #[argh(option, arg_name = "time")]
+        not_after: Option<String>,
+    }
+}

@@ -1,0 +1,177 @@
+//! The commands about signer keys.
+
+use super::commands::daemon_command;
+use argh::{ArgsInfo, FromArgs};
+
+daemon_command! {
+    /// Make a signer key, kept in fragments, with a self-signed CA certificate or without.
+    #[argh(subcommand, name = "create-dfc-key",
+        example = "certwright create-dfc-key --name /Home/CA --alg EC256 --generate-self-signed-certificate true --certificate-ttl 3650 --certificate-common-name 'Home CA' --permitted-domains home.arpa")]
+    struct CreateDfcKey {
+        /// name of the key, a slash path
+        #[argh(option, short = 'n')]
+        name: String,
+        /// RSA2048, RSA3072, RSA4096, EC256, EC384 or ED25519
+        #[argh(option, short = 'a')]
+        alg: String,
+        /// make the key's self-signed CA certificate
+        #[argh(switch)]
+        generate_self_signed_certificate: bool,
+        /// have the CA certificate signed by this other key of ours, as an intermediate
+        #[argh(option, arg_name = "name")]
+        signed_by: Option<String>,
+        /// how many days the certificate lasts
+        #[argh(option, arg_name = "days")]
+        certificate_ttl: Option<String>,
+        /// how the certificate is shown, pem or der (pem)
+        #[argh(option)]
+        certificate_format: Option<String>,
+        /// csr.conf with subject and extensions
+        #[argh(option, arg_name = "file")]
+        conf_file_path: Option<String>,
+        /// common name of the CA
+        #[argh(option)]
+        certificate_common_name: Option<String>,
+        /// organization of the CA
+        #[argh(option)]
+        certificate_organization: Option<String>,
+        /// country of the CA, two letters
+        #[argh(option)]
+        certificate_country: Option<String>,
+        /// locality of the CA
+        #[argh(option)]
+        certificate_locality: Option<String>,
+        /// state or province of the CA
+        #[argh(option)]
+        certificate_province: Option<String>,
+        /// domains that the CA can certify names in, and no others; a list
+        #[argh(option, arg_name = "domain")]
+        permitted_domains: Vec<String>,
+        /// networks that the CA can certify addresses in, and no others; a list
+        #[argh(option, arg_name = "cidr")]
+        permitted_ips: Vec<String>,
+        /// SHA256, SHA384 or SHA512, for RSA keys (SHA256)
+        #[argh(option)]
+        hash_algorithm: Option<String>,
+        /// how many fragments the key is kept in (3)
+        #[argh(option, short = 's', arg_name = "n")]
+        split_level: Option<String>,
+        /// warn so many days before the CA certificate ends; repeatable (90, 30, 7 and 1)
+        #[argh(option, short = 'e', arg_name = "days")]
+        expiration_event_in: Vec<String>,
+        /// refuse to delete it
+        #[argh(switch)]
+        delete_protection: bool,
+        /// what it is for
+        #[argh(option)]
+        description: Option<String>,
+        /// a tag; a list
+        #[argh(option)]
+        tag: Vec<String>,
+    }
+}
+
+daemon_command! {
+    /// Print the request by which another CA can sign a key, in PEM.
+    #[argh(subcommand, name = "export-signer-csr", example = "certwright export-signer-csr --name /Home/Intermediate")]
+    struct ExportSignerCsr {
+        /// name of the key
+        #[argh(option, short = 'n')]
+        name: String,
+    }
+}
+
+daemon_command! {
+    /// Bring the certificate that another CA signed; the key signs from then on.
+    #[argh(subcommand, name = "import-signer-certificate",
+        example = "certwright import-signer-certificate --name /Home/Intermediate --chain-file chain.pem")]
+    struct ImportSignerCertificate {
+        /// name of the key
+        #[argh(option, short = 'n')]
+        name: String,
+        /// PEM file with the key's certificate and all above it, the root last
+        #[argh(option, arg_name = "file")]
+        chain_file: String,
+    }
+}
+
+daemon_command! {
+    /// Take over the key of another CA, with its chain and what it revoked.
+    #[argh(subcommand, name = "import-signer",
+        example = "certwright import-signer --name /Home/OldCA --key-file ca.key --chain-file ca.pem --crl ca.crl")]
+    struct ImportSigner {
+        /// name of the key, a slash path
+        #[argh(option, short = 'n')]
+        name: String,
+        /// PEM file with its private key, not encrypted
+        #[argh(option, arg_name = "file")]
+        key_file: String,
+        /// PEM file with its certificate and all above it, the root last
+        #[argh(option, arg_name = "file")]
+        chain_file: String,
+        /// the CRL that it published last, in PEM or DER
+        #[argh(option, arg_name = "file")]
+        crl: Option<String>,
+        /// it never published a CRL
+        #[argh(switch)]
+        no_former_crl: bool,
+        /// how many fragments the key is kept in (3)
+        #[argh(option, short = 's', arg_name = "n")]
+        split_level: Option<String>,
+        /// warn so many days before the CA certificate ends; repeatable (90, 30, 7 and 1)
+        #[argh(option, short = 'e', arg_name = "days")]
+        expiration_event_in: Vec<String>,
+        /// refuse to delete it
+        #[argh(switch)]
+        delete_protection: bool,
+        /// what it is for
+        #[argh(option)]
+        description: Option<String>,
+        /// a tag; a list
+        #[argh(option)]
+        tag: Vec<String>,
+    }
+}
+
+daemon_command! {
+    /// Make the next key of a signer; a root's is signed by the old one too, until --finish.
+    #[argh(subcommand, name = "rotate-key", example = "certwright rotate-key --name /Home/CA")]
+    struct RotateKey {
+        /// name of the key
+        #[argh(option, short = 'n')]
+        name: String,
+        /// let chains end in the new root, now that clients trust it
+        #[argh(switch)]
+        finish: bool,
+    }
+}
+
+daemon_command! {
+    /// Give a signer another certificate, with the same key and name and a later end.
+    #[argh(subcommand, name = "renew-signer-certificate",
+        example = "certwright renew-signer-certificate --name /Home/CA --certificate-ttl 3650")]
+    struct RenewSignerCertificate {
+        /// name of the key
+        #[argh(option, short = 'n')]
+        name: String,
+        /// how many days the certificate lasts
+        #[argh(option, arg_name = "days")]
+        certificate_ttl: String,
+    }
+}
+
+daemon_command! {
+    /// Change the fragments of a key and keep the key: what somebody may have seen of the old ones is useless.
+    #[argh(subcommand, name = "refresh-key", example = "certwright refresh-key --name /Home/CA")]
+    struct RefreshKey {
+        /// name of the key
+        #[argh(option, short = 'n')]
+        name: String,
+        /// let the new fragments open no earlier backup either
+        #[argh(switch)]
+        new_kek: bool,
+        /// write the last fragment here and forget it, for a safe or for systemd's LoadCredential
+        #[argh(option, arg_name = "file")]
+        export_fragment: Option<String>,
+    }
+}

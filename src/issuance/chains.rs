@@ -1,0 +1,166 @@
+//! The CA certificates above leaves: which there are, which of them is offered first, and what they allow.
+
+use super::Issuance;
+use crate::ca::{CaChain, ChainConstraints, ParsedCertificate, Validity};
+use crate::der::to_pem;
+use crate::error::{Error, Result};
+use crate::policy::IssuerPolicy;
+use crate::store::{CaCertificate, CaKind, Certificate, Read};
+
+/// No hierarchy of ours is deeper; one that is goes round in a circle.
+const DEEPEST: usize = 16;
+
+/// A signer's certificate with all that stands above it, read.
+pub(super) struct SignerChain {
+    /// The key version.
+    pub(super) version: i64,
+    /// The signer's certificate first, the root last.
+    pub(super) ders: Vec<Vec<u8>>,
+    pub(super) parsed: ParsedCertificate,
+    pub(super) chain: CaChain,
+    /// When all of them are valid.
+    pub(super) validity: Validity,
+    pub(super) constraints: ChainConstraints,
+}
+
+impl Issuance {
+    /// The names that the chain above an issuer can carry (RFC 5280, 4.2.1.10).
+    ///
+    /// # Errors
+    /// The store's; Conflict when the key has no certificate.
+    pub fn name_constraints(&self, policy: &IssuerPolicy) -> Result<ChainConstraints> {
+        self.signer_chain(policy.signer_key).map(|chain| chain.constraints)
+    }
+
+    /// The CA certificates above what a key signs now, the signer's first, without a root above it.
+    ///
+    /// # Errors
+    /// The store's; Conflict when the key has no certificate.
+    pub fn chain_of_key(&self, key: i64) -> Result<Vec<Vec<u8>>> {
+        self.signer_chain(key).map(|chain| served(chain.ders))
+    }
+
+    /// The chains above a leaf that this key version signed, each with the signer's certificate first; the one that
+    /// clients should get comes first, the others are alternates (RFC 8555, 7.4.2).
+    ///
+    /// # Errors
+    /// The store's; Internal when the version has no certificate.
+    pub fn chains_above(&self, signer: i64) -> Result<Vec<Vec<Vec<u8>>>> {
+        let chains = self.store.read(|read| chains_of_version(read, signer, DEEPEST))?;
+        if chains.is_empty() {
+            return Err(Error::internal("a signer without a certificate"));
+        }
+        Ok(chains.into_iter().map(served).collect())
+    }
+
+    /// The chain above a leaf that clients should get.
+    ///
+    /// # Errors
+    /// As [`Issuance::chains_above`].
+    pub fn chain_above(&self, signer: i64) -> Result<Vec<Vec<u8>>> {
+        self.chains_above(signer).map(|chains| chains.into_iter().next().unwrap_or_default())
+    }
+
+    /// A leaf and the CA certificates above it, as PEM (RFC 8555, 9.1).
+    ///
+    /// # Errors
+    /// As [`Issuance::chains_above`].
+    pub fn pem_chain(&self, certificate: &Certificate) -> Result<String> {
+        Ok(pem(&certificate.der, &self.chain_above(certificate.signer)?))
+    }
+
+    /// The same for every chain that is offered.
+    ///
+    /// # Errors
+    /// As [`Issuance::chains_above`].
+    pub fn pem_chains(&self, certificate: &Certificate) -> Result<Vec<String>> {
+        let chains = self.chains_above(certificate.signer)?;
+        Ok(chains.iter().map(|chain| pem(&certificate.der, chain)).collect())
+    }
+
+    /// The chain above what a key signs now; it can be read without the private key.
+    pub(super) fn signer_chain(&self, key: i64) -> Result<SignerChain> {
+        let version = self.store.read(|read| read.key(key))?.current;
+        self.chain_of_version(version.id)
+    }
+
+    fn chain_of_version(&self, version: i64) -> Result<SignerChain> {
+        self.chain_of(version, false)
+    }
+
+    /// The chain above what a version signs, `even_if_revoked` or not.
+    pub(super) fn chain_of(&self, version: i64, even_if_revoked: bool) -> Result<SignerChain> {
+        let (chains, revoked) = self.store.read(|read| {
+            let chains = chains_of_version(read, version, DEEPEST)?;
+            Ok((chains, is_chain_revoked(read, version, DEEPEST)?))
+        })?;
+        let ders = chains.into_iter().next().ok_or_else(|| {
+            Error::conflict(
+                "the signer key has no certificate; have it signed with export-signer-csr and import-signer-certificate, or \
+                 create another key with --generate-self-signed-certificate true",
+            )
+        })?;
+        if revoked && !even_if_revoked {
+            return Err(Error::unavailable(
+                "the signer's certificate, or one above it, is revoked; give the issuer another signer with \
+                 update-pki-cert-issuer --signer-key-name",
+            ));
+        }
+        let chain = CaChain::parse(&ders)?;
+        let parsed = chain.signer()?.clone();
+        let mut validity = parsed.life()?;
+        for der in &ders {
+            let life = ParsedCertificate::parse(der)?.life()?;
+            validity.not_before = validity.not_before.max(life.not_before);
+            validity.not_after = validity.not_after.min(life.not_after);
+        }
+        let constraints = chain.constraints()?;
+        Ok(SignerChain { version, ders, parsed, chain, validity, constraints })
+    }
+}
+
+/// Every chain of a version up to its root, the one to be offered first at the front.
+fn chains_of_version(read: &Read<'_>, version: i64, deepest: usize) -> Result<Vec<Vec<Vec<u8>>>> {
+    let mut chains = Vec::new();
+    for certificate in read.ca_certificates(version)? {
+        let above = above(read, &certificate, deepest)?;
+        chains.push([vec![certificate.der], above].concat());
+    }
+    Ok(chains)
+}
+
+fn above(read: &Read<'_>, certificate: &CaCertificate, deepest: usize) -> Result<Vec<Vec<u8>>> {
+    match (certificate.kind, certificate.signed_by) {
+        (CaKind::SelfSigned, _) => Ok(Vec::new()),
+        (CaKind::Foreign, _) => read.foreign_chain(certificate.id),
+        (CaKind::Subordinate | CaKind::Cross, Some(signer)) => {
+            let less =
+                deepest.checked_sub(1).ok_or_else(|| Error::internal("a chain of CA certificates has no end"))?;
+            let chains = chains_of_version(read, signer, less)?;
+            chains.into_iter().next().ok_or_else(|| Error::internal("a CA certificate without the one above it"))
+        }
+        (CaKind::Subordinate | CaKind::Cross, None) => Err(Error::internal("a CA certificate without its signer")),
+    }
+}
+
+/// Whether a certificate of the chain that is offered first was revoked by us.
+fn is_chain_revoked(read: &Read<'_>, version: i64, deepest: usize) -> Result<bool> {
+    let Some(certificate) = read.ca_certificates(version)?.into_iter().next() else { return Ok(false) };
+    let Some(signer) = certificate.signed_by.filter(|signer| *signer != version) else { return Ok(false) };
+    let Some(less) = deepest.checked_sub(1) else { return Ok(true) };
+    Ok(read.revocation(signer, &certificate.serial)?.is_some() || is_chain_revoked(read, signer, less)?)
+}
+
+/// What is served: the signer's certificate always, a root above it never, since who needs it has it.
+fn served(mut chain: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let has_root = chain.len() > 1
+        && chain.last().is_some_and(|last| ParsedCertificate::parse(last).is_ok_and(|c| c.is_self_issued()));
+    if has_root {
+        chain.pop();
+    }
+    chain
+}
+
+fn pem(leaf: &[u8], chain: &[Vec<u8>]) -> String {
+    std::iter::once(leaf).chain(chain.iter().map(Vec::as_slice)).map(|der| to_pem("CERTIFICATE", der)).collect()
+}

@@ -1,0 +1,104 @@
+//! CRLs: signed again a day later at the latest, and as soon as something happened to them; kept signed, so that they are
+//! served while a signer is away.
+
+use super::Issuance;
+use super::chains::SignerChain;
+use super::points::{can_sign_crls, crl_url};
+use crate::ca::{Crl, CrlScope, ParsedCertificate, RevokedEntry, prepare_crl, verify_signature};
+use crate::clock::{Span, Time};
+use crate::error::{Error, Result};
+use crate::keys::{PublicKey, hex};
+use crate::store::{CrlShard, DueCrl, KeyVersion, SignedCrl};
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+/// How long a list is good for; clients that cannot fetch another go on for so long.
+const LIFETIME: Span = Span::days(7);
+
+impl Issuance {
+    /// Sign every list that is due, each by itself: one whose signer is away stays as it was, and is tried again by
+    /// housekeeping.
+    pub fn publish_crls(&self) {
+        // Those who wait here find their revocation on the list that whoever was before them signed, or sign one for all.
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(e) = self.sign_due_crls() {
+            log::error!("the CRLs could not be signed, which will be tried again in a minute: {e}");
+        }
+    }
+
+    fn sign_due_crls(&self) -> Result<()> {
+        for signer in self.store.read(|read| read.signers_without_crls())? {
+            self.store.change(move |write| write.begin_crls(signer, 0))?;
+        }
+        let now = self.clock.now();
+        for due in self.store.read(|read| read.due_crls(now, now.minus(Span::DAY)))? {
+            if let Err(e) = self.sign_crl(&due, now) {
+                log::error!("a CRL of signer {} could not be signed: {e}", due.signer);
+            }
+        }
+        Ok(())
+    }
+
+    fn sign_crl(&self, due: &DueCrl, now: Time) -> Result<()> {
+        let version = self.store.read(|read| read.key_version(due.signer))?;
+        let chain = self.own_chain(&version)?;
+        if !can_sign_crls(&chain.parsed)? {
+            return Ok(());
+        }
+        let scope = match due.shard {
+            CrlShard::Complete => CrlScope::Complete,
+            CrlShard::CaCertificates => CrlScope::CaCertificates,
+            CrlShard::Leaves(shard) => CrlScope::Leaves(crl_url(&due.base_url, &hex(&version.key_identifier), shard)),
+        };
+        let entries = due.entries.iter().map(|r| RevokedEntry { serial: r.serial.clone(), at: r.at, reason: r.reason });
+        let crl = Crl {
+            scope,
+            // Seconds, so that numbers never run backwards, whatever backup was restored.
+            number: due.number.saturating_add(1).max(now.0),
+            this_update: now,
+            next_update: now.plus(LIFETIME),
+            entries: entries.collect(),
+        };
+        let signer = self.vault.signer_of_version(&version)?;
+        let der = prepare_crl(&crl, &signer, &chain.parsed)?.sign(&signer)?;
+        let signed = SignedCrl { der, number: crl.number, this_update: crl.this_update, next_update: crl.next_update };
+        let due = due.clone();
+        self.store.change(move |write| write.put_crl(&due, &signed))?;
+        Ok(())
+    }
+
+    /// What does not fit together of what was signed: certificates that do not verify under their signer or are filed under
+    /// another serial number.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn check_records(&self) -> Result<Vec<Error>> {
+        let mut findings = Vec::new();
+        let mut last = 0;
+        let mut keys: HashMap<i64, PublicKey> = HashMap::new();
+        loop {
+            let page = self.store.read(|read| read.certificates_above(last, 500))?;
+            let Some(newest) = page.last() else { return Ok(findings) };
+            last = newest.id;
+            for certificate in &page {
+                if !keys.contains_key(&certificate.signer) {
+                    let version = self.store.read(|read| read.key_version(certificate.signer))?;
+                    keys.insert(version.id, PublicKey::known(&version.spki)?);
+                }
+                let verified = keys.get(&certificate.signer).is_some_and(|key| {
+                    let serial = ParsedCertificate::parse(&certificate.der).map(|parsed| parsed.serial);
+                    verify_signature(&certificate.der, key).is_ok() && serial.is_ok_and(|s| s == certificate.serial)
+                });
+                if !verified {
+                    let serial = hex(&certificate.serial);
+                    findings.push(Error::internal(format!("the certificate {serial} is not what was signed")));
+                }
+            }
+        }
+    }
+
+    /// The chain of a version, which may have been revoked: what it signed has to be spoken of all the same.
+    pub(super) fn own_chain(&self, version: &KeyVersion) -> Result<SignerChain> {
+        self.chain_of(version.id, true)
+    }
+}

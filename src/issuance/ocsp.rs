@@ -1,0 +1,276 @@
+//! OCSP answers (RFC 6960, RFC 5019). A responder key for each signer version, certified for a month, lies in a file; answers
+//! are signed once and kept, so that no stranger can buy signatures by asking again.
+
+use super::Issuance;
+use crate::ca::{
+    CertId, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, ResponderCertificate, Serial, SingleResponse, Validity,
+    prepare_responder, sign_answer,
+};
+use crate::clock::{Span, Time};
+use crate::error::{Error, Result};
+use crate::keys::{Hash, KeyAlgorithm, PublicKey, Signer, generate, hex, write_private};
+use crate::policy::IssuerPolicy;
+use crate::store::{AuditEntry, KeyVersion, NewCertificate, Purpose, Read};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroizing;
+
+const RESPONDER_LIFETIME: Span = Span::days(30);
+/// Answers that are kept; the oldest go first.
+const MOST_ANSWERS: usize = 10_000;
+/// Answers that nobody asked for before, for one address and minute: unknown serial numbers, several at once, nonces.
+const MOST_SIGNED_PER_MINUTE: u32 = 120;
+const MOST_ADDRESSES: usize = 10_000;
+
+/// What is in memory of responders and their answers.
+#[derive(Default)]
+pub(super) struct Responders {
+    signers: Mutex<HashMap<i64, Arc<Responder>>>,
+    answers: Mutex<HashMap<(i64, Vec<u8>), KeptAnswer>>,
+    signed: Mutex<(i64, HashMap<String, u32>)>,
+}
+
+struct Responder {
+    signer: Signer,
+    certificate: Vec<u8>,
+    validity: Validity,
+}
+
+#[derive(Clone)]
+struct KeptAnswer {
+    status: CertStatus,
+    reply: OcspReply,
+}
+
+/// A whole OCSP response.
+#[derive(Clone, Debug)]
+pub struct OcspReply {
+    /// The DER.
+    pub der: Vec<u8>,
+    /// From when to when caches may keep it; `None` for refusals and for answers to a nonce.
+    pub life: Option<(Time, Time)>,
+}
+
+impl From<OcspRefusal> for OcspReply {
+    fn from(refusal: OcspRefusal) -> OcspReply {
+        OcspReply { der: refusal.to_der(), life: None }
+    }
+}
+
+impl Issuance {
+    /// Answer a request about certificates of the signer with this subject key identifier. `None` when no issuer of it
+    /// offers OCSP, or there is no such signer.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn answer_ocsp(&self, key_identifier: &[u8], request: &[u8], address: &str) -> Result<Option<OcspReply>> {
+        let Some(version) = self.store.read(|read| read.key_version_by_identifier(key_identifier))? else {
+            return Ok(None);
+        };
+        let Some(policy) = self.ocsp_policy(&version)? else { return Ok(None) };
+        let reply = match OcspRequest::parse(request) {
+            Err(_) => OcspRefusal::MalformedRequest.into(),
+            Ok(request) => self.answer_parsed(&version, &policy, &request, address).unwrap_or_else(|e| {
+                log::error!("OCSP for signer {} cannot be answered: {e}", version.id);
+                OcspRefusal::TryLater.into()
+            }),
+        };
+        Ok(Some(reply))
+    }
+
+    /// The first issuer of a key that offers OCSP, enabled and there or not; or the one that did, since its certificates are
+    /// about.
+    fn ocsp_policy(&self, version: &KeyVersion) -> Result<Option<IssuerPolicy>> {
+        let (issuers, former) = self.store.read(|read| {
+            let former = match read.newest_responder(version.id)? {
+                Some(responder) => Some(read.issuer(responder.issuer)?),
+                None => None,
+            };
+            Ok((read.issuers_of_key(version.key)?, former))
+        })?;
+        let policies = issuers.iter().map(IssuerPolicy::parse).collect::<Result<Vec<_>>>()?;
+        match policies.into_iter().find(|policy| policy.create_private_ocsp) {
+            Some(policy) => Ok(Some(policy)),
+            None => former.as_ref().map(IssuerPolicy::parse).transpose(),
+        }
+    }
+
+    fn answer_parsed(
+        &self,
+        version: &KeyVersion,
+        policy: &IssuerPolicy,
+        request: &OcspRequest,
+        address: &str,
+    ) -> Result<OcspReply> {
+        let chain = self.own_chain(version)?;
+        let key = PublicKey::known(&version.spki)?;
+        if !request.questions.iter().all(|id| id.is_of(&chain.parsed.subject, &key)) {
+            return Ok(OcspRefusal::Unauthorized.into());
+        }
+        let statuses = self.store.read(|read| {
+            request.questions.iter().map(|id| status_of(read, version.id, id)).collect::<Result<Vec<_>>>()
+        })?;
+        let now = self.clock.now();
+        let nonce = request.nonce.clone().filter(|_| policy.ocsp_nonce);
+        let kept = match (request.questions.as_slice(), statuses.as_slice(), &nonce) {
+            ([id], [status], None) if *status != CertStatus::Unknown => Some((id, *status)),
+            _ => None,
+        };
+        let store_key = kept.map(|(id, status)| ((version.id, id.der.clone()), status));
+        if let Some((at, status)) = &store_key
+            && let Some(answer) = self.responders.answers().get(at)
+            && answer.status == *status
+            && answer.reply.life.is_some_and(|(from, to)| now >= from && now < middle(from, to))
+        {
+            return Ok(answer.reply.clone());
+        }
+        if store_key.is_none() && !self.responders.may_sign(address, now) {
+            return Ok(OcspRefusal::TryLater.into());
+        }
+        let responder = self.responder(version, policy, now)?;
+        let (from, to) = (now, now.plus(policy.ocsp_ttl).min(responder.validity.not_after));
+        let pairs = request.questions.iter().zip(&statuses);
+        let answer = OcspAnswer {
+            responses: pairs.map(|(id, status)| SingleResponse { id: id.clone(), status: *status }).collect(),
+            this_update: from,
+            next_update: to,
+            nonce,
+        };
+        let der = sign_answer(&answer, &responder.signer, &responder.certificate)?;
+        let life = answer.nonce.is_none().then_some((from, to));
+        let reply = OcspReply { der, life };
+        if let Some((at, status)) = store_key {
+            self.responders.keep(at, KeptAnswer { status, reply: reply.clone() }, now);
+        }
+        Ok(reply)
+    }
+
+    /// The responder of a version, with a new key and certificate where the old one's life is two thirds over.
+    fn responder(&self, version: &KeyVersion, policy: &IssuerPolicy, now: Time) -> Result<Arc<Responder>> {
+        let mut open = self.responders.signers();
+        if let Some(responder) = open.get(&version.id).filter(|r| is_fresh(r.validity, now)) {
+            return Ok(Arc::clone(responder));
+        }
+        let stored = self.stored_responder(version)?.filter(|r| is_fresh(r.validity, now));
+        let responder = Arc::new(match stored {
+            Some(responder) => responder,
+            None => self.make_responder(version, policy, now)?,
+        });
+        open.insert(version.id, Arc::clone(&responder));
+        Ok(responder)
+    }
+
+    fn stored_responder(&self, version: &KeyVersion) -> Result<Option<Responder>> {
+        let Some(certificate) = self.store.read(|read| read.newest_responder(version.id))? else { return Ok(None) };
+        let Ok(pkcs8) = std::fs::read(self.responder_file(&certificate.serial)).map(Zeroizing::new) else {
+            return Ok(None);
+        };
+        let signer = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?;
+        let validity = Validity { not_before: certificate.not_before, not_after: certificate.not_after };
+        Ok(Some(Responder { signer, certificate: certificate.der, validity }))
+    }
+
+    fn make_responder(&self, version: &KeyVersion, policy: &IssuerPolicy, now: Time) -> Result<Responder> {
+        let chain = self.own_chain(version)?;
+        let by = self.vault.signer_of_version(version)?;
+        let pkcs8 = generate(KeyAlgorithm::Ec256)?;
+        let signer = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?;
+        let validity = Validity::starting_within(now, RESPONDER_LIFETIME, chain.validity);
+        let certificate =
+            ResponderCertificate { serial: Serial::generate()?, validity, public_key: signer.public_key().clone() };
+        let signed = prepare_responder(&certificate, &by, &chain.parsed)?.sign(&by)?;
+        let before = self.store.read(|read| read.newest_responder(version.id))?;
+        let file = self.responder_file(signed.serial.octets());
+        write_private(&file, &pkcs8)
+            .map_err(|e| Error::unavailable(format!("the OCSP key {} cannot be written: {e}", file.display())))?;
+        let new = NewCertificate {
+            serial: signed.serial.octets().to_vec(),
+            purpose: Purpose::Ocsp,
+            issuer: policy.item,
+            signer: version.id,
+            ordered: None,
+            item: None,
+            shard: None,
+            not_before: signed.validity.not_before,
+            not_after: signed.validity.not_after,
+            der: signed.der.clone(),
+        };
+        let entry = AuditEntry::done("daemon", "ocsp-responder", format!("signer {}", version.id))
+            .detail(format!("serial {}", hex(&new.serial)));
+        self.store
+            .change(move |write| {
+                write.insert_certificate(&new, now)?;
+                write.append_audit(now, &entry)
+            })
+            .inspect_err(|_| {
+                let _ = std::fs::remove_file(&file);
+            })?;
+        if let Some(before) = before {
+            let _ = std::fs::remove_file(self.responder_file(&before.serial));
+        }
+        Ok(Responder { signer, certificate: signed.der, validity: signed.validity })
+    }
+
+    fn responder_file(&self, serial: &[u8]) -> PathBuf {
+        self.tls_keys.join(format!("ocsp-{}.key", hex(serial)))
+    }
+}
+
+impl Responders {
+    fn signers(&self) -> MutexGuard<'_, HashMap<i64, Arc<Responder>>> {
+        self.signers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<(i64, Vec<u8>), KeptAnswer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, at: (i64, Vec<u8>), answer: KeptAnswer, now: Time) {
+        let mut answers = self.answers();
+        if answers.len() >= MOST_ANSWERS {
+            answers.retain(|_, kept| kept.reply.life.is_some_and(|(from, to)| now < middle(from, to)));
+        }
+        if answers.len() < MOST_ANSWERS {
+            answers.insert(at, answer);
+        }
+    }
+
+    /// Whether an address may have one more answer of its own in this minute.
+    fn may_sign(&self, address: &str, now: Time) -> bool {
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (minute, counts) = &mut *signed;
+        if *minute != now.0.div_euclid(60) {
+            *minute = now.0.div_euclid(60);
+            counts.clear();
+        }
+        if counts.len() >= MOST_ADDRESSES && !counts.contains_key(address) {
+            return false;
+        }
+        let count = counts.entry(address.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count <= MOST_SIGNED_PER_MINUTE
+    }
+}
+
+/// What the store knows of a certificate.
+fn status_of(read: &Read<'_>, signer: i64, id: &CertId) -> Result<CertStatus> {
+    if let Some(revocation) = read.revocation(signer, &id.serial)? {
+        return Ok(CertStatus::Revoked(revocation.at, revocation.reason));
+    }
+    let leaf = read.certificate_by_serial(&id.serial)?.is_some_and(|c| c.signer == signer);
+    if leaf || read.ca_certificate_by_serial(signer, &id.serial)?.is_some() {
+        Ok(CertStatus::Good)
+    } else {
+        Ok(CertStatus::Unknown)
+    }
+}
+
+fn middle(from: Time, to: Time) -> Time {
+    from.plus(Span(to.since(from).0 / 2))
+}
+
+fn is_fresh(validity: Validity, now: Time) -> bool {
+    let life = validity.not_after.since(validity.not_before).0;
+    now < validity.not_before.plus(Span(life / 3 * 2))
+}

@@ -1,0 +1,68 @@
+//! The URLs that certificates name: where their CRL is, who answers about them, where their issuer's certificate is.
+
+use super::Issuance;
+use crate::ca::{KeyUsage, ParsedCertificate, Points};
+use crate::error::Result;
+use crate::keys::hex;
+use crate::policy::IssuerPolicy;
+
+/// What a leaf of a signer is to say, and the CRL shard that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LeafPoints {
+    pub(super) points: Points,
+    pub(super) shard: Option<i64>,
+}
+
+impl Issuance {
+    /// What the URLs in certificates of an issuer begin with; `None` where there is no telling.
+    pub fn public_url(&self, policy: &IssuerPolicy) -> Option<String> {
+        policy.public_url.clone().or_else(|| {
+            let host = policy.acme.as_ref()?.host().url_host();
+            Some(format!("http://{host}:{}", self.plain_port?))
+        })
+    }
+
+    /// Whether the current certificate of a key lets it sign CRLs (RFC 5280, 4.2.1.3).
+    ///
+    /// # Errors
+    /// The store's; Conflict when the key has no certificate.
+    pub fn can_sign_crls(&self, key: i64) -> Result<bool> {
+        can_sign_crls(&self.signer_chain(key)?.parsed)
+    }
+
+    /// The points of one more leaf of a signer; a new shard is begun where the last one is full.
+    pub(super) fn leaf_points(
+        &self,
+        policy: &IssuerPolicy,
+        version: i64,
+        signer_certificate: &ParsedCertificate,
+    ) -> Result<LeafPoints> {
+        let Some(base) = self.public_url(policy) else { return Ok(LeafPoints::default()) };
+        let version = self.store.read(|read| read.key_version(version))?;
+        let ski = hex(&version.key_identifier);
+        let shard = match policy.create_private_crl && can_sign_crls(signer_certificate)? {
+            false => None,
+            true => {
+                let (id, base) = (version.id, base.clone());
+                Some(match self.store.read(|read| read.open_shard(id, &base))? {
+                    Some(shard) => shard,
+                    None => self.store.change(move |write| write.begin_shard(id, &base))?,
+                })
+            }
+        };
+        let points = Points {
+            crl: shard.map(|shard| crl_url(&base, &ski, shard)),
+            ocsp: policy.create_private_ocsp.then(|| format!("{base}/ocsp/{ski}")),
+            issuers: Some(format!("{base}/ca/{ski}.cer")),
+        };
+        Ok(LeafPoints { points, shard })
+    }
+}
+
+pub(super) fn can_sign_crls(certificate: &ParsedCertificate) -> Result<bool> {
+    Ok(certificate.key_usage()?.contains(&KeyUsage::CrlSign))
+}
+
+pub(super) fn crl_url(base: &str, ski: &str, shard: i64) -> String {
+    format!("{base}/crl/{ski}/{shard}.crl")
+}
