@@ -11,6 +11,7 @@ pub mod database;
 pub mod dns;
 pub mod issuer;
 pub mod judges;
+pub mod openssl_ca;
 pub mod outcome;
 pub mod patience;
 pub mod place;
