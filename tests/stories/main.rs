@@ -29,6 +29,9 @@ mod registration;
 mod restart;
 mod usage;
 
+// What is signed, before independent judges.
+mod judges;
+
 // ACME (RFC 8555).
 mod jws;
 mod nonces;
