@@ -5,7 +5,7 @@ use crate::ca::ParsedCertificate;
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::issuance::{Reason, Revoker};
-use crate::store::{Certificate, CertificateOwner, ItemKind, Revocable, RevocablePlace};
+use crate::store::{Certificate, CertificateOwner, Item, ItemKind, Revocable, RevocablePlace};
 use serde_json::{Value, json};
 
 /// RFC 5280, 4.1.2.2.
@@ -31,7 +31,7 @@ pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Argumen
 
 /// What the flags choose.
 enum Chosen {
-    /// A certificate item, one version or the newest; or a signer key, for its certificates by other keys of ours.
+    /// A certificate item or a signer key, one version or the newest; of a key, its certificates by other keys of ours.
     Name(String, Option<i64>),
     Serial(Vec<u8>),
     /// A serial number that the store does not know, of this signer key, with the end of its certificate.
@@ -87,7 +87,7 @@ impl Chosen {
                         let found = admin.store.read(|read| read.certificate_version(item.id, *version))?;
                         found.as_ref().map_or_else(|| Err(no_version(&item.name)), |c| leaf(admin, c).map(|c| vec![c]))
                     }
-                    ItemKind::Key => signed_by_us(admin, item.id),
+                    ItemKind::Key => signed_by_us(admin, &item, *version),
                     ItemKind::Issuer => Err(Error::malformed(format!(
                         "{} is an issuer; --all-of-issuer revokes its certificates",
                         item.name
@@ -144,10 +144,20 @@ fn all_of(admin: &Administration, whose: CertificateOwner) -> Result<Vec<(Revoca
     found.iter().map(|c| Ok((c.revocable(), Some(ParsedCertificate::parse(&c.der)?.spki)))).collect()
 }
 
-/// The certificates that other keys of ours gave to a key, which end then.
-fn signed_by_us(admin: &Administration, key: i64) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
+/// The certificates that other keys of ours gave to a version of a key, the newest where none is named. They end then.
+fn signed_by_us(
+    admin: &Administration,
+    item: &Item,
+    version: Option<i64>,
+) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
     let now = admin.now();
-    let found = admin.store.read(|read| read.ca_certificates_from_others(key))?;
+    let versions = admin.store.read(|read| read.key_versions(item.id))?;
+    let chosen = match version {
+        None => versions.last(),
+        Some(number) => versions.iter().find(|v| v.version == number),
+    };
+    let id = chosen.ok_or_else(|| no_version(&item.name))?.id;
+    let found = admin.store.read(|read| read.ca_certificates_from_others(id))?;
     let living = found.into_iter().filter(|c| c.not_after >= now);
     let what: Vec<(Revocable, Option<Vec<u8>>)> = living
         .filter_map(|c| {

@@ -36,8 +36,8 @@ pub enum CrlScope {
     Complete,
     /// The leaves that name this URL.
     Leaves(String),
-    /// The CA certificates.
-    CaCertificates,
+    /// The CA certificates, which name this URL if any.
+    CaCertificates(Option<String>),
 }
 
 /// A revoked certificate.
@@ -111,7 +111,10 @@ fn issuing_distribution_point(scope: &CrlScope) -> Option<Vec<u8>> {
     let parts = match scope {
         CrlScope::Complete => return None,
         CrlScope::Leaves(url) => vec![distribution_point_name(url), der::element(der::context(1), &[0xff])],
-        CrlScope::CaCertificates => vec![der::element(der::context(2), &[0xff])],
+        CrlScope::CaCertificates(url) => {
+            let name = url.as_deref().map(distribution_point_name);
+            name.into_iter().chain([der::element(der::context(2), &[0xff])]).collect()
+        }
     };
     Some(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &der::sequence(&parts)))
 }

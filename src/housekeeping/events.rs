@@ -38,8 +38,8 @@ struct Teller {
 
 struct Listener {
     sink: Sink,
-    /// How far it has been told; read from the database first.
-    last: Option<i64>,
+    /// How far it has been told.
+    last: i64,
     retry: Duration,
     not_before: Instant,
 }
@@ -48,19 +48,13 @@ impl Events {
     /// Tell who is to be told, from where they were told last; whoever was never told hears what comes from now on.
     ///
     /// # Errors
-    /// Unavailable when the thread cannot be started.
+    /// The store's; Unavailable when the thread cannot be started.
     pub fn start(store: Arc<Store>, clock: Clock, settings: &Settings) -> Result<Events> {
         let sinks = std::iter::once(Sink::Log)
             .chain(settings.event_command.clone().map(Sink::Command))
             .chain(settings.event_url.clone().map(Sink::Url));
-        let listeners = sinks.map(|sink| Listener { sink, last: None, retry: FIRST_RETRY, not_before: Instant::now() });
-        let mut teller = Teller {
-            store,
-            clock,
-            state_dir: settings.state_dir.clone(),
-            listeners: listeners.collect(),
-            is_low: false,
-        };
+        let listeners = sinks.map(|sink| Listener::new(sink, &store)).collect::<Result<Vec<_>>>()?;
+        let mut teller = Teller { store, clock, state_dir: settings.state_dir.clone(), listeners, is_low: false };
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopping = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
@@ -150,21 +144,20 @@ fn free_space(path: &Path) -> Option<Space> {
 }
 
 impl Listener {
+    /// From where it was told last; one that never was begins here.
+    fn new(sink: Sink, store: &Store) -> Result<Listener> {
+        let name = sink.name();
+        let (cursor, newest) = store.read(|read| Ok((read.event_cursor(name)?, read.last_audit_id()?)))?;
+        if cursor.is_none() {
+            store.change(move |write| write.set_event_cursor(name, newest))?;
+        }
+        Ok(Listener { sink, last: cursor.unwrap_or(newest), retry: FIRST_RETRY, not_before: Instant::now() })
+    }
+
     fn tell_news(&mut self, store: &Store) -> Told {
         let name = self.sink.name();
-        let last = match self.last {
-            Some(last) => last,
-            None => match store.read(|read| Ok((read.event_cursor(name)?, read.last_audit_id()?)))? {
-                (Some(cursor), _) => cursor,
-                (None, newest) => {
-                    store.change(move |write| write.set_event_cursor(name, newest))?;
-                    newest
-                }
-            },
-        };
-        self.last = Some(last);
         loop {
-            let after = self.last.unwrap_or(0);
+            let after = self.last;
             let rows = store.read(|read| read.audit(&AuditFilter { after, ..AuditFilter::default() }, ROWS_AT_ONCE))?;
             let mut outcome = Ok(());
             for row in &rows {
@@ -172,9 +165,10 @@ impl Listener {
                 if outcome.is_err() {
                     break;
                 }
-                self.last = Some(row.id);
+                self.last = row.id;
             }
-            if let Some(told) = self.last.filter(|told| *told != after) {
+            let told = self.last;
+            if told != after {
                 store.change(move |write| write.set_event_cursor(name, told))?;
             }
             outcome?;

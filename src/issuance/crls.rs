@@ -3,7 +3,7 @@
 
 use super::Issuance;
 use super::chains::SignerChain;
-use super::points::{can_sign_crls, crl_url};
+use super::points::{ca_crl_url, can_sign_crls, crl_url};
 use crate::ca::{Crl, CrlScope, ParsedCertificate, RevokedEntry, prepare_crl, verify_signature};
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
@@ -47,7 +47,10 @@ impl Issuance {
         }
         let scope = match due.shard {
             CrlShard::Complete => CrlScope::Complete,
-            CrlShard::CaCertificates => CrlScope::CaCertificates,
+            CrlShard::CaCertificates => {
+                let url = ca_crl_url(&due.base_url, &hex(&version.key_identifier));
+                CrlScope::CaCertificates(Some(url).filter(|_| !due.base_url.is_empty()))
+            }
             CrlShard::Leaves(shard) => CrlScope::Leaves(crl_url(&due.base_url, &hex(&version.key_identifier), shard)),
         };
         let entries = due.entries.iter().map(|r| RevokedEntry { serial: r.serial.clone(), at: r.at, reason: r.reason });

@@ -46,7 +46,12 @@ impl Issuance {
                 let (id, base) = (version.id, base.clone());
                 Some(match self.store.read(|read| read.open_shard(id, &base))? {
                     Some(shard) => shard,
-                    None => self.store.change(move |write| write.begin_shard(id, &base))?,
+                    None => {
+                        let shard = self.store.change(move |write| write.begin_shard(id, &base))?;
+                        // What a certificate names is there before it.
+                        self.publish_crls();
+                        shard
+                    }
                 })
             }
         };
@@ -57,6 +62,30 @@ impl Issuance {
         };
         Ok(LeafPoints { points, shard })
     }
+}
+
+impl Issuance {
+    /// The points of one more CA certificate below a version. The list of the CA certificates of a signer has one URL for all
+    /// of them: the one that was known when the first was signed, or none.
+    pub(super) fn ca_points(&self, version: i64, signer_certificate: &ParsedCertificate) -> Result<Points> {
+        if !can_sign_crls(signer_certificate)? {
+            return Ok(Points::default());
+        }
+        let issuers = self.store.read(|read| read.issuers())?;
+        let known = issuers.iter().find_map(|issuer| self.public_url(&IssuerPolicy::parse(issuer).ok()?));
+        let base =
+            self.store.change(move |write| write.begin_ca_shard(version, known.as_deref().unwrap_or_default()))?;
+        if base.is_empty() {
+            return Ok(Points::default());
+        }
+        self.publish_crls();
+        let ski = hex(&self.store.read(|read| read.key_version(version))?.key_identifier);
+        Ok(Points { crl: Some(ca_crl_url(&base, &ski)), ocsp: None, issuers: Some(format!("{base}/ca/{ski}.cer")) })
+    }
+}
+
+pub(super) fn ca_crl_url(base: &str, ski: &str) -> String {
+    format!("{base}/crl/{ski}/ca.crl")
 }
 
 pub(super) fn can_sign_crls(certificate: &ParsedCertificate) -> Result<bool> {

@@ -189,7 +189,8 @@ impl Issuance {
     }
 
     pub(super) fn self_sign(&self, signer: &Signer, wish: &CaWish, lifetime: Span) -> Result<NewCaCertificate> {
-        let certificate = self.certificate(signer, wish, Validity::starting(self.clock.now(), lifetime))?;
+        let validity = Validity::starting(self.clock.now(), lifetime);
+        let certificate = certificate(signer, wish, validity, Points::default())?;
         let signed = prepare_ca(&certificate, signer, None)?;
         finished(CaKind::SelfSigned, None, signed, signer)
     }
@@ -231,21 +232,10 @@ impl Issuance {
         };
         let wish = CaWish { profile: CaProfile { path_len, ..wish.profile.clone() }, ..wish.clone() };
         let validity = Validity::starting_within(now, lifetime, chain.validity);
-        let certificate = self.certificate(signer, &wish, validity)?;
+        let points = self.ca_points(chain.version, &chain.parsed)?;
+        let certificate = certificate(signer, &wish, validity, points)?;
         let linted = prepare_ca(&certificate, by, Some(&chain.parsed))?;
         finished(kind, Some(chain.version), linted, by)
-    }
-
-    fn certificate(&self, signer: &Signer, wish: &CaWish, validity: Validity) -> Result<CaCertificate> {
-        Ok(CaCertificate {
-            serial: Serial::generate()?,
-            validity,
-            subject: wish.subject.clone(),
-            public_key: signer.public_key().clone(),
-            key_identifier: signer.public_key().key_identifier().to_vec(),
-            profile: wish.profile.clone(),
-            points: Points::default(),
-        })
     }
 
     /// Seal a private key, put its fragments into their places, and give what the store is to keep.
@@ -317,6 +307,18 @@ fn keep_former_crl(write: &Write<'_>, signer: i64, former: &FormerCrl, version: 
         write.insert_revocation(&what, entry.reason, "former CRL", entry.at)?;
     }
     Ok(())
+}
+
+fn certificate(signer: &Signer, wish: &CaWish, validity: Validity, points: Points) -> Result<CaCertificate> {
+    Ok(CaCertificate {
+        serial: Serial::generate()?,
+        validity,
+        subject: wish.subject.clone(),
+        public_key: signer.public_key().clone(),
+        key_identifier: signer.public_key().key_identifier().to_vec(),
+        profile: wish.profile.clone(),
+        points,
+    })
 }
 
 /// A certificate that came with its chain, as it is kept.

@@ -177,6 +177,23 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// What the URL of the list of CA certificates begins with: `base_url`, unless CA certificates were signed already that
+    /// name another or none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn begin_ca_shard(&self, signer: i64, base_url: &str) -> Result<String> {
+        self.begin_crls(signer, 0)?;
+        self.execute(
+            "UPDATE crls SET base_url = ?2, changes = changes + 1 WHERE signer = ?1 AND shard = ?3 AND base_url <> ?2
+             AND NOT EXISTS (SELECT 1 FROM ca_certificates c WHERE c.signed_by = ?1 AND c.version <> ?1)",
+            (signer, base_url, CrlShard::CaCertificates.number()),
+        )?;
+        let sql = "SELECT base_url FROM crls WHERE signer = ?1 AND shard = ?2";
+        let found = self.optional(sql, (signer, CrlShard::CaCertificates.number()), |row| row.get(0))?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// The shard with room for one more leaf whose URLs begin so; a new one where there is none.
     ///
     /// # Errors

@@ -220,16 +220,16 @@ impl Read<'_> {
         self.all(&sql, [version], |row| Ok(ca_certificate_from(row)))?.into_iter().collect()
     }
 
-    /// Every certificate that our signer keys ever gave to versions of a key.
+    /// Every certificate that other signer keys of ours ever gave to a version.
     ///
     /// # Errors
     /// The database's.
-    pub fn ca_certificates_from_others(&self, key: i64) -> Result<Vec<CaCertificate>> {
+    pub fn ca_certificates_from_others(&self, version: i64) -> Result<Vec<CaCertificate>> {
         let sql = format!(
-            "SELECT {CA_COLUMNS} FROM ca_certificates c JOIN key_versions v ON v.id = c.version
-             WHERE v.key = ?1 AND c.signed_by IS NOT NULL AND c.signed_by <> c.version ORDER BY c.id"
+            "SELECT {CA_COLUMNS} FROM ca_certificates c
+             WHERE c.version = ?1 AND c.signed_by IS NOT NULL AND c.signed_by <> c.version ORDER BY c.id"
         );
-        self.all(&sql, [key], |row| Ok(ca_certificate_from(row)))?.into_iter().collect()
+        self.all(&sql, [version], |row| Ok(ca_certificate_from(row)))?.into_iter().collect()
     }
 
     /// Whether a version signed a CA certificate with this serial number.

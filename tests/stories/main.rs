@@ -23,10 +23,13 @@ mod walkthrough;
 mod accounts;
 mod admin_socket;
 mod assumptions;
+mod hierarchy;
 mod items;
+mod records;
 mod refusals;
 mod registration;
 mod restart;
+mod revocation;
 mod usage;
 
 // What is signed, before independent judges.

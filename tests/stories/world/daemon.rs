@@ -77,6 +77,11 @@ impl Ca {
         self.plain_listen = address(&status, "plain_listen");
     }
 
+    /// Further flags for the next start.
+    pub fn add_flags(&mut self, flags: &[&str]) {
+        self.flags.extend(flags.iter().map(ToString::to_string));
+    }
+
     /// `certwright serve` with this story's flags, not yet running.
     pub fn serve_command(&self) -> Command {
         let mut command = unprivileged_certwright();

@@ -11,6 +11,15 @@ impl Ca {
         count.parse().unwrap()
     }
 
+    /// Change the file of a daemon that is not running, as somebody who should not could.
+    pub fn tamper(&self, sql: &str) {
+        let script =
+            "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript(sys.argv[2]); db.close()";
+        let path = self.state_dir().join("certwright.db");
+        let output = Command::new("/usr/bin/python3").args(["-I", "-c", script]).arg(path).arg(sql).output().unwrap();
+        Outcome::new(sql, output).succeeded();
+    }
+
     /// The first column of the first row.
     pub fn query(&self, sql: &str) -> String {
         let script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])";

@@ -44,6 +44,17 @@ impl OpensslCa {
         self.sign(&["-keyfile", &format!("{signer}.key"), "-cert", &format!("{signer}.pem")], name, extensions, until)
     }
 
+    /// Certify what a request in PEM asks for, with these extensions.
+    pub fn certify(&self, name: &str, request: &str, extensions: &str) -> String {
+        self.place.write(&format!("{name}.csr"), request);
+        self.sign(&["-keyfile", "ca.key", "-cert", "ca.pem"], name, extensions, 90)
+    }
+
+    /// A file of its, such as its key.
+    pub fn file(&self, name: &str) -> Vec<u8> {
+        self.read(name)
+    }
+
     /// The usual leaf, for acme.com.
     pub fn leaf(&self) -> String {
         self.issue("leaf", "/", LEAF_EXTENSIONS, 30)
