@@ -171,6 +171,15 @@ impl FormerCrl {
     }
 }
 
+/// Read a list of whichever issuer, for fuzzing.
+///
+/// # Errors
+/// Malformed when it is no CRL.
+#[cfg(fuzzing)]
+pub fn fuzz_former_crl(list: &[u8]) -> Result<()> {
+    CrlContent::parse(Signed::parse(list)?.content).map(|_| ())
+}
+
 /// TBSCertList (RFC 5280, 5.1.2), read.
 struct CrlContent {
     signature_identifier: Vec<u8>,

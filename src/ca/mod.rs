@@ -24,6 +24,8 @@ pub use certificate::{
 pub use chain::CaChain;
 pub use conf::{ConfFile, parse_conf};
 pub use constraints::{ChainConstraints, NameConstraints};
+#[cfg(fuzzing)]
+pub use crl::fuzz_former_crl;
 pub use crl::{Crl, CrlScope, FormerCrl, LintedCrl, RevokedEntry, prepare_crl};
 pub use csr::{CertificateRequest, MOST_NAMES};
 pub use extension::{ExtendedKeyUsage, KeyUsage, Points};

@@ -1,0 +1,3 @@
+#![no_main]
+
+certwright_fuzz::target!(certwright::ca::OcspRequest::parse);
