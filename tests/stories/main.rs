@@ -23,6 +23,7 @@ mod walkthrough;
 mod accounts;
 mod admin_socket;
 mod assumptions;
+mod clock;
 mod hierarchy;
 mod items;
 mod records;
