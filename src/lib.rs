@@ -3,13 +3,13 @@
 //! Each module is one room with one job, and a room uses only rooms that stand below it:
 //!
 //! ```text
-//! 11  cli            what a person types            10  daemon       wiring, signals
+//! 11  cli            what a person types            10  daemon       wiring
 //!  9  front          TCP, TLS, heads, deadlines      8  http         tiny_http workers, routing, replies
 //!  7  admin          the commands and their socket   6  acme         RFC 8555, a file per resource
 //!  6  publication    what is served in the clear     6  housekeeping what happens by itself on a clock
 //!  5  issuance       every signature                 5  validation   proving control of a name
 //!  4  policy         what an issuer permits          3  store        SQLite, shared commits, audit
-//!  3  ca             CSR, certificate, lint          3  jose         base64url, JWK, JWS, EAB
+//!  3  ca             CSR, certificate, CRL, OCSP     3  jose         base64url, JWK, JWS, EAB
 //!  2  keys           algorithms, fragments, signer   2  settings     what the daemon is told
 //!  1  der, identifier, clock                         0  error        what can go wrong
 //! ```
