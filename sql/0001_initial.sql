@@ -276,6 +276,8 @@ CREATE TABLE revocations (
     not_after INTEGER NOT NULL,
     at INTEGER NOT NULL,
     reason INTEGER NOT NULL CHECK (reason IN (0, 1, 2, 3, 4, 5, 6, 9, 10)),
+    -- Since when it must not be trusted, where that is known to be earlier (RFC 5280, 5.3.2).
+    invalid_since INTEGER,
     revoked_by TEXT NOT NULL,
     PRIMARY KEY (signer, serial)
 ) STRICT, WITHOUT ROWID;

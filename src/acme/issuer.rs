@@ -15,11 +15,15 @@ pub(super) struct IssuerContext {
 }
 
 impl IssuerContext {
-    pub(super) fn load(store: &Store, display_id: &str) -> Result<IssuerContext> {
+    pub(super) fn load(store: &Store, route: Route<'_>) -> Result<IssuerContext> {
         let unknown = || no_such("ACME directory");
         let (item, issuer, known_urls) = store.read(|read| {
-            let item =
-                read.item_by_display_id(display_id)?.filter(|i| i.kind == ItemKind::Issuer).ok_or_else(unknown)?;
+            let found = match read.item_by_display_id(route.display_id)? {
+                // Its certificates are about, and can be revoked and asked about until their end.
+                None if route.resource.outlives_its_issuer() => read.deleted_item(route.display_id)?,
+                found => found,
+            };
+            let item = found.filter(|i| i.kind == ItemKind::Issuer).ok_or_else(unknown)?;
             let issuer = read.issuer(item.id)?;
             let urls = read.issuer_urls(item.id)?;
             Ok((item, issuer, urls))

@@ -149,7 +149,7 @@ impl Acme {
         if !route.resource.allows(request.method) {
             return Ok(problem::method_not_allowed(route.resource.methods()));
         }
-        let issuer = IssuerContext::load(&self.store, route.display_id)?;
+        let issuer = IssuerContext::load(&self.store, route)?;
         if route.resource != Resource::Directory {
             seen.index = Some(issuer.directory_url());
         }

@@ -73,6 +73,11 @@ impl Resource<'_> {
         self.methods().contains(&method)
     }
 
+    /// Whether it is served after its issuer was deleted, for the certificates that are left.
+    pub(super) fn outlives_its_issuer(self) -> bool {
+        matches!(self, Resource::NewNonce | Resource::RevokeCert | Resource::RenewalInfo(_))
+    }
+
     /// The path of this resource under its issuer.
     pub(super) fn path(self) -> String {
         match self {

@@ -13,6 +13,13 @@ const LONGEST_SERIAL: usize = 20;
 
 pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     let reason = arguments.text("reason")?.map_or(Ok(Reason::UNSPECIFIED), |text| Reason::of_administrator(&text))?;
+    let invalid_since = arguments.text("invalidity-date")?.map(|text| Time::parse(&text)).transpose();
+    let invalid_since = invalid_since.map_err(|e| e.context("--invalidity-date"))?;
+    if invalid_since.is_some_and(|at| at > admin.now()) {
+        return Err(Error::malformed(
+            "--invalidity-date lies in the future; it says since when not to trust the certificate",
+        ));
+    }
     let chosen = Chosen::take(arguments)?;
     let is_sure = arguments.boolean("yes")?.unwrap_or(false);
     arguments.finish()?;
@@ -22,7 +29,7 @@ pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Argumen
         return Ok(json!({ "would_revoke": what.len() }));
     }
     let count = what.len();
-    let revoked = admin.issuance.revoke_all(what, reason, &Revoker::Administrator(peer.uid))?;
+    let revoked = admin.issuance.revoke_all(what, reason, invalid_since, &Revoker::Administrator(peer.uid))?;
     if count == 1 && revoked == 0 && !is_many {
         return Err(Error::conflict("the certificate is revoked already"));
     }

@@ -5,7 +5,7 @@ use super::certificate::IssuerNames;
 use super::extension::{distribution_point_name, extension};
 use super::parsed::{self, ParsedCertificate};
 use super::signed::{self, Signed};
-use super::time::{parse_time, time};
+use super::time::{generalized_time, parse_time, time};
 use crate::clock::Time;
 use crate::der::{self, Reader, oid};
 use crate::error::{Error, Result};
@@ -49,6 +49,8 @@ pub struct RevokedEntry {
     pub at: Time,
     /// Why (RFC 5280, 5.3.1).
     pub reason: u8,
+    /// Since when it must not be trusted, where that is earlier (RFC 5280, 5.3.2).
+    pub invalid_since: Option<Time>,
 }
 
 /// A list that was read back and may be signed once.
@@ -99,9 +101,14 @@ pub fn prepare_crl(crl: &Crl, signer: &Signer, signer_certificate: &ParsedCertif
 
 fn entry(revoked: &RevokedEntry) -> Vec<u8> {
     let mut parts = vec![der::unsigned(&revoked.serial), time(revoked.at)];
+    let mut extensions = Vec::new();
     if revoked.reason != UNSPECIFIED {
         let reason = der::element(der::ENUMERATED, &[revoked.reason]);
-        parts.push(der::sequence(&[extension(oid::REASON_CODE, false, &reason)]));
+        extensions.push(extension(oid::REASON_CODE, false, &reason));
+    }
+    extensions.extend(revoked.invalid_since.map(|at| extension(oid::INVALIDITY_DATE, false, &generalized_time(at))));
+    if !extensions.is_empty() {
+        parts.push(der::sequence(&extensions));
     }
     der::sequence(&parts)
 }
@@ -251,7 +258,7 @@ impl CrlContent {
 fn read_entry(mut entry: Reader<'_>) -> Result<RevokedEntry> {
     let serial = entry.unsigned()?.to_vec();
     let at = parse_time(entry.any()?.2)?;
-    let mut reason = UNSPECIFIED;
+    let (mut reason, mut invalid_since) = (UNSPECIFIED, None);
     if !entry.is_empty() {
         let mut extensions = entry.enter(der::SEQUENCE)?;
         entry.finish()?;
@@ -262,10 +269,11 @@ fn read_entry(mut entry: Reader<'_>) -> Result<RevokedEntry> {
                     let code = Reader::new(value).read(der::ENUMERATED)?;
                     reason = <[u8; 1]>::try_from(code).map_or(UNSPECIFIED, |[code]| code);
                 }
+                oid::INVALIDITY_DATE => invalid_since = Some(parse_time(value)?),
                 _ if critical => return Err(Error::malformed("an entry of the CRL has a critical extension")),
                 _ => {}
             }
         }
     }
-    Ok(RevokedEntry { serial, at, reason })
+    Ok(RevokedEntry { serial, at, reason, invalid_since })
 }

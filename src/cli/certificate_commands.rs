@@ -61,6 +61,9 @@ daemon_command! {
         /// why, as RFC 5280 names it (unspecified)
         #[argh(option)]
         reason: Option<String>,
+        /// since when it must not be trusted, where that is earlier, such as 2026-01-31T12:00:00Z
+        #[argh(option, arg_name = "time")]
+        invalidity_date: Option<String>,
         /// all certificates that this account ordered
         #[argh(option, arg_name = "id")]
         all_of_account: Option<String>,

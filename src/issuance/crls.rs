@@ -53,7 +53,12 @@ impl Issuance {
             }
             CrlShard::Leaves(shard) => CrlScope::Leaves(crl_url(&due.base_url, &hex(&version.key_identifier), shard)),
         };
-        let entries = due.entries.iter().map(|r| RevokedEntry { serial: r.serial.clone(), at: r.at, reason: r.reason });
+        let entries = due.entries.iter().map(|r| RevokedEntry {
+            serial: r.serial.clone(),
+            at: r.at,
+            reason: r.reason,
+            invalid_since: r.invalid_since,
+        });
         let crl = Crl {
             scope,
             // Seconds, so that numbers never run backwards, whatever backup was restored.

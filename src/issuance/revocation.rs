@@ -2,9 +2,10 @@
 
 use super::Issuance;
 use crate::ca::ParsedCertificate;
+use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::keys::hex;
-use crate::store::{AuditEntry, Certificate, Revocable};
+use crate::store::{AuditEntry, Certificate, Revocable, RevocationGrounds};
 
 /// How many revocations make one change.
 const REVOKED_AT_ONCE: usize = 500;
@@ -112,7 +113,8 @@ impl Issuance {
             .from(address)
             .detail(format!("reason {}", reason.code()));
         let revoked = self.store.change(move |write| {
-            let revoked = write.insert_revocation(&what, reason.code(), &entry.actor, now)?;
+            let grounds = RevocationGrounds { reason: reason.code(), invalid_since: None, by: entry.actor.clone() };
+            let revoked = write.insert_revocation(&what, &grounds, now)?;
             let blocked = match compromised {
                 Some(spki) => write.block_key(&spki, &format!("keyCompromise of serial {serial}"), now)?,
                 None => false,
@@ -134,16 +136,23 @@ impl Issuance {
     ///
     /// # Errors
     /// The store's; what was done by then is done.
-    pub fn revoke_all(&self, what: Vec<(Revocable, Option<Vec<u8>>)>, reason: Reason, by: &Revoker) -> Result<usize> {
+    pub fn revoke_all(
+        &self,
+        what: Vec<(Revocable, Option<Vec<u8>>)>,
+        reason: Reason,
+        invalid_since: Option<Time>,
+        by: &Revoker,
+    ) -> Result<usize> {
         let now = self.clock.now();
         let mut count = 0usize;
         // In parts, so that nobody else waits for long.
         for part in what.chunks(REVOKED_AT_ONCE) {
             let (part, by) = (part.to_vec(), by.name());
+            let grounds = RevocationGrounds { reason: reason.code(), invalid_since, by: by.clone() };
             let done = self.store.change(move |write| {
                 let mut done = 0usize;
                 for (what, spki) in &part {
-                    if !write.insert_revocation(what, reason.code(), &by, now)? {
+                    if !write.insert_revocation(what, &grounds, now)? {
                         continue;
                     }
                     let serial = hex(&what.serial);

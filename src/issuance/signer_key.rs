@@ -9,7 +9,9 @@ use crate::ca::{
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate};
-use crate::store::{CaKind, KeyVersion, NewCaCertificate, NewKey, NewVersion, Revocable, RevocablePlace, Write};
+use crate::store::{
+    CaKind, KeyVersion, NewCaCertificate, NewKey, NewVersion, Revocable, RevocablePlace, RevocationGrounds, Write,
+};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -304,7 +306,9 @@ fn keep_former_crl(write: &Write<'_>, signer: i64, former: &FormerCrl, version: 
     write.begin_crls(signer, former.number.unwrap_or(0))?;
     for entry in &former.entries {
         let what = Revocable { signer, serial: entry.serial.clone(), not_after, place: RevocablePlace::Unknown };
-        write.insert_revocation(&what, entry.reason, "former CRL", entry.at)?;
+        let grounds =
+            RevocationGrounds { reason: entry.reason, invalid_since: entry.invalid_since, by: "former CRL".into() };
+        write.insert_revocation(&what, &grounds, entry.at)?;
     }
     Ok(())
 }

@@ -292,14 +292,17 @@ impl Read<'_> {
         Ok(count.unwrap_or(0))
     }
 
-    /// How many certificates of a signer key have not ended.
+    /// How many certificates of a signer key have not ended, those of other signer keys among them.
     ///
     /// # Errors
     /// The database's.
     pub fn unexpired_certificates_of_key(&self, key: i64, now: Time) -> Result<i64> {
         let count = self.optional(
-            "SELECT count(*) FROM certificates c JOIN key_versions v ON v.id = c.signer
-             WHERE v.key = ?1 AND c.not_after >= ?2 AND c.purpose = 'acme'",
+            "SELECT (SELECT count(*) FROM certificates c JOIN key_versions v ON v.id = c.signer
+                     WHERE v.key = ?1 AND c.not_after >= ?2 AND c.purpose = 'acme')
+             + (SELECT count(*) FROM ca_certificates c JOIN key_versions v ON v.id = c.signed_by
+                JOIN key_versions o ON o.id = c.version JOIN items i ON i.id = o.key
+                WHERE v.key = ?1 AND o.key <> ?1 AND c.not_after >= ?2 AND i.deleted IS NULL)",
             (key, now),
             |row| row.get(0),
         )?;

@@ -1,5 +1,6 @@
 //! CRLs as they are served, and which leaves each of them would list.
 
+use super::revocations::{COLUMNS, revocation_from};
 use super::{Read, Revocation, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
@@ -139,11 +140,9 @@ impl Read<'_> {
             CrlShard::Leaves(_) => "(shard = ?2 OR shard IS NULL)",
         };
         let sql = format!(
-            "SELECT serial, at, reason FROM revocations WHERE signer = ?1 AND {whose} AND not_after >= ?3 ORDER BY at, serial"
+            "SELECT {COLUMNS} FROM revocations WHERE signer = ?1 AND {whose} AND not_after >= ?3 ORDER BY at, serial"
         );
-        self.all(&sql, (signer, shard.number(), last.unwrap_or(Time(0))), |row| {
-            Ok(Revocation { serial: row.get(0)?, at: row.get(1)?, reason: row.get(2)? })
-        })
+        self.all(&sql, (signer, shard.number(), last.unwrap_or(Time(0))), revocation_from)
     }
 
     /// The key versions that could sign CRLs and have none yet.

@@ -150,6 +150,14 @@ impl Read<'_> {
         self.item_where("display_id = ?1 AND deleted IS NULL", display_id)
     }
 
+    /// The deleted item that had this short identifier.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn deleted_item(&self, display_id: &str) -> Result<Option<Item>> {
+        self.item_where("display_id = ?1 AND deleted IS NOT NULL", display_id)
+    }
+
     /// The item with this long identifier.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub use items::{Item, ItemFilter, ItemKind, NewItem};
 pub use keys::{CaCertificate, CaKind, DataKey, Key, KeyVersion, NewCaCertificate, NewKey, NewVersion};
 pub use limits::LimitKind;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
-pub use revocations::{Revocable, RevocablePlace, Revocation};
+pub use revocations::{Revocable, RevocablePlace, Revocation, RevocationGrounds};
 
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};

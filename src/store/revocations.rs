@@ -4,6 +4,7 @@ use super::{Read, Write};
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::keys::sha256;
+use rusqlite::Row;
 
 /// The shard of CA certificates.
 pub(super) const CA_SHARD: i64 = -1;
@@ -41,6 +42,25 @@ pub struct Revocation {
     pub at: Time,
     /// Why (RFC 5280, 5.3.1).
     pub reason: u8,
+    /// Since when it must not be trusted, where that is earlier.
+    pub invalid_since: Option<Time>,
+}
+
+/// Why, since when and by whom something is revoked.
+#[derive(Clone, Debug)]
+pub struct RevocationGrounds {
+    /// RFC 5280, 5.3.1.
+    pub reason: u8,
+    /// Since when it must not be trusted, where that is earlier (RFC 5280, 5.3.2).
+    pub invalid_since: Option<Time>,
+    /// By whom, as the audit log says it.
+    pub by: String,
+}
+
+pub(super) const COLUMNS: &str = "serial, at, reason, invalid_since";
+
+pub(super) fn revocation_from(row: &Row<'_>) -> rusqlite::Result<Revocation> {
+    Ok(Revocation { serial: row.get(0)?, at: row.get(1)?, reason: row.get(2)?, invalid_since: row.get(3)? })
 }
 
 impl Read<'_> {
@@ -58,10 +78,8 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn revocation(&self, signer: i64, serial: &[u8]) -> Result<Option<Revocation>> {
-        let sql = "SELECT serial, at, reason FROM revocations WHERE signer = ?1 AND serial = ?2";
-        self.optional(sql, (signer, serial), |row| {
-            Ok(Revocation { serial: row.get(0)?, at: row.get(1)?, reason: row.get(2)? })
-        })
+        let sql = format!("SELECT {COLUMNS} FROM revocations WHERE signer = ?1 AND serial = ?2");
+        self.optional(&sql, (signer, serial), revocation_from)
     }
 
     /// A key that is known to be compromised gets neither certificates nor accounts.
@@ -81,16 +99,26 @@ impl Write<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn insert_revocation(&self, what: &Revocable, reason: u8, by: &str, at: Time) -> Result<bool> {
+    pub fn insert_revocation(&self, what: &Revocable, grounds: &RevocationGrounds, at: Time) -> Result<bool> {
         let (certificate, shard) = match what.place {
             RevocablePlace::Leaf(id, shard) => (Some(id), shard),
             RevocablePlace::CaCertificate => (None, Some(CA_SHARD)),
             RevocablePlace::Unknown => (None, None),
         };
         let changed = self.execute(
-            "INSERT OR IGNORE INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            (what.signer, &what.serial, certificate, shard, what.not_after, at, reason, by),
+            "INSERT OR IGNORE INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by,
+             invalid_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            (
+                what.signer,
+                &what.serial,
+                certificate,
+                shard,
+                what.not_after,
+                at,
+                grounds.reason,
+                &grounds.by,
+                grounds.invalid_since,
+            ),
         )?;
         if changed == 1 {
             self.execute(

@@ -16,6 +16,7 @@ struct Scene {
     ca: Ca,
     issuer: Issuer,
     client: crate::world::acme::Client,
+    responder: Responder,
     first: String,
     second: String,
 }
@@ -29,7 +30,7 @@ impl Scene {
         let responder = Responder::start(ca.place.address, ca.http_01_port);
         let first = client.obtain(&["acme.com"], &responder);
         let second = client.obtain(&["www.acme.com"], &responder);
-        Scene { ca, issuer, client, first, second }
+        Scene { ca, issuer, client, responder, first, second }
     }
 
     fn key_identifier(&self) -> String {
@@ -98,11 +99,15 @@ fn what_a_command_revokes_shows_everywhere_at_once() {
         &["--reason hold", "keyCompromise"],
     );
     assert_says(&ca.run(&["revoke-certificate", "-n", &name, "--version", "7"]).refused(), &["no such version"]);
-    ca.run(&["revoke-certificate", "-n", &name, "--reason", "keyCompromise"]).succeeded();
+    let revoke = ["revoke-certificate", "-n", &name, "--reason", "keyCompromise", "--invalidity-date"];
+    assert_says(&ca.run(&[&revoke[..], &["2099-01-01T00:00:00Z"]].concat()).refused(), &["future"]);
+    ca.run(&[&revoke[..], &["2026-01-02T03:04:05Z"]].concat()).succeeded();
 
     let serial = scene.serial(&scene.first);
     assert_eq!(scene.listed(&shard), [serial.as_str()]);
     assert_eq!(scene.listed(&complete), [serial.as_str()]);
+    let shown = openssl(&ca.place, &["crl", "-inform", "DER", "-in", "listed.crl", "-noout", "-text"]).succeeded();
+    assert_says(&shown.stdout, &["Key Compromise", "Invalidity Date", "Jan  2 03:04:05 2026 GMT"]);
     assert_eq!((scene.status(&scene.first).as_str(), scene.status(&scene.second).as_str()), ("revoked", "good"));
     let revoked = scene.list(&["--status", "Revoked"]);
     assert_eq!(revoked.len(), 1);
@@ -292,4 +297,28 @@ fn what_cannot_be_promised_is_not_written_into_certificates() {
     let made = create("/NoCrl", &["--public-url", PUBLIC_URL]).succeeded();
     assert_eq!(made.stderr, "", "a signer that cannot sign CRLs names none, without further words");
     assert_eq!(ca.describe("/I")["certificate_issue_details"]["pki_cert_issuer_details"]["create_private_crl"], false);
+}
+
+#[test]
+fn certificates_of_a_deleted_issuer_can_still_be_revoked_by_their_key() {
+    let scene = Scene::with(&[]);
+    let ca = &scene.ca;
+    // Another issuer certifies the daemon's door from now on.
+    ca.make_issuer_named("/Second", SIGNER_KEY, "ca.lan", "b.com", &[]);
+    let key = crate::world::account_key::AccountKey::rsa(2048);
+    let csr = crate::world::csr::Csr::for_key(&ca.place, &key, &["acme.com"]);
+    let order = scene.client.ready_order(&["acme.com"], &scene.responder);
+    scene.client.finalize(&order, &csr).expect(200);
+    let chain = scene.client.certificate(&order);
+    ca.run(&["delete-item", "-n", &scene.issuer.name]).refused();
+    ca.run(&["delete-item", "-n", &scene.issuer.name, "--force"]).succeeded();
+
+    let mut holder = scene.client.clone();
+    (holder.key, holder.account) = (key, None);
+    let der = crate::world::judges::certificates(&chain).remove(0);
+    let payload = serde_json::json!({ "certificate": crate::world::base64url::encode(&der), "reason": 1 });
+    holder.post(&holder.url("revokeCert"), &payload).expect(200);
+    assert_eq!(scene.listed(&format!("/crl/{}/0.crl", scene.key_identifier())), [scene.serial(&chain)]);
+    assert_eq!(scene.status(&chain), "revoked");
+    assert_eq!(scene.client.post(&scene.client.url("newOrder"), &serde_json::json!({})).status, 404, "nothing new");
 }

@@ -60,6 +60,14 @@ impl AccountKey {
         AccountKey { algorithm: "RS256", jwk, secret: Arc::new(Secret::ExponentOne { bytes: 256 }) }
     }
 
+    /// The private key of an RSA key in PEM, for openssl.
+    pub fn rsa_pem(&self) -> &[u8] {
+        match &*self.secret {
+            Secret::Rsa(pem) => pem,
+            _ => panic!("not an RSA key"),
+        }
+    }
+
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         match &*self.secret {
             Secret::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),

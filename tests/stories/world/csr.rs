@@ -1,5 +1,8 @@
 //! Certificate signing requests, made by openssl.
 
+use super::account_key::AccountKey;
+use super::openssl::openssl;
+use super::place::Place;
 use std::process::Command;
 
 pub struct Csr {
@@ -11,6 +14,16 @@ impl Csr {
     pub fn for_names(names: &[&str]) -> Csr {
         let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
         Csr::with("/", &format!("subjectAltName={}", names.join(",")), &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+    }
+
+    /// The same for a key that a story holds, an RSA one.
+    pub fn for_key(place: &Place, key: &AccountKey, names: &[&str]) -> Csr {
+        place.write("holder.key", key.rsa_pem());
+        let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
+        let extension = format!("subjectAltName={}", names.join(","));
+        let request = ["req", "-new", "-key", "holder.key", "-subj", "/", "-addext", &extension];
+        openssl(place, &[&request[..], &["-outform", "DER", "-out", "holder.csr"]].concat()).succeeded();
+        Csr { der: std::fs::read(place.file("holder.csr")).unwrap() }
     }
 
     /// `extensions` are the lines of an extension section, `key` is what follows `openssl req -newkey`.
