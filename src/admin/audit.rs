@@ -3,7 +3,8 @@
 use super::{Administration, Arguments, Peer};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::store::{AuditFilter, AuditRow};
+use crate::housekeeping::event_of;
+use crate::store::AuditFilter;
 use serde_json::{Value, json};
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -45,20 +46,7 @@ pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -
     })?;
     let is_whole = rows.len() < limit;
     let last = rows.last().filter(|_| !is_whole && after.is_some()).map_or(last, |row| row.id);
-    Ok(json!({ "rows": rows.iter().map(shown).collect::<Vec<_>>(), "last": last }))
-}
-
-fn shown(row: &AuditRow) -> Value {
-    json!({
-        "id": row.id,
-        "at": row.at.to_string(),
-        "actor": row.actor,
-        "action": row.action,
-        "object": row.object,
-        "outcome": row.outcome,
-        "detail": row.detail,
-        "address": row.address,
-    })
+    Ok(json!({ "rows": rows.iter().map(event_of).collect::<Vec<_>>(), "last": last }))
 }
 
 /// A moment, or how long ago.

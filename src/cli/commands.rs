@@ -83,6 +83,28 @@ macro_rules! daemon_command {
 }
 pub(super) use daemon_command;
 
+/// A command that makes or changes an item, with what all items have.
+macro_rules! item_command {
+    ($(#[$attribute:meta])* struct $name:ident { $($fields:tt)* }) => {
+        daemon_command! {
+            $(#[$attribute])*
+            struct $name {
+                $($fields)*
+                /// refuse to delete it
+                #[argh(switch)]
+                delete_protection: bool,
+                /// what it is for
+                #[argh(option)]
+                description: Option<String>,
+                /// a tag; a list
+                #[argh(option)]
+                tag: Vec<String>,
+            }
+        }
+    };
+}
+pub(super) use item_command;
+
 /// Run the daemon.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
@@ -206,22 +228,13 @@ daemon_command! {
     }
 }
 
-daemon_command! {
+item_command! {
     /// Change the description, tags or protection of an item.
     #[argh(subcommand, name = "update-item", example = "certwright update-item --name /Home/CA --delete-protection true")]
     struct UpdateItem {
         /// name of the item
         #[argh(option, short = 'n')]
         name: String,
-        /// refuse to delete it
-        #[argh(switch)]
-        delete_protection: bool,
-        /// what it is for
-        #[argh(option)]
-        description: Option<String>,
-        /// a tag; a list
-        #[argh(option)]
-        tag: Vec<String>,
     }
 }
 

@@ -1,12 +1,12 @@
 //! The flags of an issuer.
 
-use super::commands::daemon_command;
+use super::commands::{daemon_command, item_command};
 use argh::{ArgsInfo, FromArgs};
 
 /// The settings of an issuer, of which create-pki-cert-issuer requires some.
 macro_rules! issuer_command {
     ($(#[$attribute:meta])* struct $name:ident { $($fields:tt)* }) => {
-        daemon_command! {
+        item_command! {
             $(#[$attribute])*
             struct $name {
                 $($fields)*
@@ -112,15 +112,6 @@ macro_rules! issuer_command {
                 /// warn so many days before a certificate ends that nothing has replaced; repeatable
                 #[argh(option, short = 'e', arg_name = "days")]
                 expiration_event_in: Vec<String>,
-                /// refuse to delete it
-                #[argh(switch)]
-                delete_protection: bool,
-                /// what it is for
-                #[argh(option)]
-                description: Option<String>,
-                /// a tag; a list
-                #[argh(option)]
-                tag: Vec<String>,
             }
         }
     };

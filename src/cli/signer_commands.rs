@@ -1,9 +1,9 @@
 //! The commands about signer keys.
 
-use super::commands::daemon_command;
+use super::commands::{daemon_command, item_command};
 use argh::{ArgsInfo, FromArgs};
 
-daemon_command! {
+item_command! {
     /// Make a signer key, kept in fragments, with a self-signed CA certificate or without.
     #[argh(subcommand, name = "create-dfc-key",
         example = "certwright create-dfc-key --name /Home/CA --alg EC256 --generate-self-signed-certificate true --certificate-ttl 3650 --certificate-common-name 'Home CA' --permitted-domains home.arpa")]
@@ -59,15 +59,6 @@ daemon_command! {
         /// warn so many days before the CA certificate ends; repeatable (90, 30, 7 and 1)
         #[argh(option, short = 'e', arg_name = "days")]
         expiration_event_in: Vec<String>,
-        /// refuse to delete it
-        #[argh(switch)]
-        delete_protection: bool,
-        /// what it is for
-        #[argh(option)]
-        description: Option<String>,
-        /// a tag; a list
-        #[argh(option)]
-        tag: Vec<String>,
     }
 }
 
@@ -95,7 +86,7 @@ daemon_command! {
     }
 }
 
-daemon_command! {
+item_command! {
     /// Take over the key of another CA, with its chain and what it revoked.
     #[argh(subcommand, name = "import-signer",
         example = "certwright import-signer --name /Home/OldCA --key-file ca.key --chain-file ca.pem --crl ca.crl")]
@@ -121,15 +112,6 @@ daemon_command! {
         /// warn so many days before the CA certificate ends; repeatable (90, 30, 7 and 1)
         #[argh(option, short = 'e', arg_name = "days")]
         expiration_event_in: Vec<String>,
-        /// refuse to delete it
-        #[argh(switch)]
-        delete_protection: bool,
-        /// what it is for
-        #[argh(option)]
-        description: Option<String>,
-        /// a tag; a list
-        #[argh(option)]
-        tag: Vec<String>,
     }
 }
 

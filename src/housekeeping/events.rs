@@ -179,8 +179,8 @@ impl Listener {
     }
 }
 
-/// An event as programs get it.
-fn event_of(row: &AuditRow) -> Value {
+/// A row of the audit log as programs get it.
+pub fn event_of(row: &AuditRow) -> Value {
     let kind = match (row.outcome.as_str(), row.action.as_str()) {
         ("refused", _) => "refusal",
         (_, "finalize" | "own-tls-certificate" | "ocsp-responder") => "issuance",

@@ -5,7 +5,7 @@ mod events;
 mod expiry;
 mod sinks;
 
-pub use events::Events;
+pub use events::{Events, event_of};
 
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
