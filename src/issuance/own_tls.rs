@@ -191,7 +191,12 @@ impl Issuance {
                 let life = tls.certificate.not_after.since(tls.certificate.not_before);
                 let renew_at = tls.certificate.not_before.plus(crate::clock::Span(life.0 / 5 * 3));
                 let is_usable = || self.own_certificate(tls, policy.tls_issuer).is_ok();
-                tls.host != url.host().to_string() || now >= renew_at || !is_usable()
+                // After a rotation, or with another signer, clients are to be shown what leaves are shown.
+                let signer = self.store.read(|read| read.key(policy.signer_key))?.current.id;
+                tls.host != url.host().to_string()
+                    || now >= renew_at
+                    || tls.certificate.signer != signer
+                    || !is_usable()
             }
         };
         if !due {
