@@ -158,6 +158,7 @@ CREATE TABLE accounts (
     deleted INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX accounts_by_key ON accounts (issuer, thumbprint) WHERE deleted IS NULL;
+CREATE INDEX accounts_by_key_everywhere ON accounts (spki);
 CREATE INDEX accounts_by_eab ON accounts (eab) WHERE eab IS NOT NULL;
 
 -- How much an issuer, or one account of it, may ask for. No row means no limit.
@@ -281,6 +282,14 @@ CREATE TABLE revocations (
     revoked_by TEXT NOT NULL,
     PRIMARY KEY (signer, serial)
 ) STRICT, WITHOUT ROWID;
+CREATE TRIGGER revocations_are_never_changed BEFORE UPDATE ON revocations
+BEGIN
+    SELECT RAISE(ABORT, 'revocations are append-only');
+END;
+CREATE TRIGGER revocations_are_never_deleted BEFORE DELETE ON revocations
+BEGIN
+    SELECT RAISE(ABORT, 'revocations are append-only');
+END;
 CREATE INDEX revocations_by_shard ON revocations (signer, shard, not_after);
 
 -- CRLs as they are served. Shards from 0 on are for leaves and have a URL; -1 is for CA certificates, -2 lists everything.
@@ -307,6 +316,11 @@ CREATE TABLE blocked_keys (
     why TEXT NOT NULL,
     listed INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER blocked_keys_are_never_deleted BEFORE DELETE ON blocked_keys WHEN old.listed = 0
+BEGIN
+    SELECT RAISE(ABORT, 'blocked keys are append-only');
+END;
 
 -- SHA-256 of the file that was read last.
 CREATE TABLE blocked_key_file (

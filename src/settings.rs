@@ -61,6 +61,13 @@ impl EventUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Scheme and host, without what may be a secret: user, password, path, query.
+    pub fn origin(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        format!("{scheme}://{}", authority.rsplit('@').next().unwrap_or_default())
+    }
 }
 
 /// PEM files of a TLS server certificate with its chain, and of its private key.

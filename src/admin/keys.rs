@@ -68,15 +68,24 @@ pub(super) fn keep(
     let times: Vec<u64> =
         prepared.fragment_times().iter().map(|t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)).collect();
     let now = admin.now();
+    let has_old_crl = prepared.has_old_crl();
     prepared.keep(move |write| {
         let id = write.insert_item(&item, now)?;
         write.set_expiry_warnings(id, &expiry_warnings.unwrap_or_default())?;
         write.append_audit(now, &entry)?;
         Ok(id)
     })?;
-    let mut warnings = vec![format!(
+    let mut warnings = Vec::new();
+    if has_old_crl {
+        warnings.push(
+            "the former CRL has ended; if a later one was published, what only that one revoked is valid again: revoke it \
+             with revoke-certificate --serial-number"
+                .to_owned(),
+        );
+    }
+    warnings.push(format!(
         "all {split_level} fragments are needed: one that is lost ends the key, so keep copies of them apart from each other"
-    )];
+    ));
     let places = admin.issuance.fragment_places();
     if places < split_level {
         warnings.push(format!(

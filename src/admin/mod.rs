@@ -27,6 +27,9 @@ use arguments::Arguments;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
+/// How much of a refusal is audited, in characters.
+const LONGEST_REFUSAL: usize = 1_000;
+
 /// Who carries out commands.
 pub struct Administration {
     store: Arc<Store>,
@@ -121,7 +124,9 @@ impl Administration {
 
     fn audit_refusal(&self, peer: Peer, action: &'static str, object: String, e: &Error) {
         let now = self.clock.now();
-        let entry = AuditEntry::done(peer.actor(), action, object).refused(e);
+        let mut entry = AuditEntry::done(peer.actor(), action, object).refused(e);
+        // A refusal quotes what was given, which may be a megabyte.
+        entry.detail = entry.detail.chars().take(LONGEST_REFUSAL).collect();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
             log::error!("a refusal could not be audited: {e}");
         }

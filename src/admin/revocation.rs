@@ -10,6 +10,12 @@ use serde_json::{Value, json};
 
 /// RFC 5280, 4.1.2.2.
 const LONGEST_SERIAL: usize = 20;
+/// Twenty octets in hexadecimal with colons, or in decimal.
+const LONGEST_TEXT: usize = 64;
+/// The digits of the 16 octets that ours have.
+const OURS_IN_HEXADECIMAL: usize = 32;
+/// What X.509 can say (RFC 5280, 4.1.2.5).
+const EARLIEST: Time = Time(-631_152_000);
 
 pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     let reason = arguments.text("reason")?.map_or(Ok(Reason::UNSPECIFIED), |text| Reason::of_administrator(&text))?;
@@ -20,6 +26,11 @@ pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Argumen
             "--invalidity-date lies in the future; it says since when not to trust the certificate",
         ));
     }
+    if invalid_since.is_some_and(|at| at > admin.now() || at < EARLIEST) {
+        return Err(Error::malformed(
+            "--invalidity-date lies in the future or before 1950; it says since when not to trust the certificate",
+        ));
+    }
     let chosen = Chosen::take(arguments)?;
     let is_sure = arguments.boolean("yes")?.unwrap_or(false);
     arguments.finish()?;
@@ -28,12 +39,18 @@ pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Argumen
     if is_many && !is_sure {
         return Ok(json!({ "would_revoke": what.len() }));
     }
-    let count = what.len();
-    let revoked = admin.issuance.revoke_all(what, reason, invalid_since, &Revoker::Administrator(peer.uid))?;
-    if count == 1 && revoked == 0 && !is_many {
+    let is_one = !is_many && !what.is_empty();
+    let (revoked, is_published) =
+        admin.issuance.revoke_all(what, reason, invalid_since, &Revoker::Administrator(peer.uid))?;
+    if is_one && revoked == 0 {
         return Err(Error::conflict("the certificate is revoked already"));
     }
-    Ok(json!({ "revoked": revoked }))
+    let mut reply = json!({ "revoked": revoked });
+    if let (false, Some(members)) = (is_published, reply.as_object_mut()) {
+        let note = "a CRL could not be signed yet, which is tried again every minute; the log says why, and OCSP knows already";
+        members.insert("warnings".into(), json!([note]));
+    }
+    Ok(reply)
 }
 
 /// What the flags choose.
@@ -55,6 +72,9 @@ impl Chosen {
             arguments.text("not-after")?.map(|text| Time::parse(&text).map_err(|e| e.context("--not-after")));
         let (name, serial) = (arguments.text("name")?, arguments.text("serial-number")?);
         let (account, issuer) = (arguments.text("all-of-account")?, arguments.text("all-of-issuer")?);
+        if let (Some(text), true) = (&serial, signer.is_some()) {
+            check_unambiguous(text)?;
+        }
         let serial = serial.map(|text| parse_serial(&text)).transpose()?;
         let chosen = match (name, serial, account, issuer) {
             (Some(name), None, None, None) => Chosen::Name(name, version),
@@ -113,14 +133,25 @@ impl Chosen {
             }
             Chosen::Unknown(serial, signer, not_after) => {
                 let key = items::item_of_kind(admin, "signer-key-name", signer, ItemKind::Key)?;
-                let (known, signer) =
-                    admin.store.read(|read| Ok((read.certificate_by_serial(serial)?, read.key(key.id)?.current.id)))?;
+                if *not_after < admin.now() {
+                    return Err(Error::malformed(format!(
+                        "--not-after {not_after} is over; a certificate that has ended need not be revoked"
+                    )));
+                }
+                let (known, versions) =
+                    admin.store.read(|read| Ok((read.certificate_by_serial(serial)?, read.key_versions(key.id)?)))?;
                 if known.is_some() {
                     return Err(Error::conflict("the certificate is known here; give --serial-number alone"));
                 }
-                let what =
-                    Revocable { signer, serial: serial.clone(), not_after: *not_after, place: RevocablePlace::Unknown };
-                Ok(vec![(what, None)])
+                // Nobody knows which of its versions signed it, and on the list of another it does no harm.
+                let signers = versions.iter().filter(|version| version.certificate.is_some());
+                let what = signers.map(|version| Revocable {
+                    signer: version.id,
+                    serial: serial.clone(),
+                    not_after: *not_after,
+                    place: RevocablePlace::Unknown,
+                });
+                Ok(what.map(|what| (what, None)).collect())
             }
             Chosen::AllOfAccount(id) => {
                 let account = accounts::any_account(admin, id)?;
@@ -170,7 +201,8 @@ fn signed_by_us(
         .filter_map(|c| {
             let signer = c.signed_by?;
             let place = RevocablePlace::CaCertificate;
-            Some((Revocable { signer, serial: c.serial, not_after: c.not_after, place }, None))
+            let spki = ParsedCertificate::parse(&c.der).ok()?.spki;
+            Some((Revocable { signer, serial: c.serial, not_after: c.not_after, place }, Some(spki)))
         })
         .collect();
     if what.is_empty() {
@@ -182,16 +214,35 @@ fn signed_by_us(
     Ok(what)
 }
 
+/// Where nothing corrects a mistake, digits must not be readable in two ways.
+fn check_unambiguous(text: &str) -> Result<()> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit());
+    if is_plain && text.len() != OURS_IN_HEXADECIMAL {
+        return Err(Error::malformed(format!(
+            "--serial-number {text} can be read in two ways; write 0x{text} for hexadecimal, or the decimal \
+             number as 0x and hexadecimal digits"
+        )));
+    }
+    Ok(())
+}
+
 /// Hexadecimal, with colons or without and perhaps after 0x, or decimal.
 pub(super) fn parse_serial(text: &str) -> Result<Vec<u8>> {
     let wrong = || Error::malformed(format!("--serial-number {text} is neither hexadecimal nor decimal"));
+    if text.len() > LONGEST_TEXT {
+        return Err(Error::malformed("--serial-number is longer than any serial number"));
+    }
     let digits: String = text.trim_start_matches("0x").chars().filter(|c| *c != ':').collect();
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let is_decimal = digits.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with("0x") && !text.contains(':');
     // Ours have 32 hexadecimal digits, and none of 38 or 39 decimal ones could be a serial number of ours otherwise.
-    let octets = if is_decimal && digits.len() != 32 { from_digits(&digits, 10) } else { from_digits(&digits, 16) };
+    let octets = if is_decimal && digits.len() != OURS_IN_HEXADECIMAL {
+        from_digits(&digits, 10)
+    } else {
+        from_digits(&digits, 16)
+    };
     if octets.len() > LONGEST_SERIAL { Err(wrong()) } else { Ok(octets) }
 }
 

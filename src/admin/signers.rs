@@ -98,9 +98,17 @@ pub(super) fn refresh(admin: &Administration, peer: Peer, arguments: &mut Argume
     let item = key(admin, arguments)?;
     let new_kek = arguments.boolean("new-kek")?.unwrap_or(false);
     let export = arguments.boolean("export-fragment")?.unwrap_or(false);
+    let forget = arguments.boolean("forget-exported")?.unwrap_or(false);
     arguments.finish()?;
-    if export {
+    if export || forget {
         admin.check_privileged(peer)?;
+    }
+    if forget {
+        // The second step of an export: whoever asked for the fragments has written them down by now.
+        admin.issuance.forget_last_fragments(item.id)?;
+        let entry = done(peer, "refresh-key", &item.name, "forgot the fragment that was handed out");
+        admin.store.change(audited(admin, entry))?;
+        return Ok(json!({ "name": item.name }));
     }
     let detail = match (new_kek, export) {
         (false, false) => "new fragments",
@@ -117,9 +125,10 @@ pub(super) fn refresh(admin: &Administration, peer: Peer, arguments: &mut Argume
         reply.insert("warnings".into(), json!([note]));
     }
     if export {
-        let (file, text) = admin.issuance.take_fragment(item.id)?;
-        reply.insert("fragment_file".into(), file.into());
-        reply.insert("fragment".into(), text.as_str().into());
+        let fragments = admin.issuance.last_fragments(item.id)?;
+        let shown: Vec<Value> =
+            fragments.iter().map(|(file, text)| json!({ "file": file, "text": text.as_str() })).collect();
+        reply.insert("fragments".into(), shown.into());
     }
     Ok(Value::Object(reply))
 }

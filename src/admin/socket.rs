@@ -17,7 +17,8 @@ use std::time::Duration;
 
 /// sun_path has 108 bytes, the last of which ends it.
 const LONGEST_PATH: usize = 107;
-const LONGEST_LINE: u64 = 1 << 20;
+/// A former CRL may be large.
+const LONGEST_LINE: u64 = 16 << 20;
 const MOST_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
 const GROUP: &str = "certwright-admin";
@@ -200,7 +201,7 @@ fn converse(number: u64, stream: UnixStream, administration: &Administration, id
         let reply = match line? {
             Line::End => return Ok(()),
             Line::TooLong => {
-                writer.write_all(b"{\"error\":\"the request is longer than a mebibyte\"}\n")?;
+                writer.write_all(b"{\"error\":\"the request is longer than 16 MiB\"}\n")?;
                 return Ok(());
             }
             Line::Whole(line) => administration.answer(peer, &line),

@@ -153,6 +153,8 @@ fn lint(rule: &str) -> Error {
 pub struct FormerCrl {
     /// Its number, if it has one.
     pub number: Option<i64>,
+    /// When another was to follow, if it says.
+    pub next_update: Option<Time>,
     /// What is revoked.
     pub entries: Vec<RevokedEntry>,
 }
@@ -174,7 +176,7 @@ impl FormerCrl {
                 "the CRL lists a part only (issuingDistributionPoint or a delta); give the whole",
             ));
         }
-        Ok(FormerCrl { number: content.number, entries: content.entries })
+        Ok(FormerCrl { number: content.number, next_update: content.next_update, entries: content.entries })
     }
 }
 
@@ -267,7 +269,14 @@ fn read_entry(mut entry: Reader<'_>) -> Result<RevokedEntry> {
             match oid {
                 oid::REASON_CODE => {
                     let code = Reader::new(value).read(der::ENUMERATED)?;
-                    reason = <[u8; 1]>::try_from(code).map_or(UNSPECIFIED, |[code]| code);
+                    reason = match code {
+                        [code @ (0..=6 | 9 | 10)] => *code,
+                        [8] => {
+                            return Err(Error::malformed("the CRL is a delta (removeFromCRL); give the complete one"));
+                        }
+                        // Whatever it says, it is revoked.
+                        _ => UNSPECIFIED,
+                    };
                 }
                 oid::INVALIDITY_DATE => invalid_since = Some(parse_time(value)?),
                 _ if critical => return Err(Error::malformed("an entry of the CRL has a critical extension")),
@@ -276,4 +285,23 @@ fn read_entry(mut entry: Reader<'_>) -> Result<RevokedEntry> {
         }
     }
     Ok(RevokedEntry { serial, at, reason, invalid_since })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_of_a_former_crl_stays_revoked_whatever_its_reason() {
+        let at = Time(1_700_000_000);
+        let read = |reason: u8| {
+            let revoked = RevokedEntry { serial: vec![7], at, reason, invalid_since: Some(at) };
+            read_entry(Reader::new(&entry(&revoked)).enter(der::SEQUENCE).unwrap())
+        };
+        for (reason, taken) in [(0, 0), (1, 1), (6, 6), (10, 10), (7, 0), (11, 0), (255, 0)] {
+            let entry = read(reason).unwrap();
+            assert_eq!((entry.reason, entry.invalid_since), (taken, Some(at)), "{reason}");
+        }
+        assert!(read(8).is_err(), "a delta un-revokes");
+    }
 }

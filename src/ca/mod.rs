@@ -30,7 +30,7 @@ pub use crl::{Crl, CrlScope, FormerCrl, LintedCrl, RevokedEntry, prepare_crl};
 pub use csr::{CertificateRequest, MOST_NAMES};
 pub use extension::{ExtendedKeyUsage, KeyUsage, Points};
 pub use name::{Attribute, DistinguishedName, next_generation};
-pub use ocsp::{CertId, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, SingleResponse, sign_answer};
+pub use ocsp::{CertId, CertIdForm, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, SingleResponse, sign_answer};
 pub use parsed::ParsedCertificate;
 pub use signed::verify_signature;
 pub use signer_request::signer_request;

@@ -143,12 +143,18 @@ pub fn next_generation(name: &[u8]) -> Result<Vec<u8>> {
     let mut has_common_name = false;
     while !rdns.is_empty() {
         let (_, content, whole) = rdns.any()?;
-        let mut pair = Reader::new(content).enter(der::SEQUENCE)?;
+        let mut pairs = Reader::new(content);
+        let mut pair = pairs.enter(der::SEQUENCE)?;
         let attribute = pair.read(der::OID)?;
-        let (_, value, _) = pair.any()?;
+        let (string, value, _) = pair.any()?;
         if attribute != oid::COMMON_NAME {
             renamed.push(whole.to_vec());
             continue;
+        }
+        if !pairs.is_empty() || !matches!(string, der::UTF8_STRING | der::PRINTABLE_STRING) {
+            return Err(Error::malformed(
+                "the common name of the signer's certificate is written in a way that the next one's cannot follow",
+            ));
         }
         has_common_name = true;
         let text = std::str::from_utf8(value).map_err(|_| Error::malformed("the common name is not text"))?;

@@ -29,16 +29,22 @@ pub struct CertId {
     pub der: Vec<u8>,
     /// The serial number, big-endian without leading zeros.
     pub serial: Vec<u8>,
+    /// In which of the few ways its issuer is named, so that an answer to one question serves all that are alike.
+    pub form: CertIdForm,
     hash: CertIdHash,
     issuer_name_hash: Vec<u8>,
     issuer_key_hash: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum CertIdHash {
     Sha1,
     Sha256,
 }
+
+/// How a CertID is written: its hash, and whether the algorithm has parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CertIdForm(CertIdHash, bool);
 
 impl OcspRequest {
     /// Parse the DER of a request.
@@ -97,13 +103,17 @@ impl CertId {
             oid::SHA256 => CertIdHash::Sha256,
             _ => return Err(Error::malformed("a CertID has a hash other than SHA-1 and SHA-256")),
         };
-        algorithm.optional(der::NULL)?;
+        let parameters = algorithm.optional(der::NULL)?;
+        if parameters.is_some_and(|content| !content.is_empty()) {
+            return Err(Error::malformed("a CertID's NULL is not empty"));
+        }
         algorithm.finish()?;
         let issuer_name_hash = parts.read(der::OCTET_STRING)?.to_vec();
         let issuer_key_hash = parts.read(der::OCTET_STRING)?.to_vec();
         let serial = parts.unsigned()?.to_vec();
         parts.finish()?;
-        Ok(CertId { der: whole.to_vec(), serial, hash, issuer_name_hash, issuer_key_hash })
+        let form = CertIdForm(hash, parameters.is_some());
+        Ok(CertId { der: whole.to_vec(), serial, form, hash, issuer_name_hash, issuer_key_hash })
     }
 
     /// Whether it is about certificates of the CA with this name (the DER of it) and key.
@@ -214,5 +224,27 @@ impl OcspRefusal {
             OcspRefusal::Unauthorized => 6,
         };
         der::sequence(&[der::element(der::ENUMERATED, &[code])])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(parameters: &[u8]) -> Vec<u8> {
+        let algorithm = der::sequence(&[der::object_identifier(oid::SHA1), parameters.to_vec()]);
+        let hash = der::octet_string(&[0; 20]);
+        let id = der::sequence(&[algorithm, hash.clone(), hash, der::unsigned(&[0x4f, 1])]);
+        der::sequence(&[der::sequence(&[der::sequence(&[der::sequence(&[id])])])])
+    }
+
+    #[test]
+    fn a_question_has_few_forms_so_that_few_answers_are_kept() {
+        let parse = |parameters: &[u8]| OcspRequest::parse(&request(parameters));
+        let (without, with) = (parse(&[]).unwrap(), parse(&der::null()).unwrap());
+        assert_eq!(without.questions[0].serial, [0x4f, 1]);
+        assert_ne!(without.questions[0].form, with.questions[0].form);
+        assert!(parse(&der::element(der::NULL, &[0; 100])).is_err(), "a NULL with something in it");
+        assert!(parse(&der::octet_string(&[])).is_err(), "other parameters");
     }
 }

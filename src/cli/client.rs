@@ -74,17 +74,26 @@ pub(super) fn request(command: &str, given: &[Given]) -> Result<Value> {
     Ok(Value::Object(members))
 }
 
-/// Write a fragment that the daemon handed out, and take it out of what is shown.
-pub(super) fn write_fragment(path: &str, reply: &mut Value) -> Result<()> {
+/// Write down the fragments that the daemon handed out, that of the newest version to `path` and those of earlier ones beside
+/// it, and only then let the daemon forget them. Their names are shown in their place.
+pub(super) fn keep_fragments(socket: &Path, path: &str, request: &Value, reply: &mut Value) -> Result<()> {
     let Some(members) = reply.as_object_mut() else { return Ok(()) };
-    let Some(Value::String(text)) = members.remove("fragment") else { return Ok(()) };
-    let text = Zeroizing::new(text);
-    write_private(Path::new(path), text.as_bytes()).map_err(|e| {
-        // The daemon has forgotten it by now, so that it must not get lost here.
-        eprintln!("certwright: {path} cannot be written ({e}); this is the fragment, keep it:");
-        eprintln!("{}", *text);
-        Error::unavailable(format!("the fragment was not written to {path}"))
-    })
+    let Some(Value::Array(fragments)) = members.remove("fragments") else { return Ok(()) };
+    let mut files = Vec::new();
+    for (number, fragment) in (0usize..).zip(&fragments) {
+        let part = |name: &str| fragment.get(name).and_then(Value::as_str).unwrap_or_default();
+        let path = if number == 0 { path.to_owned() } else { format!("{path}.{number}") };
+        write_private(Path::new(&path), part("text").as_bytes()).map_err(|e| {
+            Error::unavailable(format!(
+                "{path} cannot be written ({e}); the fragments were changed, and all of them are still with the daemon"
+            ))
+        })?;
+        files.push(format!("{path} belongs into a --fragment-dir or LoadCredential= as {}", part("file")));
+    }
+    let name = request.get("name").cloned().unwrap_or_default();
+    ask(socket, &serde_json::json!({ "command": "refresh-key", "name": name, "forget-exported": true }))?;
+    members.insert("fragment_files".into(), files.into());
+    Ok(())
 }
 
 /// Send a request and wait for its reply.

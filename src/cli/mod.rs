@@ -110,7 +110,7 @@ fn command(name: &str, given: &[Given]) -> Result<(), Failure> {
         reply = client::ask(&socket, &request)?;
     }
     if let Some(path) = flags::text(given, "export-fragment") {
-        client::write_fragment(path, &mut reply)?;
+        client::keep_fragments(&socket, path, &request, &mut reply)?;
     }
     if let Some(warnings) = reply.get("warnings").and_then(|w| w.as_array()).filter(|_| name != "status") {
         for warning in warnings.iter().filter_map(|w| w.as_str()) {

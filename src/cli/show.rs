@@ -51,12 +51,16 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
         }
         "rotate-key" => format!("{} has a new key ({}): {}.", text("name"), text("rotation"), text("next")),
         "renew-signer-certificate" => format!("{} has a certificate with a later end.", text("name")),
-        "refresh-key" => match reply.get("fragment_file").and_then(Value::as_str) {
-            Some(file) => format!(
-                "The fragments of {} were changed. The one handed out belongs into a --fragment-dir or into LoadCredential=, \
-                 as {file}; without it the key cannot be opened after the next start.",
-                text("name")
-            ),
+        "refresh-key" => match reply.get("fragment_files").and_then(Value::as_array) {
+            Some(files) => {
+                let files: Vec<&str> = files.iter().filter_map(Value::as_str).collect();
+                format!(
+                    "The fragments of {} were changed, and without what was handed out it cannot be opened after the next \
+                     start: {}.",
+                    text("name"),
+                    files.join("; ")
+                )
+            }
             None => format!("The fragments of {} were changed.", text("name")),
         },
         "audit" => match reply.get("verified").and_then(Value::as_i64) {

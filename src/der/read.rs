@@ -121,8 +121,8 @@ fn read_length(input: &[u8]) -> Result<(usize, &[u8])> {
         return Ok((first.into(), rest));
     }
     let count = usize::from(first & 0x7f);
-    // Three bytes count to 16 MiB, far above anything that is read here.
-    if !(1..=3).contains(&count) {
+    // Four bytes count to 4 GiB, far above anything that is read here.
+    if !(1..=4).contains(&count) {
         return Err(wrong("a length is indefinite or too large"));
     }
     let (bytes, rest) = rest.split_at_checked(count).ok_or_else(|| wrong("it ends too early"))?;

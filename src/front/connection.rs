@@ -3,9 +3,10 @@
 use super::backend::{ClientId, OVERDUE, Request};
 use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
-use super::peers::{Candidate, Peer};
+use super::peers::Candidate;
 use super::refusal::Refusal;
 use crate::http::Door;
+use crate::identifier::Peer;
 use mio::net::TcpStream;
 use rustls::ServerConnection;
 use std::io::{ErrorKind, Read, Write};
@@ -99,7 +100,7 @@ impl Client {
         });
         Client {
             id,
-            peer: Peer::of(address),
+            peer: Peer::of(address.ip()),
             deadline: now + time,
             address: address.ip(),
             door,

@@ -3,10 +3,11 @@
 use super::backend::{Backends, ClientId, Outcome};
 use super::connection::{Client, Verdict};
 use super::listen::Listener;
-use super::peers::{Counts, Peer, choose};
+use super::peers::{Counts, choose};
 use super::tls::TlsConfigs;
 use super::{FrontSettings, Waker};
 use crate::http::Door;
+use crate::identifier::Peer;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConnection;

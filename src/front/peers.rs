@@ -1,28 +1,9 @@
 //! Whose connections they are, and who makes room when there are too many: from the address that holds most, the one that
 //! has waited longest without a complete request. An honest newcomer is always let in.
 
+use crate::identifier::Peer;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
-
-/// One client as far as limits go: an IPv4 address, or the /64 that an IPv6 address lies in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Peer {
-    V4([u8; 4]),
-    V6([u16; 4]),
-}
-
-impl Peer {
-    pub(super) fn of(address: SocketAddr) -> Peer {
-        match address.ip().to_canonical() {
-            IpAddr::V4(v4) => Peer::V4(v4.octets()),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Peer::V6([a, b, c, d])
-            }
-        }
-    }
-}
 
 /// How many connections each client has.
 #[derive(Default)]
@@ -75,7 +56,7 @@ mod tests {
     #[test]
     fn the_one_who_holds_most_gives_up_its_longest_waiting() {
         let now = Instant::now();
-        let peer = |text: &str| Peer::of(text.parse().unwrap());
+        let peer = |text: &str| Peer::of(text.parse::<std::net::SocketAddr>().unwrap().ip());
         let (crowd, honest) = (peer("10.0.0.1:1"), peer("[2001:db8::1]:1"));
         let mut counts = Counts::default();
         for p in [crowd, crowd, crowd, honest] {

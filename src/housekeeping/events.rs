@@ -22,52 +22,54 @@ const LONGEST_RETRY: Duration = Duration::from_secs(600);
 const LOW_BYTES: u64 = 256 << 20;
 const LOW_SHARE: u64 = 20;
 
-/// The thread that tells.
+/// The threads that tell, one for each listener, so that one that is slow holds up no other.
 pub struct Events {
     stop: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-struct Teller {
+/// A listener, and what it takes to tell it.
+struct Listener {
     store: Arc<Store>,
     clock: Clock,
     state_dir: PathBuf,
-    listeners: Vec<Listener>,
-    is_low: bool,
-}
-
-struct Listener {
     sink: Sink,
     /// How far it has been told.
     last: i64,
     retry: Duration,
     not_before: Instant,
+    is_low: bool,
 }
 
 impl Events {
     /// Tell who is to be told, from where they were told last; whoever was never told hears what comes from now on.
     ///
     /// # Errors
-    /// The store's; Unavailable when the thread cannot be started.
+    /// The store's; Unavailable when a thread cannot be started.
     pub fn start(store: Arc<Store>, clock: Clock, settings: &Settings) -> Result<Events> {
         let sinks = std::iter::once(Sink::Log)
             .chain(settings.event_command.clone().map(Sink::Command))
             .chain(settings.event_url.clone().map(Sink::Url));
-        let listeners = sinks.map(|sink| Listener::new(sink, &store)).collect::<Result<Vec<_>>>()?;
-        let mut teller = Teller { store, clock, state_dir: settings.state_dir.clone(), listeners, is_low: false };
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("events".into())
-            .spawn(move || {
-                while !wait(&stopping) {
-                    teller.round();
-                }
-                // What was done up to the end is told, at least to the log.
-                teller.round();
-            })
-            .map_err(|e| Error::unavailable(format!("the events thread cannot be started: {e}")))?;
-        Ok(Events { stop, thread: Some(thread) })
+        let mut events = Events { stop: Arc::clone(&stop), threads: Vec::new() };
+        for sink in sinks {
+            let mut listener = Listener::new(sink, Arc::clone(&store), clock.clone(), settings)?;
+            let stop = Arc::clone(&stop);
+            let thread = std::thread::Builder::new()
+                .name("events".into())
+                .spawn(move || {
+                    while !wait(&stop) {
+                        listener.round(&stop);
+                    }
+                    // What was done up to the end is told to the log; others hear of it after the next start.
+                    if matches!(listener.sink, Sink::Log) {
+                        listener.round(&stop);
+                    }
+                })
+                .map_err(|e| Error::unavailable(format!("the events thread cannot be started: {e}")))?;
+            events.threads.push(thread);
+        }
+        Ok(events)
     }
 }
 
@@ -76,10 +78,14 @@ impl Drop for Events {
         let (stopping, changed) = &*self.stop;
         *stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
         changed.notify_all();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
+}
+
+fn is_stopping(stop: &(Mutex<bool>, Condvar)) -> bool {
+    *stop.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// True when it is time to stop.
@@ -91,42 +97,81 @@ fn wait(stop: &(Mutex<bool>, Condvar)) -> bool {
     *stopping
 }
 
-impl Teller {
-    fn round(&mut self) {
-        let low = self.low_disk();
-        for listener in &mut self.listeners {
-            if Instant::now() < listener.not_before {
-                continue;
-            }
-            let told = listener.tell_news(&self.store).and_then(|()| match &low {
-                Some(event) => listener.sink.tell(event, &self.store),
-                None => Ok(()),
-            });
-            match told {
-                Ok(()) => listener.retry = FIRST_RETRY,
-                Err(e) => {
-                    log::warn!(
-                        "{} could not be told of an event and will be in {:?}: {e}",
-                        listener.sink,
-                        listener.retry
-                    );
-                    listener.not_before = Instant::now() + listener.retry;
-                    listener.retry = listener.retry.saturating_mul(2).min(LONGEST_RETRY);
-                }
+impl Listener {
+    /// From where it was told last; one that never was begins here.
+    fn new(sink: Sink, store: Arc<Store>, clock: Clock, settings: &Settings) -> Result<Listener> {
+        let name = sink.name();
+        let (cursor, newest) = store.read(|read| Ok((read.event_cursor(name)?, read.last_audit_id()?)))?;
+        if cursor.is_none() {
+            store.change(move |write| write.set_event_cursor(name, newest))?;
+        }
+        Ok(Listener {
+            store,
+            clock,
+            state_dir: settings.state_dir.clone(),
+            sink,
+            last: cursor.unwrap_or(newest),
+            retry: FIRST_RETRY,
+            not_before: Instant::now(),
+            is_low: false,
+        })
+    }
+
+    fn round(&mut self, stop: &(Mutex<bool>, Condvar)) {
+        if Instant::now() < self.not_before {
+            return;
+        }
+        let told = self.tell_low_disk().and_then(|()| self.tell_news(stop));
+        match told {
+            Ok(()) => self.retry = FIRST_RETRY,
+            Err(e) => {
+                log::warn!("{} could not be told of an event and will be in {:?}: {e}", self.sink, self.retry);
+                self.not_before = Instant::now() + self.retry;
+                self.retry = self.retry.saturating_mul(2).min(LONGEST_RETRY);
             }
         }
     }
 
     /// An event when the disk becomes low. It is sent at once and not by way of the log, which needs the disk.
-    fn low_disk(&mut self) -> Option<Value> {
-        let space = free_space(&self.state_dir)?;
+    fn tell_low_disk(&mut self) -> Told {
+        let Some(space) = free_space(&self.state_dir) else { return Ok(()) };
         let is_low = space.free < LOW_BYTES.min(space.all / LOW_SHARE);
-        let was_low = std::mem::replace(&mut self.is_low, is_low);
-        (is_low && !was_low).then(|| {
+        if is_low && !self.is_low {
             let detail = format!("{} has {} MiB left", self.state_dir.display(), space.free >> 20);
-            log::warn!("the disk is nearly full: {detail}");
-            json!({ "event": "low-disk", "at": self.clock.now().to_string(), "detail": detail })
-        })
+            let event = json!({ "event": "low-disk", "at": self.clock.now().to_string(), "detail": detail });
+            self.sink.tell(&event, &self.store)?;
+        }
+        self.is_low = is_low;
+        Ok(())
+    }
+
+    fn tell_news(&mut self, stop: &(Mutex<bool>, Condvar)) -> Told {
+        let name = self.sink.name();
+        loop {
+            let after = self.last;
+            let rows =
+                self.store.read(|read| read.audit(&AuditFilter { after, ..AuditFilter::default() }, ROWS_AT_ONCE))?;
+            let mut outcome = Ok(());
+            for row in &rows {
+                // Only the log is quick enough to hear everything while others wait for the stop.
+                if is_stopping(stop) && !matches!(self.sink, Sink::Log) {
+                    break;
+                }
+                outcome = self.sink.tell(&event_of(row), &self.store);
+                if outcome.is_err() {
+                    break;
+                }
+                self.last = row.id;
+            }
+            let told = self.last;
+            if told != after {
+                self.store.change(move |write| write.set_event_cursor(name, told))?;
+            }
+            outcome?;
+            if rows.len() < ROWS_AT_ONCE || told == after {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -141,42 +186,6 @@ fn free_space(path: &Path) -> Option<Space> {
         free: found.f_bavail.saturating_mul(found.f_frsize),
         all: found.f_blocks.saturating_mul(found.f_frsize),
     })
-}
-
-impl Listener {
-    /// From where it was told last; one that never was begins here.
-    fn new(sink: Sink, store: &Store) -> Result<Listener> {
-        let name = sink.name();
-        let (cursor, newest) = store.read(|read| Ok((read.event_cursor(name)?, read.last_audit_id()?)))?;
-        if cursor.is_none() {
-            store.change(move |write| write.set_event_cursor(name, newest))?;
-        }
-        Ok(Listener { sink, last: cursor.unwrap_or(newest), retry: FIRST_RETRY, not_before: Instant::now() })
-    }
-
-    fn tell_news(&mut self, store: &Store) -> Told {
-        let name = self.sink.name();
-        loop {
-            let after = self.last;
-            let rows = store.read(|read| read.audit(&AuditFilter { after, ..AuditFilter::default() }, ROWS_AT_ONCE))?;
-            let mut outcome = Ok(());
-            for row in &rows {
-                outcome = self.sink.tell(&event_of(row), store);
-                if outcome.is_err() {
-                    break;
-                }
-                self.last = row.id;
-            }
-            let told = self.last;
-            if told != after {
-                store.change(move |write| write.set_event_cursor(name, told))?;
-            }
-            outcome?;
-            if rows.len() < ROWS_AT_ONCE {
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// A row of the audit log as programs get it.

@@ -16,11 +16,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const ROUND: Duration = Duration::from_secs(60);
+/// Between two times that CRLs are signed for clients; also how long a stop waits for that thread.
+const CRL_PAUSE: Duration = Duration::from_millis(300);
 
-/// The thread that looks after everything once a minute.
+/// The threads that look after everything: one once a minute, one as soon as clients revoke.
 pub struct Housekeeping {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -39,6 +41,11 @@ impl Housekeeping {
     pub fn start(store: Arc<Store>, issuance: Arc<Issuance>, clock: Clock) -> Result<Housekeeping> {
         let shared = Arc::new(Shared { store, issuance, clock, stopping: Mutex::new(false), stop: Condvar::new() });
         shared.round();
+        let for_crls = Arc::clone(&shared);
+        let crls = std::thread::Builder::new()
+            .name("crls".into())
+            .spawn(move || for_crls.publish_when_wanted())
+            .map_err(|e| Error::unavailable(format!("the thread that signs CRLs cannot be started: {e}")))?;
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("housekeeping".into())
@@ -48,7 +55,7 @@ impl Housekeeping {
                 }
             })
             .map_err(|e| Error::unavailable(format!("the housekeeping thread cannot be started: {e}")))?;
-        Ok(Housekeeping { shared, thread: Some(thread) })
+        Ok(Housekeeping { shared, threads: vec![thread, crls] })
     }
 
     /// Make a round now.
@@ -61,13 +68,23 @@ impl Drop for Housekeeping {
     fn drop(&mut self) {
         *self.shared.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.shared.stop.notify_all();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
 impl Shared {
+    /// Sign what clients' revocations changed, not more often than it takes for everybody to see them within a second.
+    fn publish_when_wanted(&self) {
+        while !*self.stopping.lock().unwrap_or_else(PoisonError::into_inner) {
+            if self.issuance.wait_for_wanted_crls(CRL_PAUSE) {
+                self.issuance.publish_crls();
+                std::thread::sleep(CRL_PAUSE);
+            }
+        }
+    }
+
     /// Each duty by itself: one that fails is tried again in the next round and holds up no other.
     fn round(&self) {
         let duties: [(&str, &dyn Fn() -> Result<()>); 4] = [

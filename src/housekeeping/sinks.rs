@@ -58,7 +58,7 @@ impl fmt::Display for Sink {
         match self {
             Sink::Log => f.write_str("the log"),
             Sink::Command(program) => write!(f, "--event-command {}", program.display()),
-            Sink::Url(url) => write!(f, "--event-url {}", url.as_str()),
+            Sink::Url(url) => write!(f, "--event-url {}", url.origin()),
         }
     }
 }
@@ -71,13 +71,16 @@ fn run(program: &Path, event: &Value) -> Told {
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(|e| failed(&e))?;
-    // A pipe holds more than an event; one that reads nothing cannot hold us up.
-    let written = child.stdin.take().map(|mut stdin| stdin.write_all(format!("{event}\n").as_bytes()));
-    let status = wait_for(&mut child).map_err(|e| failed(&e))?;
-    match (status, written) {
-        (Some(status), _) if !status.success() => Err(failed(&status)),
-        (None, _) => Err(failed(&"it did not end within 30 seconds, so it was killed")),
-        _ => Ok(()),
+    // A thread of its own, since a program that reads nothing would hold us up; it ends with the program.
+    if let Some(mut stdin) = child.stdin.take() {
+        let line = format!("{event}\n");
+        let write = move || drop(stdin.write_all(line.as_bytes()));
+        std::thread::Builder::new().name("event".into()).spawn(write).map_err(|e| failed(&e))?;
+    }
+    match wait_for(&mut child).map_err(|e| failed(&e))? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(failed(&status)),
+        None => Err(failed(&"it did not end within 30 seconds, so it was killed")),
     }
 }
 

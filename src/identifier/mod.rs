@@ -2,9 +2,11 @@
 
 mod dns_name;
 mod network;
+mod peer;
 
 pub use dns_name::DnsName;
 pub use network::Network;
+pub use peer::Peer;
 
 use crate::error::{Class, Error, Result};
 use std::fmt;

@@ -11,35 +11,57 @@ use crate::keys::{PublicKey, hex};
 use crate::store::{CrlShard, DueCrl, KeyVersion, SignedCrl};
 use std::collections::HashMap;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 /// How long a list is good for; clients that cannot fetch another go on for so long.
 const LIFETIME: Span = Span::days(7);
+/// Clients take no list from the future, and their clocks may be a little behind ours.
+const BACKDATED: Span = Span(60);
 
 impl Issuance {
     /// Sign every list that is due, each by itself: one whose signer is away stays as it was, and is tried again by
-    /// housekeeping.
-    pub fn publish_crls(&self) {
+    /// housekeeping. False when that was the case with any.
+    pub fn publish_crls(&self) -> bool {
         // Those who wait here find their revocation on the list that whoever was before them signed, or sign one for all.
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(e) = self.sign_due_crls() {
+        self.sign_due_crls().unwrap_or_else(|e| {
             log::error!("the CRLs could not be signed, which will be tried again in a minute: {e}");
-        }
+            false
+        })
     }
 
-    fn sign_due_crls(&self) -> Result<()> {
+    /// Ask for the same without waiting for it: whoever serves many must not wait for signatures over long lists.
+    pub(super) fn want_crls(&self) {
+        *self.crls_wanted.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.crls_wanted.1.notify_all();
+    }
+
+    /// Wait until somebody asks for CRLs, for so long at most. True when somebody did.
+    pub fn wait_for_wanted_crls(&self, longest: Duration) -> bool {
+        let (wanted, changed) = &self.crls_wanted;
+        let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut wanted, _) =
+            changed.wait_timeout_while(wanted, longest, |wanted| !*wanted).unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *wanted)
+    }
+
+    fn sign_due_crls(&self) -> Result<bool> {
         for signer in self.store.read(|read| read.signers_without_crls())? {
             self.store.change(move |write| write.begin_crls(signer, 0))?;
         }
         let now = self.clock.now();
-        for due in self.store.read(|read| read.due_crls(now, now.minus(Span::DAY)))? {
-            if let Err(e) = self.sign_crl(&due, now) {
-                log::error!("a CRL of signer {} could not be signed: {e}", due.signer);
+        let mut all = true;
+        for due in self.store.read(|read| read.due_crls(now, now.minus(Span::DAY).minus(BACKDATED)))? {
+            let (signer, shard) = (due.signer, due.shard);
+            if let Err(e) = self.sign_crl(due, now) {
+                log::error!("the CRL {shard:?} of signer {signer} could not be signed: {e}");
+                all = false;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
-    fn sign_crl(&self, due: &DueCrl, now: Time) -> Result<()> {
+    fn sign_crl(&self, due: DueCrl, now: Time) -> Result<()> {
         let version = self.store.read(|read| read.key_version(due.signer))?;
         let chain = self.own_chain(&version)?;
         if !can_sign_crls(&chain.parsed)? {
@@ -53,8 +75,8 @@ impl Issuance {
             }
             CrlShard::Leaves(shard) => CrlScope::Leaves(crl_url(&due.base_url, &hex(&version.key_identifier), shard)),
         };
-        let entries = due.entries.iter().map(|r| RevokedEntry {
-            serial: r.serial.clone(),
+        let entries = due.entries.into_iter().map(|r| RevokedEntry {
+            serial: r.serial,
             at: r.at,
             reason: r.reason,
             invalid_since: r.invalid_since,
@@ -63,15 +85,15 @@ impl Issuance {
             scope,
             // Seconds, so that numbers never run backwards, whatever backup was restored.
             number: due.number.saturating_add(1).max(now.0),
-            this_update: now,
+            this_update: now.minus(BACKDATED),
             next_update: now.plus(LIFETIME),
             entries: entries.collect(),
         };
         let signer = self.vault.signer_of_version(&version)?;
         let der = prepare_crl(&crl, &signer, &chain.parsed)?.sign(&signer)?;
         let signed = SignedCrl { der, number: crl.number, this_update: crl.this_update, next_update: crl.next_update };
-        let due = due.clone();
-        self.store.change(move |write| write.put_crl(&due, &signed))?;
+        let (signer, shard, changes) = (due.signer, due.shard, due.changes);
+        self.store.change(move |write| write.put_crl(signer, shard, changes, &signed))?;
         Ok(())
     }
 

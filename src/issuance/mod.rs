@@ -29,7 +29,7 @@ use crate::settings::Settings;
 use crate::store::{Store, Write};
 use ocsp::Responders;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use vault::Vault;
 use zeroize::Zeroizing;
 
@@ -44,6 +44,7 @@ pub struct Issuance {
     refreshing: Mutex<()>,
     /// Held while CRLs are signed.
     publishing: Mutex<()>,
+    crls_wanted: (Mutex<bool>, Condvar),
     responders: Responders,
     /// The port at which CRLs and CA certificates are fetched, where it is the same at every start.
     plain_port: Option<u16>,
@@ -67,6 +68,7 @@ impl Issuance {
             tls,
             refreshing: Mutex::new(()),
             publishing: Mutex::new(()),
+            crls_wanted: Default::default(),
             responders: Responders::default(),
             plain_port: Some(settings.plain_listen.port()).filter(|port| *port != 0),
         })
@@ -133,11 +135,19 @@ impl Issuance {
         self.vault.refresh(key, new_kek, audit)
     }
 
-    /// Hand out the last fragment of a key, and forget it: its file name and its text.
+    /// The last fragment of every version of a key, for somebody else to keep: file names and texts, the newest first.
     ///
     /// # Errors
-    /// Unavailable when it is missing or damaged.
-    pub fn take_fragment(&self, key: i64) -> Result<(String, Zeroizing<String>)> {
-        self.vault.take_fragment(key)
+    /// Unavailable when one is missing or damaged.
+    pub fn last_fragments(&self, key: i64) -> Result<Vec<(String, Zeroizing<String>)>> {
+        self.vault.last_fragments(key)
+    }
+
+    /// Forget these, once somebody else has them safely.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn forget_last_fragments(&self, key: i64) -> Result<()> {
+        self.vault.forget_last_fragments(key)
     }
 }

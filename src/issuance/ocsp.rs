@@ -3,35 +3,51 @@
 
 use super::Issuance;
 use crate::ca::{
-    CertId, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, ResponderCertificate, Serial, SingleResponse, Validity,
-    prepare_responder, sign_answer,
+    CertId, CertIdForm, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, ResponderCertificate, Serial, SingleResponse,
+    Validity, prepare_responder, sign_answer,
 };
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
+use crate::identifier::Peer;
 use crate::keys::{Hash, KeyAlgorithm, PublicKey, Signer, generate, hex, write_private};
 use crate::policy::IssuerPolicy;
 use crate::store::{AuditEntry, KeyVersion, NewCertificate, Purpose, Read};
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 const RESPONDER_LIFETIME: Span = Span::days(30);
-/// Answers that are kept; the oldest go first.
+/// Answers that are kept; the oldest goes first.
 const MOST_ANSWERS: usize = 10_000;
-/// Answers that nobody asked for before, for one address and minute: unknown serial numbers, several at once, nonces.
-const MOST_SIGNED_PER_MINUTE: u32 = 120;
-const MOST_ADDRESSES: usize = 10_000;
+/// Answers that have to be signed, for one client and for all of them in a minute.
+const MOST_SIGNED_FOR_ONE: u32 = 600;
+const MOST_SIGNED: u32 = 30_000;
+/// Unless a client's clock is behind ours by more.
+const BACKDATED: Span = Span(300);
 
 /// What is in memory of responders and their answers.
 #[derive(Default)]
 pub(super) struct Responders {
     signers: Mutex<HashMap<i64, Arc<Responder>>>,
-    answers: Mutex<HashMap<(i64, Vec<u8>), KeptAnswer>>,
-    signed: Mutex<(i64, HashMap<String, u32>)>,
+    answers: Mutex<HashMap<Question, KeptAnswer>>,
+    signed: Mutex<Signed>,
 }
 
-struct Responder {
+/// Signer, serial number, and how the request wrote them: what an answer is kept under.
+type Question = (i64, Vec<u8>, CertIdForm);
+
+/// Answers that were signed in one minute: for each client, and for all.
+#[derive(Default)]
+struct Signed {
+    minute: i64,
+    by_peer: HashMap<Peer, u32>,
+    all: u32,
+}
+
+pub(super) struct Responder {
+    row: i64,
     signer: Signer,
     certificate: Vec<u8>,
     validity: Validity,
@@ -114,22 +130,27 @@ impl Issuance {
         let now = self.clock.now();
         let nonce = request.nonce.clone().filter(|_| policy.ocsp_nonce);
         let kept = match (request.questions.as_slice(), statuses.as_slice(), &nonce) {
-            ([id], [status], None) if *status != CertStatus::Unknown => Some((id, *status)),
+            ([id], [status], None) if *status != CertStatus::Unknown => {
+                Some(((version.id, id.serial.clone(), id.form), *status))
+            }
             _ => None,
         };
-        let store_key = kept.map(|(id, status)| ((version.id, id.der.clone()), status));
-        if let Some((at, status)) = &store_key
-            && let Some(answer) = self.responders.answers().get(at)
+        if let Some((question, status)) = &kept
+            && let Some(answer) = self.responders.answers().get(question)
             && answer.status == *status
             && answer.reply.life.is_some_and(|(from, to)| now >= from && now < middle(from, to))
         {
             return Ok(answer.reply.clone());
         }
-        if store_key.is_none() && !self.responders.may_sign(address, now) {
+        if !self.responders.may_sign(address, now) {
             return Ok(OcspRefusal::TryLater.into());
         }
+        if !chain.validity.covers(now) {
+            return Err(Error::unavailable("the signer's certificate, or one above it, has ended"));
+        }
         let responder = self.responder(version, policy, now)?;
-        let (from, to) = (now, now.plus(policy.ocsp_ttl).min(responder.validity.not_after));
+        let from = now.minus(BACKDATED).max(responder.validity.not_before);
+        let to = now.plus(policy.ocsp_ttl).min(responder.validity.not_after);
         let pairs = request.questions.iter().zip(&statuses);
         let answer = OcspAnswer {
             responses: pairs.map(|(id, status)| SingleResponse { id: id.clone(), status: *status }).collect(),
@@ -140,35 +161,55 @@ impl Issuance {
         let der = sign_answer(&answer, &responder.signer, &responder.certificate)?;
         let life = answer.nonce.is_none().then_some((from, to));
         let reply = OcspReply { der, life };
-        if let Some((at, status)) = store_key {
-            self.responders.keep(at, KeptAnswer { status, reply: reply.clone() }, now);
+        if let Some((question, status)) = kept {
+            self.responders.keep(question, KeptAnswer { status, reply: reply.clone() });
         }
         Ok(reply)
     }
 
-    /// The responder of a version, with a new key and certificate where the old one's life is two thirds over.
-    fn responder(&self, version: &KeyVersion, policy: &IssuerPolicy, now: Time) -> Result<Arc<Responder>> {
+    /// The responder of a version, with a new key and certificate where the old one's life is two thirds over or it was
+    /// revoked. While the signer is away the old one goes on to its end.
+    pub(super) fn responder(&self, version: &KeyVersion, policy: &IssuerPolicy, now: Time) -> Result<Arc<Responder>> {
         let mut open = self.responders.signers();
-        if let Some(responder) = open.get(&version.id).filter(|r| is_fresh(r.validity, now)) {
-            return Ok(Arc::clone(responder));
+        let is_revoked = |r: &Responder| self.store.read(|read| read.is_revoked(r.row));
+        let mut known = open.get(&version.id).cloned();
+        if known.is_none() {
+            known = self.stored_responder(version)?.map(Arc::new);
         }
-        let stored = self.stored_responder(version)?.filter(|r| is_fresh(r.validity, now));
-        let responder = Arc::new(match stored {
-            Some(responder) => responder,
-            None => self.make_responder(version, policy, now)?,
-        });
+        let known = match known {
+            Some(responder) if responder.validity.covers(now) && !is_revoked(&responder)? => Some(responder),
+            _ => None,
+        };
+        let responder = match known {
+            Some(responder) if is_fresh(responder.validity, now) => responder,
+            known => match (self.make_responder(version, policy, now), known) {
+                (Ok(responder), _) => Arc::new(responder),
+                (Err(e), Some(old)) => {
+                    log::warn!("the OCSP responder of signer {} could not be renewed: {e}", version.id);
+                    old
+                }
+                (Err(e), None) => return Err(e),
+            },
+        };
         open.insert(version.id, Arc::clone(&responder));
         Ok(responder)
     }
 
+    /// The one of before the start, if its key can be used.
     fn stored_responder(&self, version: &KeyVersion) -> Result<Option<Responder>> {
         let Some(certificate) = self.store.read(|read| read.newest_responder(version.id))? else { return Ok(None) };
-        let Ok(pkcs8) = std::fs::read(self.responder_file(&certificate.serial)).map(Zeroizing::new) else {
-            return Ok(None);
-        };
-        let signer = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?;
-        let validity = Validity { not_before: certificate.not_before, not_after: certificate.not_after };
-        Ok(Some(Responder { signer, certificate: certificate.der, validity }))
+        let file = self.responder_file(&certificate.serial);
+        let key = std::fs::read(&file).map(Zeroizing::new).map_err(|e| Error::unavailable(e.to_string()));
+        match key.and_then(|pkcs8| Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)) {
+            Ok(signer) => {
+                let validity = Validity { not_before: certificate.not_before, not_after: certificate.not_after };
+                Ok(Some(Responder { row: certificate.id, signer, certificate: certificate.der, validity }))
+            }
+            Err(e) => {
+                log::warn!("the OCSP key {} cannot be used, so another is made: {e}", file.display());
+                Ok(None)
+            }
+        }
     }
 
     fn make_responder(&self, version: &KeyVersion, policy: &IssuerPolicy, now: Time) -> Result<Responder> {
@@ -198,10 +239,12 @@ impl Issuance {
         };
         let entry = AuditEntry::done("daemon", "ocsp-responder", format!("signer {}", version.id))
             .detail(format!("serial {}", hex(&new.serial)));
-        self.store
+        let row = self
+            .store
             .change(move |write| {
-                write.insert_certificate(&new, now)?;
-                write.append_audit(now, &entry)
+                let row = write.insert_certificate(&new, now)?;
+                write.append_audit(now, &entry)?;
+                Ok(row)
             })
             .inspect_err(|_| {
                 let _ = std::fs::remove_file(&file);
@@ -209,7 +252,7 @@ impl Issuance {
         if let Some(before) = before {
             let _ = std::fs::remove_file(self.responder_file(&before.serial));
         }
-        Ok(Responder { signer, certificate: signed.der, validity: signed.validity })
+        Ok(Responder { row, signer, certificate: signed.der, validity: signed.validity })
     }
 
     fn responder_file(&self, serial: &[u8]) -> PathBuf {
@@ -222,34 +265,40 @@ impl Responders {
         self.signers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answers(&self) -> MutexGuard<'_, HashMap<(i64, Vec<u8>), KeptAnswer>> {
+    fn answers(&self) -> MutexGuard<'_, HashMap<Question, KeptAnswer>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, at: (i64, Vec<u8>), answer: KeptAnswer, now: Time) {
+    fn keep(&self, question: Question, answer: KeptAnswer) {
         let mut answers = self.answers();
-        if answers.len() >= MOST_ANSWERS {
-            answers.retain(|_, kept| kept.reply.life.is_some_and(|(from, to)| now < middle(from, to)));
+        if answers.len() >= MOST_ANSWERS && !answers.contains_key(&question) {
+            let oldest = answers.iter().min_by_key(|(_, kept)| kept.reply.life).map(|(question, _)| question.clone());
+            if let Some(oldest) = oldest {
+                answers.remove(&oldest);
+            }
         }
-        if answers.len() < MOST_ANSWERS {
-            answers.insert(at, answer);
-        }
+        answers.insert(question, answer);
     }
 
-    /// Whether an address may have one more answer of its own in this minute.
+    /// Whether a client may have one more signature in this minute.
     fn may_sign(&self, address: &str, now: Time) -> bool {
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (minute, counts) = &mut *signed;
-        if *minute != now.0.div_euclid(60) {
-            *minute = now.0.div_euclid(60);
-            counts.clear();
+        let minute = now.0.div_euclid(60);
+        if signed.minute != minute {
+            *signed = Signed { minute, ..Signed::default() };
         }
-        if counts.len() >= MOST_ADDRESSES && !counts.contains_key(address) {
+        // Behind the front door every address is one; anything else shares a count.
+        let peer = Peer::of(address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+        if signed.all >= MOST_SIGNED {
             return false;
         }
-        let count = counts.entry(address.to_owned()).or_default();
+        let count = signed.by_peer.entry(peer).or_default();
+        if *count >= MOST_SIGNED_FOR_ONE {
+            return false;
+        }
         *count = count.saturating_add(1);
-        *count <= MOST_SIGNED_PER_MINUTE
+        signed.all = signed.all.saturating_add(1);
+        true
     }
 }
 

@@ -2,9 +2,12 @@
 
 use super::Issuance;
 use crate::ca::{KeyUsage, ParsedCertificate, Points};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::hex;
 use crate::policy::IssuerPolicy;
+
+/// The item of an issuer that is being made; its first certificate is the daemon's own.
+const NOT_YET_KEPT: i64 = 0;
 
 /// What a leaf of a signer is to say, and the CRL shard that it belongs to.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +40,16 @@ impl Issuance {
         version: i64,
         signer_certificate: &ParsedCertificate,
     ) -> Result<LeafPoints> {
-        let Some(base) = self.public_url(policy) else { return Ok(LeafPoints::default()) };
+        let Some(base) = self.public_url(policy) else {
+            // What the issuer's clients rely on is not left out without a word.
+            return match policy.create_private_crl || policy.create_private_ocsp {
+                false => Ok(LeafPoints::default()),
+                true => Err(Error::unavailable(
+                    "the URL of CRLs and OCSP is not known, since --plain-listen has a port that changes with every start; \
+                     say it with update-pki-cert-issuer --public-url",
+                )),
+            };
+        };
         let version = self.store.read(|read| read.key_version(version))?;
         let ski = hex(&version.key_identifier);
         let shard = match policy.create_private_crl && can_sign_crls(signer_certificate)? {
@@ -55,6 +67,10 @@ impl Issuance {
                 })
             }
         };
+        if policy.create_private_ocsp && policy.item != NOT_YET_KEPT {
+            // From now on answers are given, whatever becomes of the issuer.
+            self.responder(&version, policy, self.clock.now())?;
+        }
         let points = Points {
             crl: shard.map(|shard| crl_url(&base, &ski, shard)),
             ocsp: policy.create_private_ocsp.then(|| format!("{base}/ocsp/{ski}")),

@@ -127,12 +127,12 @@ impl Issuance {
         if !revoked {
             return Err(Error::new(Class::AlreadyRevoked, "the certificate is revoked already"));
         }
-        self.publish_crls();
+        self.want_crls();
         Ok(())
     }
 
     /// Revoke what an administrator says, each with its key's SubjectPublicKeyInfo where that is known. Gives how many
-    /// were not revoked before; those that were stay as they are.
+    /// were not revoked before (those that were stay as they are), and whether every CRL says so already.
     ///
     /// # Errors
     /// The store's; what was done by then is done.
@@ -142,7 +142,7 @@ impl Issuance {
         reason: Reason,
         invalid_since: Option<Time>,
         by: &Revoker,
-    ) -> Result<usize> {
+    ) -> Result<(usize, bool)> {
         let now = self.clock.now();
         let mut count = 0usize;
         // In parts, so that nobody else waits for long.
@@ -168,7 +168,6 @@ impl Issuance {
             })?;
             count = count.saturating_add(done);
         }
-        self.publish_crls();
-        Ok(count)
+        Ok((count, self.publish_crls()))
     }
 }

@@ -54,8 +54,9 @@ impl Issuance {
         let fragments = version.fragments.clone();
         let (now, count) = (self.clock.now(), key.current.version);
         let kept = self.store.change(move |write| {
-            if write.key_versions(item)?.last().map(|v| v.version) != Some(count) {
-                return Err(Error::conflict("the key was rotated meanwhile"));
+            let newest = write.key_versions(item)?.into_iter().next_back();
+            if newest.is_none_or(|v| v.version != count || v.sealed.is_none()) {
+                return Err(Error::conflict("the key was rotated or deleted meanwhile"));
             }
             write.insert_key_version(item, &version, now)?;
             audit(write)
@@ -64,8 +65,7 @@ impl Issuance {
             self.vault.abandon(&fragments, key.split_level);
             return Err(e);
         }
-        self.refresh_tls()?;
-        self.publish_crls();
+        self.show_new_chain();
         Ok(rotation)
     }
 
@@ -85,7 +85,8 @@ impl Issuance {
             }
             audit(write)
         })?;
-        self.refresh_tls()
+        self.show_new_chain();
+        Ok(())
     }
 
     /// Give a signer's key another certificate, with the same name and a later end.
@@ -126,11 +127,24 @@ impl Issuance {
             write.insert_ca_certificate(version, &renewed, now)?;
             audit(write)
         })?;
-        self.refresh_tls()
+        self.show_new_chain();
+        Ok(())
+    }
+
+    /// What was committed stands, whatever becomes of our own door, which housekeeping looks after as well.
+    pub(super) fn show_new_chain(&self) {
+        if let Err(e) = self.refresh_tls() {
+            log::error!("the daemon's own TLS certificates could not be renewed yet: {e}");
+        }
+        self.publish_crls();
     }
 
     /// A key whose newest version signs, and the certificate that its chains end in.
     fn present_certificate(&self, item: i64) -> Result<(Key, CaCertificate)> {
+        // Refused where a certificate of the chain is revoked: no later one may take its place.
+        if self.store.read(|read| read.key(item))?.current.certificate.is_some() {
+            self.signer_chain(item)?;
+        }
         self.store.read(|read| {
             let key = read.key(item)?;
             let newest = read.key_versions(item)?.last().map(|v| v.id);

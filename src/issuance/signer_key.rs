@@ -4,7 +4,7 @@ use super::Issuance;
 use super::chains::SignerChain;
 use crate::ca::{
     CaCertificate, CaChain, CaProfile, FormerCrl, KeyUsage, Linted, ParsedCertificate, Points, Serial, Validity,
-    prepare_ca, signer_request,
+    prepare_ca, signer_request, verify_signature,
 };
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
@@ -106,6 +106,7 @@ impl Issuance {
     pub fn prepare_former_signer(&self, former: &FormerSigner) -> Result<PreparedSigner<'_>> {
         let signer = Signer::from_pkcs8(former.algorithm, former.algorithm.default_hash(), &former.pkcs8)
             .map_err(|e| Error::malformed(format!("--key-file: {e}")))?;
+        self.store.read(|read| read.check_not_blocked(&signer.public_key().to_spki()))?;
         let chain = CaChain::verify(&former.chain, self.clock.now()).map_err(|e| e.context("--chain-file"))?;
         let certificate = chain.signer()?;
         if certificate.spki != signer.public_key().to_spki() {
@@ -177,6 +178,13 @@ impl Issuance {
         if !is_first && identifier != version.key_identifier {
             return Err(Error::malformed("the certificate calls the key by another identifier than the one in use"));
         }
+        if let Some(before) = &version.certificate
+            && ParsedCertificate::parse(before)?.subject != certificate.subject
+        {
+            return Err(Error::malformed(
+                "the certificate has another subject than the one in use, under which certificates and CRLs are issued already",
+            ));
+        }
         let own = foreign_certificate(chain)?;
         self.store.change(move |write| {
             if is_first {
@@ -185,8 +193,7 @@ impl Issuance {
             write.insert_ca_certificate(id, &own, now)?;
             audit(write)
         })?;
-        self.refresh_tls()?;
-        self.publish_crls();
+        self.show_new_chain();
         Ok(())
     }
 
@@ -220,6 +227,10 @@ impl Issuance {
         lifetime: Span,
     ) -> Result<NewCaCertificate> {
         let now = self.clock.now();
+        self.store.read(|read| read.check_not_blocked(&signer.public_key().to_spki()))?;
+        if by.public_key().to_spki() != chain.parsed.spki {
+            return Err(Error::conflict("the key that is to sign was rotated meanwhile; try again"));
+        }
         if !chain.validity.covers(now) {
             return Err(Error::unavailable("the certificate that is to sign has ended"));
         }
@@ -263,6 +274,12 @@ impl Issuance {
 }
 
 impl PreparedSigner<'_> {
+    /// Whether the former CRL had ended, so that a later one may have revoked more.
+    pub fn has_old_crl(&self) -> bool {
+        let now = self.issuance.clock.now();
+        self.former.as_ref().and_then(|crl| crl.next_update).is_some_and(|at| at < now)
+    }
+
     /// How long each fragment took to write.
     pub fn fragment_times(&self) -> Vec<Duration> {
         self.times.clone()
@@ -334,6 +351,9 @@ fn foreign_certificate(chain: &[Vec<u8>]) -> Result<NewCaCertificate> {
     if !usages.contains(&KeyUsage::KeyCertSign) {
         return Err(Error::malformed("the certificate may not sign others (keyUsage without keyCertSign)"));
     }
+    if parsed.subject_key_identifier().is_some_and(|identifier| !(1..=64).contains(&identifier.len())) {
+        return Err(Error::malformed("the certificate's subjectKeyIdentifier is empty or longer than 64 bytes"));
+    }
     let Validity { not_before, not_after } = parsed.life()?;
     Ok(NewCaCertificate {
         kind: if above.is_empty() { CaKind::SelfSigned } else { CaKind::Foreign },
@@ -348,6 +368,8 @@ fn foreign_certificate(chain: &[Vec<u8>]) -> Result<NewCaCertificate> {
 
 fn finished(kind: CaKind, signed_by: Option<i64>, linted: Linted, by: &Signer) -> Result<NewCaCertificate> {
     let signed = linted.sign(by)?;
+    verify_signature(&signed.der, by.public_key())
+        .map_err(|e| Error::internal(format!("a CA certificate was not kept, since clients would refuse it: {e}")))?;
     Ok(NewCaCertificate {
         kind,
         signed_by,

@@ -1,7 +1,7 @@
 //! Opening what is sealed: signers and the data key, from their fragments, once, and again when they were not all there.
 
 use crate::error::{Error, Result};
-use crate::keys::{Hash, KeyAlgorithm, Places, Sealed, SecretKey, Share, Signer, hex, random};
+use crate::keys::{Hash, KeyAlgorithm, Places, Sealed, SecretKey, Share, Signer, hex, key_part, random};
 use crate::store::{DataKey, Key, KeyVersion, Store, Write};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,8 +99,18 @@ impl Vault {
         for (fragments, split_level) in self.store.read(|read| read.destroyed_keys())? {
             self.places.remove(&fragments, split_level);
         }
-        for fragments in self.store.read(|read| read.fragments_in_use())? {
-            self.places.remove_other_sets(key_part(&fragments), &fragments);
+        let (in_use, data_key) = self.store.read(|read| Ok((read.fragments_in_use()?, read.data_key(EAB_KEY)?)))?;
+        for (fragments, split_level) in &in_use {
+            self.places.remove_other_sets(fragments, *split_level);
+        }
+        let data_key = data_key.map(|key| key.fragments);
+        let known: Vec<&str> =
+            in_use.iter().map(|(fragments, _)| fragments).chain(&data_key).map(|f| key_part(f)).collect();
+        for stray in self.places.keys_found().iter().filter(|key| !known.contains(&key.as_str())) {
+            log::warn!(
+                "there are fragments {stray}… that belong to no key here: of a key that was not finished, or of another \
+                 database; remove them once it is clear that no backup needs them"
+            );
         }
         Ok(())
     }
@@ -150,10 +160,23 @@ impl Vault {
         Ok(())
     }
 
-    /// Take the last fragment of a key's current version out of its place: its file name and its text.
-    pub(super) fn take_fragment(&self, key: i64) -> Result<(String, Zeroizing<String>)> {
-        let key = self.store.read(|read| read.key(key))?;
-        self.places.take(&key.current.fragments, key.split_level)
+    /// The last fragment of every version of a key that can sign, the newest first: file names and texts.
+    pub(super) fn last_fragments(&self, key: i64) -> Result<Vec<(String, Zeroizing<String>)>> {
+        let (split_level, sets) = self.sets_of(key)?;
+        sets.iter().map(|set| self.places.last(set, split_level)).collect()
+    }
+
+    /// Forget these, which somebody else keeps now.
+    pub(super) fn forget_last_fragments(&self, key: i64) -> Result<()> {
+        let (split_level, sets) = self.sets_of(key)?;
+        sets.iter().for_each(|set| self.places.forget_last(set, split_level));
+        Ok(())
+    }
+
+    fn sets_of(&self, key: i64) -> Result<(usize, Vec<String>)> {
+        let (key, versions) = self.store.read(|read| Ok((read.key(key)?, read.key_versions(key)?)))?;
+        let living = versions.into_iter().rev().filter(|version| version.sealed.is_some());
+        Ok((key.split_level, living.map(|version| version.fragments).collect()))
     }
 
     /// Whether the fragments of every version of a key are all there and give the key that the database says.
@@ -230,11 +253,6 @@ impl Vault {
             self.places.remove(&fragments, DATA_KEY_SPLIT_LEVEL);
         })
     }
-}
-
-/// The name of a set of fragments is that of their key-encryption key, then that of the set.
-fn key_part(fragments: &str) -> &str {
-    fragments.split_once('-').map_or(fragments, |(key, _)| key)
 }
 
 fn private_key_context(fragments: &str) -> String {

@@ -3,6 +3,7 @@
 
 use super::{SecretKey, from_hex, hex, random, sha256, write_private};
 use crate::error::{Error, Result};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -109,24 +110,37 @@ impl Places {
         Ok(times)
     }
 
-    /// Take the last fragment out of its place, so that somebody else can keep it, and give its text.
+    /// The last fragment of a set, for somebody else to keep: its file name and its text.
     ///
     /// # Errors
     /// Unavailable when it is missing or damaged.
-    pub fn take(&self, key: &str, count: usize) -> Result<(String, Zeroizing<String>)> {
-        let text = self.read(key, count, count)?.to_text();
-        for path in self.paths(key, count, count) {
-            let _ = std::fs::remove_file(path);
-        }
-        Ok((file_name(key, count, count), text))
+    pub fn last(&self, set: &str, count: usize) -> Result<(String, Zeroizing<String>)> {
+        Ok((file_name(set, count, count), self.read(set, count, count)?.to_text()))
     }
 
-    /// Read and join all the fragments of a key.
+    /// Remove the last fragment of a set, which somebody else keeps now.
+    pub fn forget_last(&self, set: &str, count: usize) {
+        for path in self.paths(set, count, count) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Read and join all the fragments of a set. Where they are not all there another whole set of the same key-encryption
+    /// key serves as well: a database from a backup names the set of its day.
     ///
     /// # Errors
     /// Unavailable, naming the fragment, when one is missing or damaged.
-    pub fn join(&self, key: &str, count: usize) -> Result<SecretKey> {
-        let shares = (1..=count).map(|number| self.read(key, number, count)).collect::<Result<Vec<_>>>()?;
+    pub fn join(&self, set: &str, count: usize) -> Result<SecretKey> {
+        let named = self.join_set(set, count);
+        if named.is_ok() {
+            return named;
+        }
+        let others = self.sets_of(key_part(set));
+        others.iter().filter(|other| *other != set).find_map(|other| self.join_set(other, count).ok()).map_or(named, Ok)
+    }
+
+    fn join_set(&self, set: &str, count: usize) -> Result<SecretKey> {
+        let shares = (1..=count).map(|number| self.read(set, number, count)).collect::<Result<Vec<_>>>()?;
         Ok(Share::join(&shares))
     }
 
@@ -144,19 +158,39 @@ impl Places {
         }
     }
 
-    /// Remove what is left of earlier sets of fragments: files whose name begins with `key`, but not with `current`.
-    pub fn remove_other_sets(&self, key: &str, current: &str) {
-        for dir in &self.written {
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                let name = entry.file_name();
-                let Some(name) = name.to_str() else { continue };
-                let is_fragment = name.ends_with(".fragment");
-                let is_of = |set: &str, end: char| name.strip_prefix(set).is_some_and(|rest| rest.starts_with(end));
-                if is_fragment && is_of(key, '-') && !is_of(current, '.') {
-                    let _ = std::fs::remove_file(entry.path());
-                }
-            }
+    /// Remove what is left of earlier sets of a key-encryption key, as long as the current one is whole.
+    pub fn remove_other_sets(&self, current: &str, count: usize) {
+        if self.join_set(current, count).is_err() {
+            return;
         }
+        for set in self.sets_of(key_part(current)).iter().filter(|set| *set != current) {
+            self.remove(set, count);
+        }
+    }
+
+    /// The key-encryption keys of which there are fragments, and the files of writes that a crash cut short are removed.
+    pub fn keys_found(&self) -> BTreeSet<String> {
+        for path in self.files().filter(|path| path.extension().is_some_and(|e| e == "new")) {
+            let _ = std::fs::remove_file(path);
+        }
+        self.set_names().map(|set| key_part(&set).to_owned()).collect()
+    }
+
+    /// The sets of a key-encryption key of which there is any fragment.
+    fn sets_of(&self, key: &str) -> BTreeSet<String> {
+        self.set_names().filter(|set| key_part(set) == key).collect()
+    }
+
+    fn set_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.files().filter_map(|path| {
+            let name = path.file_name()?.to_str()?.strip_suffix(".fragment")?;
+            name.split_once('.').map(|(set, _)| set.to_owned())
+        })
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let read = |dir: &PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        self.written.iter().chain(&self.credentials).flat_map(read)
     }
 
     /// Read a fragment from its place, or from another: places are added and put into another order, files stay.
@@ -195,6 +229,11 @@ impl Places {
         let file = file_name(key, number, of);
         place.map_or_else(|| PathBuf::from(&file), |dir| dir.join(&file))
     }
+}
+
+/// The name of a set of fragments is that of their key-encryption key, then that of the set.
+pub fn key_part(set: &str) -> &str {
+    set.split_once('-').map_or(set, |(key, _)| key)
 }
 
 fn file_name(key: &str, number: usize, of: usize) -> String {

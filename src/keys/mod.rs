@@ -13,7 +13,7 @@ mod weak;
 
 pub use algorithm::{Hash, KeyAlgorithm};
 pub use blocked::parse_blocked_keys;
-pub use fragments::{Places, Share, check_split_level};
+pub use fragments::{Places, Share, check_split_level, key_part};
 pub use generate::generate;
 pub use import::private_key_from_pem;
 pub use private_file::write_private;

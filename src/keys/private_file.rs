@@ -10,7 +10,8 @@ use std::path::Path;
 /// # Errors
 /// The system's; the file may be there all the same, when only its name could not be made durable.
 pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    // A bare file name has an empty parent.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = path.with_extension("new");
     let _ = std::fs::remove_file(&temporary);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;

@@ -49,7 +49,7 @@ const OCSP_REQUEST: &str = "application/ocsp-request";
 const OCSP_RESPONSE: &str = "application/ocsp-response";
 const PEM: &str = "application/x-pem-file";
 /// A revocation is seen within so many seconds by whoever asks, whatever stands between.
-const CRL_MAX_AGE: u32 = 600;
+const MAX_AGE: u32 = 600;
 /// The longest path of a request by GET (RFC 6960, A.1, has 255 bytes of it in mind).
 const LONGEST_GET: usize = 4_096;
 
@@ -60,7 +60,8 @@ impl Publication {
     }
 
     /// What is answered to a request, if there is anything: `/ca/<subject key identifier>.cer` or `.pem`,
-    /// `/ca/<display-id>.pem` of a key or an issuer, `/crl/<subject key identifier>/<shard>.crl`, `/crl/<display-id>`, and
+    /// `/ca/<display-id>.pem` of a key or an issuer, `/crl/<subject key identifier>/<shard>.crl`, the complete lists at
+    /// `/crl/<display-id>` and, of one version of a signer, at `/crl/<subject key identifier>.crl`, and
     /// `/ocsp/<subject key identifier>` by POST, or by GET with the request after it.
     ///
     /// # Errors
@@ -96,7 +97,14 @@ impl Publication {
 
     fn crl(&self, rest: &str) -> Result<Option<Document>> {
         let (signer, shard) = match rest.split_once('/') {
-            None => (self.item(rest)?.map(|(_, version)| version), Some(CrlShard::Complete)),
+            None => {
+                let signer = match rest.strip_suffix(".crl") {
+                    // That of a version which signs no more, for servers that load one file.
+                    Some(name) => self.version(name)?,
+                    None => self.item(rest)?.map(|(_, version)| version),
+                };
+                (signer, Some(CrlShard::Complete))
+            }
             Some((name, file)) => {
                 let shard = match file.strip_suffix(".crl") {
                     Some("ca") => Some(CrlShard::CaCertificates),
@@ -113,7 +121,7 @@ impl Publication {
         let Some(crl) = self.store.read(|read| read.crl(signer.id, shard))? else { return Ok(None) };
         Ok(Some(Document {
             content_type: CRL,
-            max_age: Some(self.left(crl.next_update).min(CRL_MAX_AGE)),
+            max_age: Some(self.left(crl.next_update).min(MAX_AGE)),
             life: Some((crl.this_update, crl.next_update)),
             body: crl.der,
         }))
@@ -133,7 +141,7 @@ impl Publication {
         Ok(reply.map(|OcspReply { der, life }| Document {
             content_type: OCSP_RESPONSE,
             // A POST is not kept by caches in any case (RFC 5019, 6.2).
-            max_age: life.filter(|_| !question.is_post).map(|(_, until)| self.left(until)),
+            max_age: life.filter(|_| !question.is_post).map(|(_, until)| self.left(until).min(MAX_AGE)),
             life,
             body: der,
         }))

@@ -164,6 +164,14 @@ impl Read<'_> {
         loop {
             let rows = self.audit(&AuditFilter { after, ..AuditFilter::default() }, 1_000)?;
             if rows.is_empty() {
+                // SQLite counts rows that were ever there in a table of its own.
+                let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'audit'";
+                let ever: i64 = self.optional(sql, [], |row| row.get(0))?.unwrap_or(0);
+                if ever > after {
+                    return Err(Error::internal(format!(
+                        "the audit log ends at row {after}, but there were {ever}: its end was removed outside of certwright"
+                    )));
+                }
                 return Ok(count);
             }
             for row in rows {

@@ -136,8 +136,8 @@ impl Read<'_> {
     fn revocations_for(&self, signer: i64, shard: CrlShard, last: Option<Time>) -> Result<Vec<Revocation>> {
         let whose = match shard {
             CrlShard::Complete => "?2 = ?2",
-            CrlShard::CaCertificates => "shard = ?2",
-            CrlShard::Leaves(_) => "(shard = ?2 OR shard IS NULL)",
+            // Nobody knows what kind of certificate an unknown one is.
+            CrlShard::CaCertificates | CrlShard::Leaves(_) => "(shard = ?2 OR shard IS NULL)",
         };
         let sql = format!(
             "SELECT {COLUMNS} FROM revocations WHERE signer = ?1 AND {whose} AND not_after >= ?3 ORDER BY at, serial"
@@ -218,23 +218,15 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Serve a signed list from now on. False when a later one was kept meanwhile.
+    /// Serve a signed list, which knows so many changes, from now on. False when a later one was kept meanwhile.
     ///
     /// # Errors
     /// The database's.
-    pub fn put_crl(&self, due: &DueCrl, signed: &SignedCrl) -> Result<bool> {
+    pub fn put_crl(&self, signer: i64, shard: CrlShard, changes: i64, signed: &SignedCrl) -> Result<bool> {
         let changed = self.execute(
             "UPDATE crls SET crl = ?3, number = ?4, this_update = ?5, next_update = ?6, signed_changes = ?7
              WHERE signer = ?1 AND shard = ?2 AND number < ?4",
-            (
-                due.signer,
-                due.shard.number(),
-                &signed.der,
-                signed.number,
-                signed.this_update,
-                signed.next_update,
-                due.changes,
-            ),
+            (signer, shard.number(), &signed.der, signed.number, signed.this_update, signed.next_update, changes),
         )?;
         Ok(changed == 1)
     }

@@ -200,7 +200,8 @@ impl Read<'_> {
     /// The database's.
     pub fn self_signed_certificates(&self) -> Result<Vec<Vec<u8>>> {
         self.all(
-            "SELECT certificate FROM ca_certificates WHERE kind = 'self-signed' AND retired IS NULL ORDER BY id",
+            "SELECT c.certificate FROM ca_certificates c JOIN key_versions v ON v.id = c.version JOIN items i ON i.id = v.key
+             WHERE c.kind = 'self-signed' AND c.retired IS NULL AND i.deleted IS NULL ORDER BY c.id",
             [],
             |row| row.get(0),
         )
@@ -295,12 +296,17 @@ impl Read<'_> {
         )
     }
 
-    /// The fragments' names of every key version that can sign.
+    /// The fragments' names and number of every key version that can sign.
     ///
     /// # Errors
     /// The database's.
-    pub fn fragments_in_use(&self) -> Result<Vec<String>> {
-        self.all("SELECT fragments FROM key_versions WHERE sealed IS NOT NULL", [], |row| row.get(0))
+    pub fn fragments_in_use(&self) -> Result<Vec<(String, usize)>> {
+        self.all(
+            "SELECT v.fragments, k.split_level FROM key_versions v JOIN keys k ON k.item = v.key
+             WHERE v.sealed IS NOT NULL",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
     }
 
     /// A data key by its name.
@@ -357,8 +363,12 @@ impl Write<'_> {
     /// Keep a certificate of a version, which signs from then on.
     ///
     /// # Errors
-    /// The database's.
+    /// Conflict when its key was deleted; the database's.
     pub fn insert_ca_certificate(&self, version: i64, new: &NewCaCertificate, now: Time) -> Result<()> {
+        let sql = "SELECT 1 FROM key_versions WHERE id = ?1 AND sealed IS NOT NULL";
+        if self.optional(sql, [version], |_| Ok(()))?.is_none() {
+            return Err(Error::conflict("the key was deleted meanwhile"));
+        }
         let signed_by = match new.kind {
             CaKind::SelfSigned => Some(version),
             CaKind::Foreign => None,
@@ -412,10 +422,10 @@ impl Write<'_> {
     /// Put a private key under another key-encryption key.
     ///
     /// # Errors
-    /// Conflict when it was put under another one meanwhile.
+    /// Conflict when it was put under another one, or deleted, meanwhile.
     pub fn reseal_private_key(&self, version: i64, before: &str, fragments: &str, sealed: &[u8]) -> Result<()> {
         let changed = self.execute(
-            "UPDATE key_versions SET fragments = ?3, sealed = ?4 WHERE id = ?1 AND fragments = ?2",
+            "UPDATE key_versions SET fragments = ?3, sealed = ?4 WHERE id = ?1 AND fragments = ?2 AND sealed IS NOT NULL",
             (version, before, fragments, sealed),
         )?;
         if changed == 1 { Ok(()) } else { Err(Error::conflict("the key was changed meanwhile; try again")) }

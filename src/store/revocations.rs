@@ -106,8 +106,8 @@ impl Write<'_> {
             RevocablePlace::Unknown => (None, None),
         };
         let changed = self.execute(
-            "INSERT OR IGNORE INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by,
-             invalid_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by,
+             invalid_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (signer, serial) DO NOTHING",
             (
                 what.signer,
                 &what.serial,
@@ -123,7 +123,7 @@ impl Write<'_> {
         if changed == 1 {
             self.execute(
                 "UPDATE crls SET changes = changes + 1
-                 WHERE signer = ?1 AND (shard = -2 OR shard = ?2 OR ?2 IS NULL AND shard >= 0)",
+                 WHERE signer = ?1 AND (shard = -2 OR shard = ?2 OR ?2 IS NULL)",
                 (what.signer, shard),
             )?;
         }

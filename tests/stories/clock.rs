@@ -185,3 +185,38 @@ fn people_hear_once_of_what_ends_and_the_daemon_renews_its_own() {
     assert_eq!(turned.audited("expiration-event").len(), 4, "once");
     turned.run(&["check"]).succeeded();
 }
+
+#[test]
+fn after_the_end_of_a_signer_nobody_buys_anything() {
+    let turned = Turned::start();
+    turned.make_key("/K", "100", &[]);
+    let client = turned.client();
+    let chain = turned.obtain(&client, "a.lan");
+    let certificates = crate::world::openssl::blocks(&chain);
+    let request =
+        crate::world::openssl::ocsp_request(&turned.place, &certificates[1], &certificates[0], &["-no_nonce"]);
+    let described = turned.run(&["describe-item", "-n", "/K"]).succeeded().json();
+    let path = format!("/ocsp/{}", text(&described["versions"][0], "key_identifier"));
+    let ask = || {
+        let mut stream = TcpStream::connect(turned.daemon.addresses().plain_listen).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\nContent-Type: application/ocsp-request\r\n\
+             Content-Length: {}\r\n\r\n",
+            request.len()
+        );
+        stream.write_all(&[head.as_bytes(), &request].concat()).unwrap();
+        read_reply(&mut stream, "POST").unwrap().expect(200).body
+    };
+    let first = ask();
+    assert!(first.len() > 100, "an answer");
+    assert_eq!(turned.audited("ocsp-responder").len(), 1);
+    turned.days_later(21);
+    assert_ne!(ask(), first);
+    assert_eq!(turned.audited("ocsp-responder").len(), 2, "a responder lives a month");
+    turned.days_later(79);
+    let made = turned.audited("ocsp-responder").len();
+    for _ in 0..5 {
+        assert_eq!(ask(), [0x30, 3, 0x0a, 1, 3], "try later");
+    }
+    assert_eq!(turned.audited("ocsp-responder").len(), made);
+}

@@ -202,6 +202,7 @@ fn a_root_is_rotated_while_clients_trust_the_old_one_only() {
     assert_says(&ca.run(&["rotate-key", "-n", SIGNER_KEY, "--finish"]).refused(), &["no rotation to finish"]);
     // The old key's certificates are still spoken for.
     for root in [&old_root, &new_root] {
+        judge_crl(&ca.fetch(&format!("/crl/{}.crl", key_identifier(&ca, root))).expect(200).body, root);
         judge_crl(&ca.fetch(&format!("/crl/{}/ca.crl", key_identifier(&ca, root))).expect(200).body, root);
     }
     ca.run(&["check"]).succeeded();
@@ -249,6 +250,12 @@ fn another_ca_signs_a_key_and_its_next_one() {
     let chain = client.obtain(&["acme.com"], &responder);
     assert_eq!(blocks(&chain)[1], second);
     judge_chain(&chain, &company.root_pem, &["acme.com"]);
+    // Another name for a key in use would leave what it signed without CRLs and answers.
+    let request = ca.run(&["export-signer-csr", "-n", "/K"]).succeeded().stdout;
+    let renamed =
+        company.certify_as("/CN=Other", "renamed", &request, &format!("{CA_EXTENSIONS}\nauthorityKeyIdentifier=keyid"));
+    ca.place.write("chain.pem", [renamed.as_str(), &company.root_pem].concat());
+    assert_says(&ca.run(&import).refused(), &["another subject"]);
     // A certificate of somebody else's key is none of this one's.
     ca.place.write("chain.pem", [company.leaf().as_str(), &company.root_pem].concat());
     assert_says(&ca.run(&import).refused(), &["not one of a CA"]);

@@ -180,8 +180,13 @@ fn fragments_are_changed_while_the_key_stays_and_one_can_be_taken_away() {
     assert_says(&said.stderr, &["backup"]);
     assert_ne!(kek(&files(&ca)), kek(&after));
 
+    let nowhere = ["refresh-key", "-n", SIGNER_KEY, "--export-fragment", "nowhere/safe"];
+    let refused = ca.run(&nowhere).refused();
+    assert_says(&refused, &["nowhere/safe", "still with the daemon"]);
+    assert!(!refused.contains("share"), "no secret on a terminal: {refused}");
+    assert_eq!(files(&ca).len(), 3, "what was not written down was not forgotten");
+    ca.run(&["refresh-key", "-n", SIGNER_KEY, "--export-fragment", "safe"]).succeeded();
     let safe = ca.place.file("safe");
-    ca.run(&["refresh-key", "-n", SIGNER_KEY, "--export-fragment", safe.to_str().unwrap()]).succeeded();
     let held = std::fs::read_to_string(&safe).unwrap();
     assert!(held.starts_with("certwright key fragment"));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&safe).unwrap().permissions());
@@ -198,5 +203,27 @@ fn fragments_are_changed_while_the_key_stays_and_one_can_be_taken_away() {
         command.env("CREDENTIALS_DIRECTORY", &credentials);
     });
     ca.run(&["check"]).succeeded();
+    ca.client(&issuer).obtain(&["acme.com"], &responder);
+}
+
+#[test]
+fn the_fragments_of_now_open_the_database_of_before() {
+    let mut ca = Ca::start();
+    let issuer = ca.make_issuer("acme.com");
+    assert!(ca.stop().success());
+    let database = ca.state_dir().join("certwright.db");
+    let backup = std::fs::read(&database).unwrap();
+    ca.launch();
+    ca.run(&["refresh-key", "-n", SIGNER_KEY]).succeeded();
+    assert!(ca.stop().success());
+    std::fs::write(&database, backup).unwrap();
+    for _ in 0..2 {
+        // Twice, since a start that removed them would only be noticed by the next.
+        ca.launch();
+        ca.run(&["check"]).succeeded();
+        assert!(ca.stop().success());
+    }
+    ca.launch();
+    let responder = Responder::start(ca.place.address, ca.http_01_port);
     ca.client(&issuer).obtain(&["acme.com"], &responder);
 }

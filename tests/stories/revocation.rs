@@ -5,6 +5,7 @@ use crate::world::issuer::{CERTIFICATES, Issuer, SIGNER_KEY, text};
 use crate::world::judges::{facts, judge_chain, judge_crl, judge_ocsp_response};
 use crate::world::openssl::{blocks, ocsp_request, ocsp_status, openssl};
 use crate::world::outcome::assert_says;
+use crate::world::patience::{eventually, seconds};
 use crate::world::plain::PUBLIC_URL;
 use crate::world::responder::Responder;
 use crate::world::wire::Reply;
@@ -162,7 +163,14 @@ fn a_serial_number_from_before_a_restore_can_be_revoked() {
     assert_says(&scene.ca.run(&revoke).refused(), &["--signer-key-name", "--not-after"]);
     let flags = ["--signer-key-name", SIGNER_KEY, "--not-after", "2099-01-01T00:00:00Z"];
     scene.ca.run(&[&revoke[..], &flags].concat()).succeeded();
-    assert_eq!(scene.listed(&format!("/crl/{}/0.crl", scene.key_identifier())), [unknown]);
+    let ski = scene.key_identifier();
+    for list in [format!("/crl/{ski}/0.crl"), format!("/crl/{ski}/ca.crl"), format!("/crl/{ski}.crl")] {
+        assert_eq!(scene.listed(&list), [unknown], "{list}");
+    }
+    let over = ["--signer-key-name", SIGNER_KEY, "--not-after", "2020-01-01T00:00:00Z"];
+    assert_says(&scene.ca.run(&[&revoke[..], &over].concat()).refused(), &["is over"]);
+    let unclear = ["revoke-certificate", "--serial-number", "1000"];
+    assert_says(&scene.ca.run(&[&unclear[..], &flags].concat()).refused(), &["two ways", "0x1000"]);
 }
 
 #[test]
@@ -318,7 +326,9 @@ fn certificates_of_a_deleted_issuer_can_still_be_revoked_by_their_key() {
     let der = crate::world::judges::certificates(&chain).remove(0);
     let payload = serde_json::json!({ "certificate": crate::world::base64url::encode(&der), "reason": 1 });
     holder.post(&holder.url("revokeCert"), &payload).expect(200);
-    assert_eq!(scene.listed(&format!("/crl/{}/0.crl", scene.key_identifier())), [scene.serial(&chain)]);
     assert_eq!(scene.status(&chain), "revoked");
+    eventually("the list says so within a second", seconds(1), || {
+        (scene.listed(&format!("/crl/{}/0.crl", scene.key_identifier())) == [scene.serial(&chain)]).then_some(())
+    });
     assert_eq!(scene.client.post(&scene.client.url("newOrder"), &serde_json::json!({})).status, 404, "nothing new");
 }
