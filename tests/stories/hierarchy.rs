@@ -5,10 +5,11 @@ use crate::world::issuer::{ISSUER, SIGNER_KEY, text};
 use crate::world::judges::{facts, judge_ca_certificate, judge_chain, judge_crl, judge_ocsp_response};
 use crate::world::openssl::{blocks, ocsp_request, ocsp_status, openssl, verify_with_crls};
 use crate::world::openssl_ca::{CA_EXTENSIONS, OpensslCa};
-use crate::world::outcome::assert_says;
+use crate::world::outcome::{Outcome, assert_says};
 use crate::world::plain::PUBLIC_URL;
 use crate::world::responder::Responder;
 use serde_json::Value;
+use std::process::Command;
 
 const COMPANY: &str = "/Company/Root";
 const INTERMEDIATE: &str = "/Company/Intermediate";
@@ -111,6 +112,13 @@ fn standing(ca: &Ca, chain: &str, root: &str) -> String {
         _ if by_crl.seen().contains("certificate revoked") => "revoked",
         _ => panic!("{}", by_crl.seen()),
     };
+    ca.place.write("chain-of-client.pem", chain);
+    let arguments =
+        ["--verify", "--load-ca-certificate", "root.pem", "--load-crl", "crls.pem", "--infile", "chain-of-client.pem"];
+    let output = Command::new("/usr/bin/certtool").args(arguments).current_dir(ca.place.path()).output().unwrap();
+    let by_gnutls = Outcome::new("certtool --verify --load-crl", output).seen();
+    let gnutls_says = if by_gnutls.contains("revoked") { "revoked" } else { "good" };
+    assert_eq!(gnutls_says, word, "{by_gnutls}");
     let certificates = blocks(chain);
     let (leaf, issuer) = (&certificates[0], &certificates[1]);
     let request = ocsp_request(&ca.place, issuer, leaf, &["-no_nonce"]);
