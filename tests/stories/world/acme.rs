@@ -9,6 +9,8 @@ use super::responder::Responder;
 use super::wire::{Reply, Wire};
 use serde_json::{Value, json};
 
+const JOSE: (&str, &str) = ("Content-Type", "application/jose+json");
+
 #[derive(Clone)]
 pub struct Client {
     pub wire: Wire,
@@ -52,6 +54,15 @@ impl Client {
         self.send(url, &self.sign(&self.header(url), payload.to_string().as_bytes()))
     }
 
+    /// The same of a daemon that may be gone before it answers; without a payload it is a POST-as-GET.
+    pub fn try_post(&self, url: &str, payload: Option<&Value>) -> std::io::Result<Reply> {
+        let nonce = self.wire.try_request("HEAD", &self.url("newNonce"), &[], b"")?;
+        let header = self.header_with(url, &nonce.expect(200).required_header("replay-nonce"));
+        let payload = payload.map(Value::to_string).unwrap_or_default();
+        let body = self.sign(&header, payload.as_bytes()).flattened().to_string();
+        self.wire.try_request("POST", url, &[JOSE], body.as_bytes())
+    }
+
     /// POST-as-GET.
     pub fn fetch(&self, url: &str) -> Reply {
         self.send(url, &self.sign(&self.header(url), b""))
@@ -59,7 +70,11 @@ impl Client {
 
     /// The protected header of an honest request, for a story to spoil.
     pub fn header(&self, url: &str) -> Value {
-        let mut header = json!({"alg": self.key.algorithm, "nonce": self.nonce(), "url": url});
+        self.header_with(url, &self.nonce())
+    }
+
+    fn header_with(&self, url: &str, nonce: &str) -> Value {
+        let mut header = json!({"alg": self.key.algorithm, "nonce": nonce, "url": url});
         match &self.account {
             Some(account) => header["kid"] = account.as_str().into(),
             None => header["jwk"] = self.key.jwk.clone(),
@@ -83,7 +98,7 @@ impl Client {
     }
 
     pub fn send_text(&self, url: &str, body: &str) -> Reply {
-        self.wire.request("POST", url, &[("Content-Type", "application/jose+json")], body.as_bytes())
+        self.wire.request("POST", url, &[JOSE], body.as_bytes())
     }
 
     pub fn register(&mut self, eab: &Eab) -> Reply {

@@ -19,7 +19,18 @@ impl Ca {
     }
 
     pub fn ask_in_the_clear(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        let mut stream = TcpStream::connect(self.plain_listen).unwrap();
+        self.try_ask_in_the_clear(method, path, headers, body).unwrap()
+    }
+
+    /// The same of a daemon that may be gone before it answers.
+    pub fn try_ask_in_the_clear(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Reply> {
+        let mut stream = TcpStream::connect(self.plain_listen)?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -28,7 +39,7 @@ impl Ca {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-        read_reply(&mut stream, method).unwrap()
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        read_reply(&mut stream, method)
     }
 }

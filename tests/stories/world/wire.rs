@@ -74,6 +74,18 @@ impl Wire {
     }
 
     pub fn request(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let reply = self.try_request(method, url, headers, body);
+        reply.unwrap_or_else(|error| panic!("no reply to {method} {url} from {}: {error}", self.address))
+    }
+
+    /// The same of a daemon that may be gone before it answers.
+    pub fn try_request(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Reply> {
         let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}:{}\r\n", path(url), self.host, self.address.port());
         if method != "GET" && method != "HEAD" {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -82,11 +94,10 @@ impl Wire {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("Connection: close\r\n\r\n");
-        let mut connection = self.connect();
+        let mut connection = self.try_connect()?;
         let sent = connection.write_all(&[head.as_bytes(), body].concat()).and_then(|()| connection.flush());
-        read_reply(&mut connection, method).unwrap_or_else(|error| {
-            panic!("no reply to {method} {url}: {error} (sending: {sent:?})");
-        })
+        read_reply(&mut connection, method)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("{error} (sending: {sent:?})")))
     }
 
     /// What comes back for these bytes, to the end of the connection.

@@ -147,6 +147,21 @@ pub fn against_ocsp_response(response_der: &[u8], leaf_pem: &str, issuer_pem: &s
     .concat()
 }
 
+/// webpki alone accepts this chain for a name, as a client that trusts this root only: quick, for stories of thousands.
+#[track_caller]
+pub fn assert_trusted_by_webpki(leaf_and_chain_pem: &str, root_pem: &str, name: &str) {
+    let complaints =
+        webpki::chain(&certificates(leaf_and_chain_pem), &only_certificate(root_pem), &[name.into()], &["sslserver"]);
+    assert_silent("the chain", leaf_and_chain_pem, &complaints);
+}
+
+/// webpki alone accepts this CRL as one of the CA with this certificate.
+#[track_caller]
+pub fn assert_signed_for_webpki(crl_der: &[u8], issuer_pem: &str) {
+    let complaints = webpki::crl(crl_der, &only_certificate(issuer_pem));
+    assert_silent("the CRL", &pem("X509 CRL", crl_der), &complaints);
+}
+
 #[track_caller]
 fn assert_silent(what: &str, document: &str, complaints: &[Complaint]) {
     let said: String =
