@@ -26,6 +26,7 @@ mod assumptions;
 mod clock;
 mod hierarchy;
 mod items;
+mod kills;
 mod records;
 mod refusals;
 mod registration;
