@@ -1,0 +1,341 @@
+//! What it costs to look at many certificates, and to revoke one of them: `cargo bench --bench records`.
+//!
+//! Two stores in one run, each of a daemon of its own: one with 100,000 certificates in 10,000 items, a quarter of them
+//! ended, and 10,000 revocations; one with 1,000 certificates and no revocation. Certificates are the first one, really issued,
+//! with other serial numbers; their rows are written straight into the file. The audit log and the orders are those of a new
+//! store in both.
+//!
+//! Seen on 2026-11-24, on two cores; medians, the 99th hundredth (of 20 starts the slowest but one), and many over few. A
+//! command is a process of its own, of which 2 ms are the process:
+//!
+//! | milliseconds                                                 |  few |  p99 |  many |   p99 | ratio |
+//! | ------------------------------------------------------------ | ---: | ---: | ----: | ----: | ----: |
+//! | start to first 200                                           | 15.9 | 20.4 |  96.2 | 110.9 |   6.0 |
+//! | GET shard (384 B, 70412 B)                                   |  0.5 |  0.8 |   0.7 |   0.9 |   1.2 |
+//! | GET complete list (288 B, 490296 B)                          |  0.6 |  0.8 |   2.2 |   2.8 |   3.6 |
+//! | OCSP POST, first time                                        |  0.9 |  1.3 |   1.1 |   1.4 |   1.2 |
+//! | OCSP POST, again                                             |  0.9 |  1.2 |   1.0 |   1.2 |   1.1 |
+//! | status                                                       |  2.0 |  2.4 |   3.7 |   4.3 |   1.9 |
+//! | list-items                                                   |  3.1 |  4.6 | 169.5 | 265.2 |  54.0 |
+//! | list-certificates                                            |  3.0 |  3.4 |   2.8 |   3.9 |   0.9 |
+//! | list-certificates --limit 10000                              | 15.1 | 22.8 | 140.2 | 201.3 |   9.3 |
+//! | list-certificates --before 200                               |  3.6 |  4.9 |  44.8 |  59.7 |  12.3 |
+//! | list-certificates -n host-7.acme.com                         |  3.5 |  4.1 |  79.3 | 103.8 |  22.4 |
+//! | list-certificates -n nowhere.acme.com                        |  3.5 |  4.2 |  95.0 | 101.3 |  27.3 |
+//! | list-certificates --serial-number SERIAL                     |  3.1 |  3.4 |  61.7 |  66.3 |  19.7 |
+//! | list-certificates --status Valid                             |  3.7 |  4.6 |   3.5 |   4.7 |   1.0 |
+//! | list-certificates --status About to Expire                   |  2.6 |  3.1 |  25.0 |  26.3 |   9.5 |
+//! | list-certificates --status Expired                           |  2.6 |  3.3 |  33.1 |  35.3 |  12.6 |
+//! | list-certificates --status Revoked                           |  2.0 |  2.5 |   5.7 |   6.9 |   2.9 |
+//! | list-certificates --expires-within 7d                        |  2.4 |  2.9 |  30.6 |  33.0 |  12.6 |
+//! | list-certificates --cert-issuer-name /ACME/Server/ACMEIssuer |  2.6 |  2.9 |   2.6 |   2.8 |   1.0 |
+//! | revoke-certificate --serial-number SERIAL                    |  3.6 |  4.7 |  22.0 |  31.7 |   6.1 |
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
+#![allow(clippy::indexing_slicing, clippy::string_slice)]
+
+#[allow(dead_code, unused_imports)]
+#[path = "../tests/stories/world/mod.rs"]
+mod world;
+
+use rusqlite::{Connection, params};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use world::account_key::AccountKey;
+use world::csr::Csr;
+use world::daemon::Ca;
+use world::issuer::{CERTIFICATES, ISSUER, SIGNER_KEY, text};
+use world::judges::certificates;
+use world::openssl::ocsp_request;
+use world::plain::PUBLIC_URL;
+use world::wire::{Reply, read_reply};
+
+const REQUESTS: usize = 300;
+const COMMANDS: usize = 100;
+const STARTS: usize = 20;
+const DAY: i64 = 86_400;
+const LIFE: i64 = 90 * DAY;
+
+fn main() {
+    println!("filling the stores");
+    let mut small = Subject::new(1_000, 0);
+    let mut large = Subject::new(100_000, 10_000);
+    let mut table = Table(Vec::new());
+
+    let starts = [small.starts(), large.starts()];
+    table.add("start to first 200", starts);
+    for (what, path) in [("shard", 0), ("complete list", 1)] {
+        let sizes = [&small, &large].map(|s| s.get(&s.lists[path]).body.len());
+        let name = format!("GET {what} ({} B, {} B)", sizes[0], sizes[1]);
+        table.add(&name, [&small, &large].map(|s| times(REQUESTS, |_| drop(s.get(&s.lists[path]).expect(200)))));
+    }
+    let subjects = [&small, &large];
+    table.add("OCSP POST, first time", subjects.map(|s| times(REQUESTS, |n| s.ask_ocsp(n))));
+    table.add("OCSP POST, again", subjects.map(|s| times(REQUESTS, |n| s.ask_ocsp(n))));
+    let week = ["--expires-within", "7d"];
+    let commands: [&[&str]; 14] = [
+        &["status"],
+        &["list-items"],
+        &["list-certificates"],
+        &["list-certificates", "--limit", "10000"],
+        &["list-certificates", "--before", "200"],
+        &["list-certificates", "-n", "host-7.acme.com"],
+        &["list-certificates", "-n", "nowhere.acme.com"],
+        &["list-certificates", "--serial-number", "SERIAL"],
+        &["list-certificates", "--status", "Valid"],
+        &["list-certificates", "--status", "About to Expire"],
+        &["list-certificates", "--status", "Expired"],
+        &["list-certificates", "--status", "Revoked"],
+        &["list-certificates", week[0], week[1]],
+        &["list-certificates", "--cert-issuer-name", ISSUER],
+    ];
+    for command in commands {
+        table.add(&command.join(" "), subjects.map(|s| times(COMMANDS, |n| s.command(command, n))));
+    }
+    // Both lists are signed again before it ends.
+    let revoke = ["revoke-certificate", "--serial-number", "SERIAL"];
+    table.add(&revoke.join(" "), subjects.map(|s| times(COMMANDS, |n| s.command(&revoke, n))));
+    for subject in subjects {
+        let list = subject.get(&subject.lists[1]).expect(200).body;
+        let revoked = |n: usize| list.windows(16).any(|octets| octets == serial(subject.living[n]));
+        assert!(revoked(0) && revoked(COMMANDS - 1), "the complete list says what was revoked");
+    }
+    print!("{}", table.shown());
+}
+
+/// A daemon and what it is asked.
+struct Subject {
+    ca: Ca,
+    /// The paths of a shard and of the complete list.
+    lists: [String; 2],
+    /// Rows whose certificates have not ended and are not revoked.
+    living: Vec<i64>,
+    ocsp_path: String,
+    ocsp_request: Vec<u8>,
+    /// Where the serial number stands in it.
+    serial_at: usize,
+}
+
+impl Subject {
+    fn new(count: i64, revoked: i64) -> Subject {
+        let mut ca = Ca::planned(&[]);
+        launch(&mut ca);
+        let checked = ["--public-url", PUBLIC_URL, "--create-private-crl=true", "--create-private-ocsp=true"];
+        let issuer = ca.make_issuer_with("acme.com", &checked);
+        let mut client = issuer.client(AccountKey::es256());
+        let eab = ca.make_eab_with(&issuer, &["--no-challenge", "--allowed-domains", "acme.com"]);
+        client.register(&eab).expect(201);
+        let order = client.order(&["acme.com"]);
+        client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
+        let chain = client.certificate(&order);
+        let leaf = certificates(&chain)[0].to_vec();
+        let key = ca.describe(SIGNER_KEY);
+        let identifier = text(&key["versions"][0], "key_identifier");
+        let request = ocsp_request(&ca.place, &issuer.root_pem, &chain, &["-no_nonce"]);
+        let old = serial_of(&leaf);
+        let find = |haystack: &[u8]| haystack.windows(16).position(|octets| octets == old).expect("16 octets");
+
+        assert!(ca.stop().success());
+        let living = fill(&ca, &leaf, find(&leaf), count, revoked);
+        launch(&mut ca);
+        Subject {
+            lists: [
+                format!("/crl/{identifier}/{}.crl", (count - 1) / 10_000 / 2),
+                format!("/crl/{}", text(&key, "display_id")),
+            ],
+            living,
+            ocsp_path: format!("/ocsp/{identifier}"),
+            serial_at: find(&request),
+            ocsp_request: request,
+            ca,
+        }
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        self.ca.fetch(path)
+    }
+
+    fn ask_ocsp(&self, number: usize) {
+        let mut request = self.ocsp_request.clone();
+        // From the far end, where nobody revokes.
+        let row = self.living[self.living.len() - 1 - number];
+        request[self.serial_at..self.serial_at + 16].copy_from_slice(&serial(row));
+        let headers = [("Content-Type", "application/ocsp-request")];
+        let reply = self.ca.ask_in_the_clear("POST", &self.ocsp_path, &headers, &request).expect(200);
+        assert!(reply.body.len() > 200, "an answer, not a refusal");
+    }
+
+    fn command(&self, arguments: &[&str], number: usize) {
+        let serial: String = serial(self.living[number]).iter().map(|octet| format!("{octet:02x}")).collect();
+        let arguments = arguments.iter().map(|word| if *word == "SERIAL" { serial.as_str() } else { word });
+        let arguments: Vec<&str> = arguments.chain(["--json"]).collect();
+        self.ca.run(&arguments).succeeded();
+    }
+
+    /// From the start of the process to the first answer to a client.
+    fn starts(&mut self) -> Vec<Duration> {
+        let (address, path) = (self.ca.plain_listen, self.lists[0].clone());
+        let start = |_| {
+            assert!(self.ca.stop().success());
+            let start = Instant::now();
+            let path = path.clone();
+            let first = std::thread::spawn(move || {
+                while try_get(address, &path).is_none() {
+                    std::thread::sleep(Duration::from_micros(500));
+                }
+                start.elapsed()
+            });
+            launch(&mut self.ca);
+            first.join().unwrap()
+        };
+        (0..STARTS).map(start).collect()
+    }
+}
+
+/// As a service runs it: it does not tell everything that it does.
+fn launch(ca: &mut Ca) {
+    ca.launch_with(|command| {
+        command.env("RUST_LOG", "info");
+    });
+}
+
+fn try_get(address: SocketAddr, path: &str) -> Option<()> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    read_reply(&mut stream, "GET").ok().filter(|reply| reply.status == 200).map(drop)
+}
+
+/// Write certificates and revocations into the file of a daemon that does not run, and tell which of them are in force.
+fn fill(ca: &Ca, leaf: &[u8], serial_at: usize, count: i64, revoked: i64) -> Vec<i64> {
+    let mut db = Connection::open(ca.state_dir().join("certwright.db")).unwrap();
+    let now: i64 = db.query_row("SELECT unixepoch()", [], |row| row.get(0)).unwrap();
+    let first = "SELECT issuer, signer, account FROM certificates WHERE purpose = 'acme'";
+    let (issuer, signer, account): (i64, i64, i64) =
+        db.query_row(first, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let tx = db.transaction().unwrap();
+    let mut living = Vec::new();
+    {
+        let mut item = tx
+            .prepare(
+                "INSERT INTO items (item_id, display_id, name, kind, created, modified)
+                 VALUES (?1, ?1, ?2, 'CERTIFICATE', ?3, ?3)",
+            )
+            .unwrap();
+        let mut certificate = tx
+            .prepare(
+                "INSERT INTO certificates (serial, purpose, issuer, signer, account, item, version, not_before, not_after,
+                 issued, shard, certificate) VALUES (?1, 'acme', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, ?9, ?10)",
+            )
+            .unwrap();
+        let mut revocation = tx
+            .prepare(
+                "INSERT INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 4, 'uid 0')",
+            )
+            .unwrap();
+        let mut items = Vec::new();
+        for number in 0..count / 10 {
+            items.push(
+                item.insert(params![format!("bench-{number}"), format!("{CERTIFICATES}/host-{number}.acme.com"), now])
+                    .unwrap(),
+            );
+        }
+        let (mut ends_later, mut left) = (0, revoked);
+        for number in 0..count {
+            // From a month ago to three months ahead.
+            let not_after = now - LIFE / 3 + number * (LIFE / 3 * 4) / count;
+            let (name, shard, serial) = (items[(number % (count / 10)) as usize], number / 10_000, serial(number));
+            let mut der = leaf.to_vec();
+            der[serial_at..serial_at + 16].copy_from_slice(&serial);
+            let row = params![
+                serial,
+                issuer,
+                signer,
+                account,
+                name,
+                number / (count / 10) + 1,
+                not_after - LIFE,
+                not_after,
+                shard,
+                der
+            ];
+            let id = certificate.insert(row).unwrap();
+            if not_after <= now + DAY {
+                continue;
+            }
+            ends_later += 1;
+            if left > 0 && ends_later % 7 == 0 {
+                left -= 1;
+                revocation.execute(params![signer, serial, id, shard, not_after, now - DAY]).unwrap();
+            } else {
+                living.push(number);
+            }
+        }
+        assert_eq!(left, 0, "too few to revoke");
+    }
+    tx.execute_batch(
+        "INSERT OR IGNORE INTO crls (signer, shard, base_url)
+             SELECT DISTINCT c.signer, c.shard, l.base_url FROM certificates c JOIN crls l ON l.signer = c.signer AND l.shard = 0
+             WHERE c.shard IS NOT NULL;
+         UPDATE crls SET changes = changes + 1,
+             leaves = (SELECT count(*) FROM certificates c WHERE c.signer = crls.signer AND c.shard = crls.shard);",
+    )
+    .unwrap();
+    tx.commit().unwrap();
+    living
+}
+
+/// As ours: 16 octets, of which the first does not make it negative.
+fn serial(number: i64) -> [u8; 16] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, &number.to_be_bytes());
+    let mut serial: [u8; 16] = digest.as_ref()[..16].try_into().unwrap();
+    serial[0] = 0x40 | serial[0] & 0x3f;
+    serial
+}
+
+/// The first INTEGER after the version.
+fn serial_of(leaf: &[u8]) -> &[u8] {
+    let [0xa0, 3, 2, 1, 2, 2, length, rest @ ..] = &leaf[8..] else { panic!("not a certificate of version 3") };
+    let octets = &rest[..usize::from(*length)];
+    &octets[octets.len() - 16..]
+}
+
+fn times(count: usize, mut act: impl FnMut(usize)) -> Vec<Duration> {
+    (0..count)
+        .map(|number| {
+            let start = Instant::now();
+            act(number);
+            start.elapsed()
+        })
+        .collect()
+}
+
+struct Table(Vec<String>);
+
+impl Table {
+    fn add(&mut self, what: &str, [mut small, mut large]: [Vec<Duration>; 2]) {
+        small.sort_unstable();
+        large.sort_unstable();
+        let at =
+            |sorted: &[Duration], hundredths: usize| sorted[(sorted.len() - 1) * hundredths / 100].as_secs_f64() * 1e3;
+        let (few, many) = (at(&small, 50), at(&large, 50));
+        let row = format!(
+            "| {what:<62} | {few:>7.1} | {:>7.1} | {many:>7.1} | {:>7.1} | {:>5.1} |",
+            at(&small, 99),
+            at(&large, 99),
+            many / few
+        );
+        eprintln!("{row}");
+        self.0.push(row);
+    }
+
+    fn shown(&self) -> String {
+        let head = format!(
+            "| {:<62} | {:>7} | {:>7} | {:>7} | {:>7} | {:>5} |",
+            "milliseconds", "few", "p99", "many", "p99", "ratio"
+        );
+        format!("{head}\n{}\n", self.0.join("\n"))
+    }
+}
