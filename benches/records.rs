@@ -6,7 +6,7 @@
 //! store in both.
 //!
 //! Seen on 2026-11-24, on two cores; medians, the 99th hundredth (of 20 starts the slowest but one), and many over few. A
-//! command is a process of its own, of which 2 ms are the process:
+//! command is a process of its own, of which about 2 ms are the process:
 //!
 //! | milliseconds                                                 |  few |  p99 |  many |   p99 | ratio |
 //! | ------------------------------------------------------------ | ---: | ---: | ----: | ----: | ----: |

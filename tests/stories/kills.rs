@@ -310,9 +310,9 @@ impl Story {
     fn question(&self) -> (String, Vec<u8>) {
         let journal = self.journal.lock().unwrap();
         let (version, root) = self.roots.last_key_value().unwrap();
-        let newest = self.stored.keys().filter_map(|serial| journal.obtained.get(serial));
+        let mut downloaded = self.stored.keys().filter_map(|serial| journal.obtained.get(serial));
         let point = format!("/{}/", self.key_identifiers[version]);
-        let of_version = newest.filter(|chain| shard_path(chain).contains(&point)).next().unwrap();
+        let of_version = downloaded.find(|chain| shard_path(chain).contains(&point)).unwrap();
         (
             format!("/ocsp/{}", self.key_identifiers[version]),
             ocsp_request(&self.ca.place, root, of_version, &["-no_nonce"]),
