@@ -76,6 +76,12 @@ CREATE TABLE foreign_chains (
     PRIMARY KEY (ca_certificate, position)
 ) STRICT, WITHOUT ROWID;
 
+-- Sets of fragments that are being written, or are no longer needed: a start removes what a crash left of them.
+CREATE TABLE passing_fragments (
+    fragments TEXT PRIMARY KEY,
+    split_level INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Keys that seal values in this database; split into fragments like a signer's.
 CREATE TABLE data_keys (
     name TEXT PRIMARY KEY,

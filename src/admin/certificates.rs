@@ -44,7 +44,8 @@ pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -
     }
     let wanted = usize::try_from(limit).unwrap_or(1);
     // One more than is shown tells whether there are more.
-    let mut found = admin.store.read(|read| read.certificates(&filter, before, wanted.saturating_add(1), now))?;
+    let mut found =
+        admin.store.read(|read| read.certificates(&filter, before.as_ref(), wanted.saturating_add(1), now))?;
     let more = found.len() > wanted;
     found.truncate(wanted);
     let next = found.last().filter(|_| more).map(|last| last.certificate.id);

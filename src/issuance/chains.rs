@@ -4,8 +4,10 @@ use super::Issuance;
 use crate::ca::{CaChain, ChainConstraints, ParsedCertificate, Validity};
 use crate::der::to_pem;
 use crate::error::{Error, Result};
+use crate::keys::Signer;
 use crate::policy::IssuerPolicy;
 use crate::store::{CaCertificate, CaKind, Certificate, Read};
+use std::sync::Arc;
 
 /// No hierarchy of ours is deeper; one that is goes round in a circle.
 const DEEPEST: usize = 16;
@@ -82,6 +84,13 @@ impl Issuance {
     pub(super) fn signer_chain(&self, key: i64) -> Result<SignerChain> {
         let version = self.store.read(|read| read.key(key))?.current;
         self.chain_of_version(version.id)
+    }
+
+    /// The chain above what an enabled key signs now, and the signer of the same version: a rotation between two reads would
+    /// give a signature that does not fit its chain.
+    pub(super) fn signing(&self, key: i64) -> Result<(SignerChain, Arc<Signer>)> {
+        let version = self.vault.current_version(key)?;
+        Ok((self.chain_of(version.id, false)?, self.vault.signer_of_version(&version)?))
     }
 
     fn chain_of_version(&self, version: i64) -> Result<SignerChain> {

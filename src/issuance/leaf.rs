@@ -93,8 +93,7 @@ impl Issuance {
         let spki = ready.request.public_key().to_spki();
         self.store.read(|read| read.check_not_blocked(&spki))?;
         let signer_key = ready.policy.signer_key;
-        let signer = self.vault.signer(signer_key)?;
-        let ca = self.signer_chain(signer_key)?;
+        let (ca, signer) = self.signing(signer_key)?;
         if !ca.validity.covers(now) {
             return Err(Error::unavailable(
                 "the issuer's own certificate has expired; its administrator has to make a new one",

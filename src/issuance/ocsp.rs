@@ -255,7 +255,7 @@ impl Issuance {
         Ok(Responder { row, signer, certificate: signed.der, validity: signed.validity })
     }
 
-    fn responder_file(&self, serial: &[u8]) -> PathBuf {
+    pub(super) fn responder_file(&self, serial: &[u8]) -> PathBuf {
         self.tls_keys.join(format!("ocsp-{}.key", hex(serial)))
     }
 }

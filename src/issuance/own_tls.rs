@@ -81,9 +81,8 @@ impl Issuance {
         let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(None) };
         let host = url.host().clone();
         self.check_own_host(policy)?;
-        let ca = self.signer_chain(policy.signer_key)?;
+        let (ca, signer) = self.signing(policy.signer_key)?;
         let now = self.clock.now();
-        let signer = self.vault.signer(policy.signer_key)?;
         let pkcs8 = generate(KeyAlgorithm::Ec256)?;
         let public_key = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?.public_key().clone();
         let LeafPoints { points, shard } = self.leaf_points(policy, ca.version, &ca.parsed)?;
@@ -153,21 +152,26 @@ impl Issuance {
             }
         }
         self.tls.show(shown);
-        self.remove_stray_keys(&stored);
-        Ok(())
+        self.remove_stray_keys(&stored)
     }
 
-    /// Keys of certificates that are shown no more: of deleted issuers, or of a crash between key and commit.
-    fn remove_stray_keys(&self, stored: &[TlsCertificate]) {
-        let known: Vec<PathBuf> = stored.iter().map(|t| self.key_file(&t.certificate.serial)).collect();
+    /// Keys of certificates that are in use no more: of deleted issuers, or of a crash between key and commit.
+    fn remove_stray_keys(&self, stored: &[TlsCertificate]) -> Result<()> {
+        let responders = self.store.read(|read| read.newest_responders())?;
+        let known: Vec<PathBuf> = stored
+            .iter()
+            .map(|t| self.key_file(&t.certificate.serial))
+            .chain(responders.iter().map(|serial| self.responder_file(serial)))
+            .collect();
         let files = std::fs::read_dir(&self.tls_keys).into_iter().flatten().flatten().map(|entry| entry.path());
-        for file in files.filter(|file| file.extension().is_some_and(|e| e == "p8") && !known.contains(file)) {
+        for file in files.filter(|file| !known.contains(file)) {
             // A key that is just being made has its certificate in a moment.
             let age = file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
             if age.is_some_and(|age| age > STRAY) {
                 let _ = std::fs::remove_file(&file);
             }
         }
+        Ok(())
     }
 
     fn own_certificate(&self, tls: &TlsCertificate, preferred: bool) -> Result<OwnCertificate> {

@@ -35,7 +35,7 @@ impl Issuance {
         let lifetime = lifetime(&key);
         let (rotation, request, certificates) = match (present.kind, present.signed_by) {
             (CaKind::SelfSigned, _) => {
-                let (chain, old) = (self.signer_chain(item)?, self.vault.signer(item)?);
+                let (chain, old) = self.signing(item)?;
                 let own = self.self_sign(&next, &wish, lifetime)?;
                 let cross = self.sign_under(CaKind::Cross, &chain, &old, &next, &wish, lifetime)?;
                 (Rotation::CrossSigned, None, vec![own, cross])

@@ -212,8 +212,7 @@ impl Issuance {
         wish: &CaWish,
         lifetime: Span,
     ) -> Result<NewCaCertificate> {
-        let chain = self.signer_chain(above)?;
-        let by = self.vault.signer(above)?;
+        let (chain, by) = self.signing(above)?;
         self.sign_under(CaKind::Subordinate, &chain, &by, signer, wish, lifetime)
     }
 

@@ -41,6 +41,11 @@ impl Vault {
 
     /// The current signer of a key, opened if it is not open yet.
     pub(super) fn signer(&self, key: i64) -> Result<Arc<Signer>> {
+        self.signer_of_version(&self.current_version(key)?)
+    }
+
+    /// The version of an enabled key that signs now.
+    pub(super) fn current_version(&self, key: i64) -> Result<KeyVersion> {
         let (item, key) = self.store.read(|read| Ok((read.item(key)?, read.key(key)?)))?;
         if !item.enabled {
             return Err(Error::unavailable(format!(
@@ -49,7 +54,7 @@ impl Vault {
                 item.state()
             )));
         }
-        self.signer_of_version(&key.current)
+        Ok(key.current)
     }
 
     /// The signer of a version, the present one or not, whether its item is enabled or not: what was signed once needs CRLs
@@ -73,13 +78,26 @@ impl Vault {
         let fragments = format!("{}-{}", hex(&random::<16>()?), hex(&random::<4>()?));
         let kek = SecretKey::generate()?;
         let sealed = kek.seal(pkcs8, &private_key_context(&fragments))?;
-        let times = self.places.write(&Share::split(&kek, &fragments, split_level)?)?;
+        let times = self.write_fragments(&kek, &fragments, split_level)?;
         Ok(SealedKey { fragments, sealed: sealed.0, times })
     }
 
-    /// Take the fragments of a key away again that did not come into the store.
+    /// Put the fragments of a key-encryption key into their places. The database knows of them before, so that a crash leaves
+    /// none behind.
+    fn write_fragments(&self, kek: &SecretKey, fragments: &str, split_level: usize) -> Result<Vec<Duration>> {
+        let noted = fragments.to_owned();
+        self.store.change(move |write| write.note_passing_fragments(&noted, split_level))?;
+        let written = self.places.write(&Share::split(kek, fragments, split_level)?);
+        written.inspect_err(|_| self.abandon(fragments, split_level))
+    }
+
+    /// Take the fragments away of a key that did not come into the store, or that has others now.
     pub(super) fn abandon(&self, fragments: &str, split_level: usize) {
         self.places.remove(fragments, split_level);
+        let gone = fragments.to_owned();
+        if let Err(e) = self.store.change(move |write| write.forget_passing_fragments(&gone)) {
+            log::warn!("it could not be noted that the fragments {fragments} are gone: {e}");
+        }
     }
 
     pub(super) fn destroy(&self, key: i64) {
@@ -102,6 +120,14 @@ impl Vault {
         let (in_use, data_key) = self.store.read(|read| Ok((read.fragments_in_use()?, read.data_key(EAB_KEY)?)))?;
         for (fragments, split_level) in &in_use {
             self.places.remove_other_sets(fragments, *split_level);
+        }
+        // Not those of a key-encryption key in use: they may be all that there is of it under a database from a backup.
+        let is_in_use = |set: &str| in_use.iter().any(|(fragments, _)| key_part(fragments) == key_part(set));
+        for (fragments, split_level) in self.store.read(|read| read.passing_fragments())? {
+            match is_in_use(&fragments) {
+                false => self.abandon(&fragments, split_level),
+                true => self.store.change(move |write| write.forget_passing_fragments(&fragments))?,
+            }
         }
         let data_key = data_key.map(|key| key.fragments);
         let known: Vec<&str> =
@@ -138,25 +164,26 @@ impl Vault {
             } else {
                 (format!("{}-{set}", key_part(&version.fragments)), kek, sealed)
             };
-            self.places.write(&Share::split(&kek, &fragments, key.split_level)?)?;
+            self.write_fragments(&kek, &fragments, key.split_level)?;
             written.push(fragments.clone());
             changes.push((version.id, version.fragments.clone(), fragments, sealed));
             Ok(())
         });
+        let split_level = key.split_level;
         let kept = prepared.and_then(|()| {
             let changes = changes.clone();
             self.store.change(move |write| {
                 for (version, before, fragments, sealed) in &changes {
-                    write.reseal_private_key(*version, before, fragments, sealed)?;
+                    write.reseal_private_key(*version, before, fragments, split_level, sealed)?;
                 }
                 audit(write)
             })
         });
         if let Err(e) = kept {
-            written.iter().for_each(|fragments| self.places.remove(fragments, key.split_level));
+            written.iter().for_each(|fragments| self.abandon(fragments, split_level));
             return Err(e);
         }
-        changes.iter().for_each(|(_, before, _, _)| self.places.remove(before, key.split_level));
+        changes.iter().for_each(|(_, before, _, _)| self.abandon(before, split_level));
         Ok(())
     }
 

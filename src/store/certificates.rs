@@ -3,7 +3,7 @@
 use super::{Read, Revocable, RevocablePlace, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use rusqlite::{Row, params};
+use rusqlite::{Row, ToSql, params};
 
 /// What a certificate was issued for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,22 +230,43 @@ impl Read<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn certificates(
+    pub fn certificates<'f>(
         &self,
-        filter: &CertificateFilter,
-        before: Option<i64>,
+        filter: &'f CertificateFilter,
+        before: Option<&'f i64>,
         limit: usize,
         now: Time,
     ) -> Result<Vec<ListedCertificate>> {
-        let state = filter.state.map_or("1", CertificateState::condition);
+        // Only the conditions that were asked for, so that each finds its index.
+        let mut conditions = vec!["c.purpose = 'acme'".to_owned()];
+        let mut parameters: Vec<&dyn ToSql> = vec![&now, &limit];
+        conditions.extend(filter.state.map(|state| format!("({})", state.condition())));
+        let mut compare = |condition: &str, value: &'f dyn ToSql| {
+            parameters.push(value);
+            conditions.push(condition.replace("??", &format!("?{}", parameters.len())));
+        };
+        if let Some(name) = &filter.name {
+            compare("instr(i.name, ??) > 0", name);
+        }
+        if let Some(serial) = &filter.serial {
+            compare("c.serial = ??", serial);
+        }
+        if let Some(moment) = &filter.ends_before {
+            compare("c.not_after < ?? AND c.not_after >= ?1", moment);
+        }
+        if let Some(issuer) = &filter.issuer {
+            compare("c.issuer = ??", issuer);
+        }
+        if let Some(before) = before {
+            compare("c.id < ??", before);
+        }
         let sql = format!(
             "SELECT {COLUMNS}, i.name, r.at, r.reason FROM certificates c
              LEFT JOIN items i ON i.id = c.item LEFT JOIN revocations r ON r.certificate = c.id
-             WHERE c.purpose = 'acme' AND {state} AND (?2 IS NULL OR instr(i.name, ?2) > 0)
-             AND (?3 IS NULL OR c.serial = ?3) AND (?4 IS NULL OR c.not_after < ?4 AND c.not_after >= ?1)
-             AND (?5 IS NULL OR c.issuer = ?5) AND (?6 IS NULL OR c.id < ?6) ORDER BY c.id DESC LIMIT ?7"
+             WHERE ?1 = ?1 AND {} ORDER BY c.id DESC LIMIT ?2",
+            conditions.join(" AND ")
         );
-        let parameters = (now, &filter.name, &filter.serial, filter.ends_before, filter.issuer, before, limit);
+        let parameters = rusqlite::params_from_iter(parameters);
         self.all(&sql, parameters, |row| {
             let certificate = certificate_from(row)?;
             let revoked = row.get::<_, Option<Time>>(12)?.zip(row.get::<_, Option<u8>>(13)?);
@@ -318,6 +339,19 @@ impl Read<'_> {
             "SELECT {COLUMNS} FROM certificates c WHERE c.signer = ?1 AND c.purpose = 'ocsp' ORDER BY c.id DESC LIMIT 1"
         );
         self.optional(&sql, [signer], certificate_from)
+    }
+
+    /// The serial numbers of the newest OCSP responder of each key version.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn newest_responders(&self) -> Result<Vec<Vec<u8>>> {
+        self.all(
+            "SELECT serial FROM certificates WHERE id IN
+             (SELECT max(c.id) FROM certificates c WHERE c.purpose = 'ocsp' GROUP BY c.signer)",
+            [],
+            |row| row.get(0),
+        )
     }
 
     /// The daemon's own certificates of issuers that are not deleted.

@@ -309,6 +309,14 @@ impl Read<'_> {
         )
     }
 
+    /// The sets of fragments that were being written or removed, with their number.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn passing_fragments(&self) -> Result<Vec<(String, usize)>> {
+        self.all("SELECT fragments, split_level FROM passing_fragments", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// A data key by its name.
     ///
     /// # Errors
@@ -354,6 +362,7 @@ impl Write<'_> {
                 now
             ],
         )?;
+        self.forget_passing_fragments(&version.fragments)?;
         for certificate in &version.certificates {
             self.insert_ca_certificate(id, certificate, now)?;
         }
@@ -423,12 +432,44 @@ impl Write<'_> {
     ///
     /// # Errors
     /// Conflict when it was put under another one, or deleted, meanwhile.
-    pub fn reseal_private_key(&self, version: i64, before: &str, fragments: &str, sealed: &[u8]) -> Result<()> {
+    pub fn reseal_private_key(
+        &self,
+        version: i64,
+        before: &str,
+        fragments: &str,
+        split_level: usize,
+        sealed: &[u8],
+    ) -> Result<()> {
         let changed = self.execute(
             "UPDATE key_versions SET fragments = ?3, sealed = ?4 WHERE id = ?1 AND fragments = ?2 AND sealed IS NOT NULL",
             (version, before, fragments, sealed),
         )?;
-        if changed == 1 { Ok(()) } else { Err(Error::conflict("the key was changed meanwhile; try again")) }
+        if changed != 1 {
+            return Err(Error::conflict("the key was changed meanwhile; try again"));
+        }
+        self.forget_passing_fragments(fragments)?;
+        self.note_passing_fragments(before, split_level)
+    }
+
+    /// Note a set of fragments before it is written, or when it is no longer needed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn note_passing_fragments(&self, fragments: &str, split_level: usize) -> Result<()> {
+        self.execute(
+            "INSERT OR IGNORE INTO passing_fragments (fragments, split_level) VALUES (?1, ?2)",
+            (fragments, split_level),
+        )?;
+        Ok(())
+    }
+
+    /// A set of fragments is in use, or gone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn forget_passing_fragments(&self, fragments: &str) -> Result<()> {
+        self.execute("DELETE FROM passing_fragments WHERE fragments = ?1", [fragments])?;
+        Ok(())
     }
 
     /// Forget the sealed private keys of an item that is deleted.

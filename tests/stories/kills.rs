@@ -494,8 +494,7 @@ impl Story {
         assert!(missing.is_empty(), "missing: {missing:?}");
         let strays: BTreeSet<String> = found.difference(&wanted).cloned().collect();
         let step = self.journal.get_mut().unwrap().under_way;
-        let unexplained: Vec<_> =
-            strays.difference(&self.strays).filter(|name| !is_known_to_stray(name, step)).collect();
+        let unexplained: Vec<_> = strays.difference(&self.strays).filter(|name| !is_known_to_stray(name)).collect();
         assert!(unexplained.is_empty(), "left behind by a kill during {step:?}: {unexplained:?}");
         self.strays = strays;
     }
@@ -592,17 +591,11 @@ fn check_counts(facts: &Value) {
     assert_eq!(count(facts, "unsigned_lists"), 0, "lists that do not know what happened to them");
 }
 
-/// What a kill is known to leave behind.
-fn is_known_to_stray(name: &str, step: Option<Step>) -> bool {
-    // The fragments of a version that did not come into the store, and those of before --new-kek or of its beginning, for
-    // good: the daemon warns of them at each start, since they may be another database's.
-    let is_fragment = name.ends_with(".fragment") && matches!(step, Some(Step::Rotate | Step::RefreshKek));
-    // The key of a certificate of our own that did not come into the store. Goes when it is ten minutes old.
-    let is_tls_key = name.starts_with("tls-") && name.ends_with(".p8");
-    // The same of an OCSP responder, and files of either kind that had not got their names yet. A defect: these stay.
-    let is_responder_key = name.starts_with("ocsp-") && name.ends_with(".key");
-    let is_unnamed = (name.starts_with("tls-") || name.starts_with("ocsp-")) && name.ends_with(".new");
-    is_fragment || is_tls_key || is_responder_key || is_unnamed
+/// What a kill leaves behind for ten minutes: keys of certificates of our own that did not come into the store, TLS or OCSP,
+/// and files of theirs that had not got their names yet. Of a signer's fragments nothing stays.
+fn is_known_to_stray(name: &str) -> bool {
+    (name.starts_with("tls-") || name.starts_with("ocsp-"))
+        && [".p8", ".key", ".new"].iter().any(|end| name.ends_with(end))
 }
 
 const FACTS: &str = "SELECT json_object(
