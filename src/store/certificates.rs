@@ -246,7 +246,7 @@ impl Read<'_> {
             conditions.push(condition.replace("??", &format!("?{}", parameters.len())));
         };
         if let Some(name) = &filter.name {
-            compare("instr(i.name, ??) > 0", name);
+            compare("c.item IN (SELECT id FROM items WHERE instr(name, ??) > 0)", name);
         }
         if let Some(serial) = &filter.serial {
             compare("c.serial = ??", serial);
@@ -255,7 +255,8 @@ impl Read<'_> {
             compare("c.not_after < ?? AND c.not_after >= ?1", moment);
         }
         if let Some(issuer) = &filter.issuer {
-            compare("c.issuer = ??", issuer);
+            // Without its index, which would have everything sorted to find the newest few.
+            compare("+c.issuer = ??", issuer);
         }
         if let Some(before) = before {
             compare("c.id < ??", before);

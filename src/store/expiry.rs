@@ -55,7 +55,7 @@ impl Read<'_> {
         self.all(
             "SELECT d.id, d.name, d.not_after, d.days FROM
              (SELECT c.id, coalesce(i.name, lower(hex(c.serial))) AS name, c.not_after, min(w.days) AS days
-              FROM expiry_warnings w JOIN certificates c ON c.issuer = w.item LEFT JOIN items i ON i.id = c.item
+              FROM expiry_warnings w CROSS JOIN certificates c ON c.issuer = w.item LEFT JOIN items i ON i.id = c.item
               WHERE c.not_after >= ?1 AND c.not_after < ?1 + w.days * 86400 AND c.purpose = 'acme'
               AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)
               AND NOT EXISTS (SELECT 1 FROM certificates n WHERE n.item = c.item AND n.version > c.version)

@@ -5,6 +5,7 @@ use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::keys::{hex, random};
 use rusqlite::Row;
+use std::collections::HashMap;
 
 /// What kind of item it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +187,19 @@ impl Read<'_> {
         );
         let parameters = (filter.kind.map(ItemKind::as_str), &filter.substring, &filter.folder);
         let rows = self.all(&sql, parameters, |row| Ok(item_from(row)))?;
-        rows.into_iter().map(|row| self.with_tags(row?)).collect()
+        let mut tags: HashMap<i64, Vec<String>> = HashMap::new();
+        for (item, tag) in self.all("SELECT item, tag FROM item_tags ORDER BY item, tag", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get(1)?))
+        })? {
+            tags.entry(item).or_default().push(tag);
+        }
+        rows.into_iter()
+            .map(|row| {
+                let mut item = row?;
+                item.tags = tags.remove(&item.id).unwrap_or_default();
+                Ok(item)
+            })
+            .collect()
     }
 
     /// Whether an item is there, enabled, and not about to be deleted.
