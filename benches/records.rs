@@ -10,26 +10,26 @@
 //!
 //! | milliseconds                                                 |  few |  p99 |  many |   p99 | ratio |
 //! | ------------------------------------------------------------ | ---: | ---: | ----: | ----: | ----: |
-//! | start to first 200                                           | 15.9 | 20.4 |  96.2 | 110.9 |   6.0 |
-//! | GET shard (384 B, 70412 B)                                   |  0.5 |  0.8 |   0.7 |   0.9 |   1.2 |
-//! | GET complete list (288 B, 490296 B)                          |  0.6 |  0.8 |   2.2 |   2.8 |   3.6 |
-//! | OCSP POST, first time                                        |  0.9 |  1.3 |   1.1 |   1.4 |   1.2 |
-//! | OCSP POST, again                                             |  0.9 |  1.2 |   1.0 |   1.2 |   1.1 |
-//! | status                                                       |  2.0 |  2.4 |   3.7 |   4.3 |   1.9 |
-//! | list-items                                                   |  3.1 |  4.6 | 169.5 | 265.2 |  54.0 |
-//! | list-certificates                                            |  3.0 |  3.4 |   2.8 |   3.9 |   0.9 |
-//! | list-certificates --limit 10000                              | 15.1 | 22.8 | 140.2 | 201.3 |   9.3 |
-//! | list-certificates --before 200                               |  3.6 |  4.9 |  44.8 |  59.7 |  12.3 |
-//! | list-certificates -n host-7.acme.com                         |  3.5 |  4.1 |  79.3 | 103.8 |  22.4 |
-//! | list-certificates -n nowhere.acme.com                        |  3.5 |  4.2 |  95.0 | 101.3 |  27.3 |
-//! | list-certificates --serial-number SERIAL                     |  3.1 |  3.4 |  61.7 |  66.3 |  19.7 |
-//! | list-certificates --status Valid                             |  3.7 |  4.6 |   3.5 |   4.7 |   1.0 |
-//! | list-certificates --status About to Expire                   |  2.6 |  3.1 |  25.0 |  26.3 |   9.5 |
-//! | list-certificates --status Expired                           |  2.6 |  3.3 |  33.1 |  35.3 |  12.6 |
-//! | list-certificates --status Revoked                           |  2.0 |  2.5 |   5.7 |   6.9 |   2.9 |
-//! | list-certificates --expires-within 7d                        |  2.4 |  2.9 |  30.6 |  33.0 |  12.6 |
-//! | list-certificates --cert-issuer-name /ACME/Server/ACMEIssuer |  2.6 |  2.9 |   2.6 |   2.8 |   1.0 |
-//! | revoke-certificate --serial-number SERIAL                    |  3.6 |  4.7 |  22.0 |  31.7 |   6.1 |
+//! | start to first 200                                           | 18.7 | 22.9 |  27.9 |  33.5 |   1.5 |
+//! | GET shard (383 B, 70412 B)                                   |  0.6 |  0.8 |   0.7 |   0.9 |   1.3 |
+//! | GET complete list (289 B, 490296 B)                          |  0.7 |  0.9 |   2.5 |   3.7 |   3.7 |
+//! | OCSP POST, first time                                        |  1.2 |  1.7 |   1.3 |   1.5 |   1.0 |
+//! | OCSP POST, again                                             |  1.1 |  1.4 |   1.0 |   1.3 |   0.9 |
+//! | status                                                       |  2.4 |  3.1 |   4.7 |   7.2 |   2.0 |
+//! | list-items                                                   |  4.0 |  4.9 | 190.1 | 213.0 |  47.0 |
+//! | list-certificates                                            |  5.0 |  6.2 |   4.4 |   5.0 |   0.9 |
+//! | list-certificates --limit 10000                              | 23.7 | 26.6 | 200.9 | 232.5 |   8.5 |
+//! | list-certificates --before 200                               |  4.4 |  5.9 |   4.5 |   5.2 |   1.0 |
+//! | list-certificates -n host-7.acme.com                         |  2.6 |  3.8 |   5.4 |   6.1 |   2.1 |
+//! | list-certificates -n nowhere.acme.com                        |  2.2 |  2.6 |   5.1 |   6.0 |   2.3 |
+//! | list-certificates --serial-number SERIAL                     |  2.5 |  3.1 |   2.6 |   3.3 |   1.0 |
+//! | list-certificates --status Valid                             |  4.4 |  5.0 |   4.7 |   6.1 |   1.1 |
+//! | list-certificates --status About to Expire                   |  5.0 |  6.0 |  36.0 |  42.0 |   7.3 |
+//! | list-certificates --status Expired                           |  4.5 |  5.2 |  48.9 |  53.1 |  10.9 |
+//! | list-certificates --status Revoked                           |  3.6 |  4.4 |  10.5 |  12.2 |   2.9 |
+//! | list-certificates --expires-within 7d                        |  4.6 |  5.3 |  44.8 |  49.3 |   9.8 |
+//! | list-certificates --cert-issuer-name /ACME/Server/ACMEIssuer |  4.1 |  5.0 |   4.0 |   4.6 |   1.0 |
+//! | revoke-certificate --serial-number SERIAL                    |  5.1 |  7.4 |  37.2 |  46.5 |   7.3 |
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 #![allow(clippy::indexing_slicing, clippy::string_slice)]
