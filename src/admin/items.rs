@@ -277,7 +277,7 @@ fn describe_key(admin: &Administration, item: &Item, members: &mut Map<String, V
                 .iter()
                 .map(|c| {
                     json!({
-                        "kind": c.kind.as_str(),
+                        "kind": c.origin.as_str(),
                         "serial_number": hex(&c.serial),
                         "not_after": c.not_after.to_string(),
                         "certificate": to_pem("CERTIFICATE", &c.der),

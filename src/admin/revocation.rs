@@ -199,7 +199,7 @@ fn signed_by_us(
     let living = found.into_iter().filter(|c| c.not_after >= now);
     let what: Vec<(Revocable, Option<Vec<u8>>)> = living
         .filter_map(|c| {
-            let signer = c.signed_by?;
+            let signer = c.origin.signer()?;
             let place = RevocablePlace::CaCertificate;
             let spki = ParsedCertificate::parse(&c.der).ok()?.spki;
             Some((Revocable { signer, serial: c.serial, not_after: c.not_after, place }, Some(spki)))

@@ -6,7 +6,7 @@ use crate::der::to_pem;
 use crate::error::{Error, Result};
 use crate::keys::Signer;
 use crate::policy::IssuerPolicy;
-use crate::store::{CaCertificate, CaKind, Certificate, Read};
+use crate::store::{CaCertificate, CaOrigin, Certificate, Read};
 use std::sync::Arc;
 
 /// No hierarchy of ours is deeper; one that is goes round in a circle.
@@ -139,23 +139,22 @@ fn chains_of_version(read: &Read<'_>, version: i64, deepest: usize) -> Result<Ve
 }
 
 fn above(read: &Read<'_>, certificate: &CaCertificate, deepest: usize) -> Result<Vec<Vec<u8>>> {
-    match (certificate.kind, certificate.signed_by) {
-        (CaKind::SelfSigned, _) => Ok(Vec::new()),
-        (CaKind::Foreign, _) => read.foreign_chain(certificate.id),
-        (CaKind::Subordinate | CaKind::Cross, Some(signer)) => {
+    match &certificate.origin {
+        CaOrigin::SelfSigned => Ok(Vec::new()),
+        CaOrigin::Foreign(above) => Ok(above.clone()),
+        CaOrigin::Subordinate(signer) | CaOrigin::Cross(signer) => {
             let less =
                 deepest.checked_sub(1).ok_or_else(|| Error::internal("a chain of CA certificates has no end"))?;
-            let chains = chains_of_version(read, signer, less)?;
+            let chains = chains_of_version(read, *signer, less)?;
             chains.into_iter().next().ok_or_else(|| Error::internal("a CA certificate without the one above it"))
         }
-        (CaKind::Subordinate | CaKind::Cross, None) => Err(Error::internal("a CA certificate without its signer")),
     }
 }
 
 /// Whether a certificate of the chain that is offered first was revoked by us.
 fn is_chain_revoked(read: &Read<'_>, version: i64, deepest: usize) -> Result<bool> {
     let Some(certificate) = read.ca_certificates(version)?.into_iter().next() else { return Ok(false) };
-    let Some(signer) = certificate.signed_by.filter(|signer| *signer != version) else { return Ok(false) };
+    let Some(signer) = certificate.origin.signer() else { return Ok(false) };
     let Some(less) = deepest.checked_sub(1) else { return Ok(true) };
     Ok(read.revocation(signer, &certificate.serial)?.is_some() || is_chain_revoked(read, signer, less)?)
 }

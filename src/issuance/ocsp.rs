@@ -308,7 +308,7 @@ fn status_of(read: &Read<'_>, signer: i64, id: &CertId) -> Result<CertStatus> {
         return Ok(CertStatus::Revoked(revocation.at, revocation.reason));
     }
     let leaf = read.certificate_by_serial(&id.serial)?.is_some_and(|c| c.signer == signer);
-    if leaf || read.ca_certificate_by_serial(signer, &id.serial)?.is_some() {
+    if leaf || read.has_signed_ca_certificate(signer, &id.serial)? {
         Ok(CertStatus::Good)
     } else {
         Ok(CertStatus::Unknown)

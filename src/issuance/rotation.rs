@@ -6,7 +6,7 @@ use crate::ca::{next_generation, signer_request};
 use crate::clock::Span;
 use crate::error::{Error, Result};
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate};
-use crate::store::{CaCertificate, CaKind, Key, NewCaCertificate, Write};
+use crate::store::{CaCertificate, CaOrigin, Key, NewCaCertificate, Write};
 
 /// What became of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,22 +33,22 @@ impl Issuance {
         let pkcs8 = generate(algorithm)?;
         let next = Signer::from_pkcs8(algorithm, Hash::parse(&key.hash)?, &pkcs8)?;
         let lifetime = lifetime(&key);
-        let (rotation, request, certificates) = match (present.kind, present.signed_by) {
-            (CaKind::SelfSigned, _) => {
+        let (rotation, request, certificates) = match present.origin {
+            CaOrigin::SelfSigned => {
                 let (chain, old) = self.signing(item)?;
                 let own = self.self_sign(&next, &wish, lifetime)?;
-                let cross = self.sign_under(CaKind::Cross, &chain, &old, &next, &wish, lifetime)?;
+                let cross = self.sign_under(CaOrigin::Cross(chain.version), &chain, &old, &next, &wish, lifetime)?;
                 (Rotation::CrossSigned, None, vec![own, cross])
             }
-            (CaKind::Subordinate, Some(signer)) => {
+            CaOrigin::Subordinate(signer) => {
                 let above = self.store.read(|read| read.key_version(signer))?.key;
                 (Rotation::Signed, None, vec![self.sign_below(above, &next, &wish, lifetime)?])
             }
-            (CaKind::Foreign, _) => {
+            CaOrigin::Foreign(_) => {
                 let request = signer_request(&wish.subject, &wish.profile, &next)?;
                 (Rotation::WaitsForCertificate, Some(request), Vec::new())
             }
-            (CaKind::Subordinate | CaKind::Cross, _) => return Err(unfinished()),
+            CaOrigin::Cross(_) => return Err(unfinished()),
         };
         let (version, _) = self.seal_version(&next, &pkcs8, key.split_level, request, certificates)?;
         let fragments = version.fragments.clone();
@@ -102,19 +102,19 @@ impl Issuance {
         let (key, present) = self.present_certificate(item)?;
         let wish = wish_of(&key.current)?;
         let signer = self.vault.signer(item)?;
-        let renewed: NewCaCertificate = match (present.kind, present.signed_by) {
-            (CaKind::SelfSigned, _) => self.self_sign(&signer, &wish, lifetime)?,
-            (CaKind::Subordinate, Some(above)) => {
+        let renewed: NewCaCertificate = match present.origin {
+            CaOrigin::SelfSigned => self.self_sign(&signer, &wish, lifetime)?,
+            CaOrigin::Subordinate(above) => {
                 let above = self.store.read(|read| read.key_version(above))?.key;
                 self.sign_below(above, &signer, &wish, lifetime)?
             }
-            (CaKind::Foreign, _) => {
+            CaOrigin::Foreign(_) => {
                 return Err(Error::conflict(
                     "another CA signed this key; ask it with export-signer-csr, and bring the answer with \
                      import-signer-certificate",
                 ));
             }
-            (CaKind::Subordinate | CaKind::Cross, _) => return Err(unfinished()),
+            CaOrigin::Cross(_) => return Err(unfinished()),
         };
         if renewed.not_after <= present.not_after {
             return Err(Error::malformed(format!(
@@ -150,7 +150,7 @@ impl Issuance {
             let newest = read.key_versions(item)?.last().map(|v| v.id);
             let present = read.ca_certificates(key.current.id)?.into_iter().next();
             match present {
-                Some(present) if present.kind == CaKind::Cross => Err(unfinished()),
+                Some(present) if matches!(present.origin, CaOrigin::Cross(_)) => Err(unfinished()),
                 Some(present) if newest == Some(key.current.id) => Ok((key, present)),
                 Some(_) => Err(Error::conflict(
                     "the next version of this key waits for its certificate; bring it with import-signer-certificate",

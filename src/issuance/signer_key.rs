@@ -10,7 +10,7 @@ use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate};
 use crate::store::{
-    CaKind, KeyVersion, NewCaCertificate, NewKey, NewVersion, Revocable, RevocablePlace, RevocationGrounds, Write,
+    CaOrigin, KeyVersion, NewCaCertificate, NewKey, NewVersion, Revocable, RevocablePlace, RevocationGrounds, Write,
 };
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -201,7 +201,7 @@ impl Issuance {
         let validity = Validity::starting(self.clock.now(), lifetime);
         let certificate = certificate(signer, wish, validity, Points::default())?;
         let signed = prepare_ca(&certificate, signer, None)?;
-        finished(CaKind::SelfSigned, None, signed, signer)
+        finished(CaOrigin::SelfSigned, signed, signer)
     }
 
     /// Sign a key of ours by another: cut to what the chain above allows.
@@ -213,12 +213,12 @@ impl Issuance {
         lifetime: Span,
     ) -> Result<NewCaCertificate> {
         let (chain, by) = self.signing(above)?;
-        self.sign_under(CaKind::Subordinate, &chain, &by, signer, wish, lifetime)
+        self.sign_under(CaOrigin::Subordinate(chain.version), &chain, &by, signer, wish, lifetime)
     }
 
     pub(super) fn sign_under(
         &self,
-        kind: CaKind,
+        origin: CaOrigin,
         chain: &SignerChain,
         by: &Signer,
         signer: &Signer,
@@ -235,7 +235,7 @@ impl Issuance {
         }
         let longest = chain.chain.path_len_below()?;
         let path_len = match (wish.profile.path_len, longest) {
-            (Some(wished), Some(longest)) if wished > longest && kind == CaKind::Subordinate => {
+            (Some(wished), Some(longest)) if wished > longest && matches!(origin, CaOrigin::Subordinate(_)) => {
                 return Err(Error::malformed(format!(
                     "pathlen {wished} is more than the CA above allows below it ({longest})"
                 )));
@@ -247,7 +247,7 @@ impl Issuance {
         let points = self.ca_points(chain.version, &chain.parsed)?;
         let certificate = certificate(signer, &wish, validity, points)?;
         let linted = prepare_ca(&certificate, by, Some(&chain.parsed))?;
-        finished(kind, Some(chain.version), linted, by)
+        finished(origin, linted, by)
     }
 
     /// Seal a private key, put its fragments into their places, and give what the store is to keep.
@@ -355,28 +355,24 @@ fn foreign_certificate(chain: &[Vec<u8>]) -> Result<NewCaCertificate> {
     }
     let Validity { not_before, not_after } = parsed.life()?;
     Ok(NewCaCertificate {
-        kind: if above.is_empty() { CaKind::SelfSigned } else { CaKind::Foreign },
-        signed_by: None,
+        origin: if above.is_empty() { CaOrigin::SelfSigned } else { CaOrigin::Foreign(above.to_vec()) },
         serial: parsed.serial,
         der: own.clone(),
         not_before,
         not_after,
-        above: above.to_vec(),
     })
 }
 
-fn finished(kind: CaKind, signed_by: Option<i64>, linted: Linted, by: &Signer) -> Result<NewCaCertificate> {
+fn finished(origin: CaOrigin, linted: Linted, by: &Signer) -> Result<NewCaCertificate> {
     let signed = linted.sign(by)?;
     verify_signature(&signed.der, by.public_key())
         .map_err(|e| Error::internal(format!("a CA certificate was not kept, since clients would refuse it: {e}")))?;
     Ok(NewCaCertificate {
-        kind,
-        signed_by,
+        origin,
         serial: signed.serial.octets().to_vec(),
         not_before: signed.validity.not_before,
         not_after: signed.validity.not_after,
         der: signed.der,
-        above: Vec::new(),
     })
 }
 

@@ -1,6 +1,7 @@
-//! Authorizations and their challenges (RFC 8555, 7.1.4 and 7.1.5). Only facts are stored; the status follows from them.
+//! Authorizations (RFC 8555, 7.1.4). Only facts are stored; the status follows from them.
 
-use super::{Read, Write};
+use super::challenges::{CHALLENGE_COLUMNS, challenge_from};
+use super::{Challenge, Read, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use rusqlite::{Row, params};
@@ -105,88 +106,6 @@ impl Authorization {
     }
 }
 
-/// A challenge.
-#[derive(Clone, Debug)]
-pub struct Challenge {
-    /// Row id; its URL ends with it.
-    pub id: i64,
-    /// What it belongs to.
-    pub authorization: i64,
-    /// `http-01` and so on.
-    pub kind: String,
-    /// The token (RFC 8555, 8.1), in base64url.
-    pub token: String,
-    /// When the client asked for validation.
-    pub requested: Option<Time>,
-    /// When it was validated.
-    pub validated: Option<Time>,
-    /// When it failed for good.
-    pub failed: Option<Time>,
-    /// When CAA was last seen to permit the name.
-    pub caa_checked: Option<Time>,
-    /// Why it failed: the name of the class, and the sentence.
-    pub error: Option<(String, String)>,
-}
-
-/// RFC 8555, 7.1.6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum ChallengeStatus {
-    Pending,
-    Processing,
-    Valid,
-    Invalid,
-}
-
-impl ChallengeStatus {
-    /// The word in RFC 8555, 7.1.6.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ChallengeStatus::Pending => "pending",
-            ChallengeStatus::Processing => "processing",
-            ChallengeStatus::Valid => "valid",
-            ChallengeStatus::Invalid => "invalid",
-        }
-    }
-}
-
-impl Challenge {
-    /// Its status.
-    pub fn status(&self) -> ChallengeStatus {
-        match (self.failed, self.validated, self.requested) {
-            (Some(_), _, _) => ChallengeStatus::Invalid,
-            (None, Some(_), _) => ChallengeStatus::Valid,
-            (None, None, Some(_)) => ChallengeStatus::Processing,
-            (None, None, None) => ChallengeStatus::Pending,
-        }
-    }
-}
-
-/// What a validator has to know.
-#[derive(Clone, Debug)]
-pub struct ValidationJob {
-    /// The challenge.
-    pub challenge: i64,
-    /// Its type.
-    pub kind: String,
-    /// Its token.
-    pub token: String,
-    /// The account, whose share of the validators is bounded.
-    pub account: i64,
-    /// The account key's thumbprint.
-    pub thumbprint: String,
-    /// `dns` or `ip`.
-    pub identifier_type: String,
-    /// What is to be validated, without a leading `*.`.
-    pub identifier: String,
-    /// Whether it is the wildcard of that name.
-    pub wildcard: bool,
-    /// Whether it is to serve the names below it as well.
-    pub subdomains: bool,
-    /// The issuer of the account.
-    pub issuer: i64,
-}
-
 impl Read<'_> {
     /// An authorization with its challenges.
     ///
@@ -220,15 +139,6 @@ impl Read<'_> {
             authorization.challenges = challenges.get(&authorization.id).cloned().unwrap_or_default();
         }
         Ok(authorizations)
-    }
-
-    /// A challenge.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn challenge(&self, id: i64) -> Result<Option<Challenge>> {
-        let sql = format!("SELECT {CHALLENGE_COLUMNS} FROM challenges WHERE id = ?1");
-        self.optional(&sql, [id], challenge_from)
     }
 
     /// A valid authorization of the account for a name, the one that lasts longest: made by newAuthz, or validated after
@@ -280,22 +190,6 @@ impl Read<'_> {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
     }
-
-    /// The validations that were asked for, have no result, and could still have one.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn due_validations(&self, now: Time) -> Result<Vec<ValidationJob>> {
-        self.all(&format!("{JOBS} ORDER BY c.id"), [now], job_from)
-    }
-
-    /// What a validator has to know; `None` when there is nothing to do any more.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn validation_job(&self, challenge: i64, now: Time) -> Result<Option<ValidationJob>> {
-        self.optional(&format!("{JOBS} AND c.id = ?2"), (now, challenge), job_from)
-    }
 }
 
 impl Write<'_> {
@@ -330,57 +224,6 @@ impl Write<'_> {
         Ok(id)
     }
 
-    /// Note that the client asked for validation. False when it had asked before or there is a result.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn request_validation(&self, challenge: i64, now: Time) -> Result<bool> {
-        let changed = self.execute(
-            "UPDATE challenges SET requested = ?2 WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL",
-            (challenge, now),
-        )?;
-        Ok(changed == 1)
-    }
-
-    /// Note that a validation succeeded; the authorization lasts until `expires`. A result that came too late, since the
-    /// authorization was deactivated or has expired, changes nothing.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn complete_validation(&self, challenge: i64, now: Time, expires: Time, caa_checked: bool) -> Result<()> {
-        let changed = self.execute(
-            "UPDATE challenges SET validated = ?2, caa_checked = ?3
-             WHERE id = ?1 AND requested IS NOT NULL AND validated IS NULL AND failed IS NULL
-             AND EXISTS (SELECT 1 FROM authorizations a
-                         WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)
-             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
-                             AND o.failed IS NOT NULL)",
-            (challenge, now, caa_checked.then_some(now)),
-        )?;
-        if changed == 1 {
-            self.execute(
-                "UPDATE authorizations SET expires = ?2 WHERE id = (SELECT authorization FROM challenges WHERE id = ?1)",
-                (challenge, expires),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Note that a validation failed for good.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn fail_validation(&self, challenge: i64, class: &str, detail: &str, now: Time) -> Result<()> {
-        self.execute(
-            "UPDATE challenges SET failed = ?2, error_class = ?3, error_detail = ?4
-             WHERE id = ?1 AND validated IS NULL AND failed IS NULL
-             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
-                             AND o.validated IS NOT NULL)",
-            params![challenge, now, class, detail],
-        )?;
-        Ok(())
-    }
-
     /// Deactivate an authorization (RFC 8555, 7.5.2).
     ///
     /// # Errors
@@ -411,47 +254,5 @@ fn authorization_from(row: &Row<'_>) -> rusqlite::Result<Authorization> {
         subdomains: row.get(7)?,
         unchallenged: row.get(8)?,
         challenges: Vec::new(),
-    })
-}
-
-/// What can be validated at `?1`.
-const JOBS: &str = "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, a.wildcard,
-    a.subdomains, n.issuer
-    FROM challenges c JOIN authorizations a ON a.id = c.authorization JOIN accounts n ON n.id = a.account
-    WHERE c.requested IS NOT NULL AND c.validated IS NULL AND c.failed IS NULL
-    AND a.deactivated IS NULL AND a.expires > ?1
-    AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = a.id
-                    AND (o.validated IS NOT NULL OR o.failed IS NOT NULL))";
-
-fn job_from(row: &Row<'_>) -> rusqlite::Result<ValidationJob> {
-    Ok(ValidationJob {
-        challenge: row.get(0)?,
-        kind: row.get(1)?,
-        token: row.get(2)?,
-        account: row.get(3)?,
-        thumbprint: row.get(4)?,
-        identifier_type: row.get(5)?,
-        identifier: row.get(6)?,
-        wildcard: row.get(7)?,
-        subdomains: row.get(8)?,
-        issuer: row.get(9)?,
-    })
-}
-
-const CHALLENGE_COLUMNS: &str =
-    "id, authorization, type, token, requested, validated, failed, error_class, error_detail, caa_checked";
-
-fn challenge_from(row: &Row<'_>) -> rusqlite::Result<Challenge> {
-    let error: (Option<String>, Option<String>) = (row.get(7)?, row.get(8)?);
-    Ok(Challenge {
-        id: row.get(0)?,
-        authorization: row.get(1)?,
-        kind: row.get(2)?,
-        token: row.get(3)?,
-        requested: row.get(4)?,
-        validated: row.get(5)?,
-        failed: row.get(6)?,
-        caa_checked: row.get(9)?,
-        error: error.0.zip(error.1),
     })
 }

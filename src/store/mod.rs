@@ -6,10 +6,14 @@
 mod accounts;
 mod audit;
 mod authorizations;
+mod ca_certificates;
+mod certificate_lists;
 mod certificates;
+mod challenges;
 mod crls;
 mod eabs;
 mod expiry;
+mod fragments;
 mod integrity;
 mod issuers;
 mod items;
@@ -23,19 +27,18 @@ mod writer;
 
 pub use accounts::{Account, AccountStatus, NewAccount};
 pub use audit::{AuditEntry, AuditFilter, AuditRow, Outcome};
-pub use authorizations::{
-    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Name, NewAuthorization, ValidationJob,
-};
-pub use certificates::{
-    Certificate, CertificateFilter, CertificateOwner, CertificateState, ListedCertificate, NewCertificate, Purpose,
-    TlsCertificate,
-};
+pub use authorizations::{Authorization, AuthorizationStatus, Name, NewAuthorization};
+pub use ca_certificates::{CaCertificate, CaOrigin, NewCaCertificate};
+pub use certificate_lists::{CertificateFilter, CertificateState, ListedCertificate};
+pub use certificates::{Certificate, CertificateOwner, NewCertificate, Purpose, TlsCertificate};
+pub use challenges::{Challenge, ChallengeStatus, ValidationJob};
 pub use crls::{CrlShard, DueCrl, SignedCrl};
 pub use eabs::Eab;
 pub use expiry::{DueNotice, NoticeSubject};
+pub use fragments::DataKey;
 pub use issuers::Issuer;
 pub use items::{Item, ItemFilter, ItemKind, NewItem};
-pub use keys::{CaCertificate, CaKind, DataKey, Key, KeyVersion, NewCaCertificate, NewKey, NewVersion};
+pub use keys::{Key, KeyVersion, NewKey, NewVersion};
 pub use limits::LimitKind;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
 pub use revocations::{Revocable, RevocablePlace, Revocation, RevocationGrounds};

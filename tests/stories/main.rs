@@ -36,6 +36,7 @@ mod usage;
 
 // What is signed, before independent judges.
 mod judges;
+mod judges_refuse;
 
 // ACME (RFC 8555).
 mod jws;

@@ -1,6 +1,7 @@
 //! What happened, for whoever asks later: the audit log, its chain of hashes, events, blocked keys, fragments.
 
 use crate::world::daemon::Ca;
+use crate::world::hex::hex;
 use crate::world::issuer::{CERTIFICATES, SIGNER_KEY, text};
 use crate::world::outcome::assert_says;
 use crate::world::patience::{eventually, seconds};
@@ -131,7 +132,7 @@ fn keys_that_a_file_lists_get_nothing_until_they_are_listed_no_more() {
     )
     .succeeded();
     let hash = ring::digest::digest(&ring::digest::SHA256, &std::fs::read(ca.place.file("public.der")).unwrap());
-    let hash: String = hash.as_ref().iter().map(|b| format!("{b:02X}")).collect();
+    let hash = hex(hash.as_ref()).to_uppercase();
     let list = ca.place.write("blocked", format!("# known weak\n{hash}\n"));
     ca.place.make_readable("blocked");
     ca.add_flags(&["--blocked-keys", list.to_str().unwrap()]);

@@ -73,7 +73,7 @@ fn the_daemons_certificate_is_no_item_and_names_its_host_only() {
     let issuer = ca.make_issuer("acme.com");
     let shown = issuer.wire().handshake().unwrap().0;
     assert_eq!(ca.item_names("/").len(), 2, "key and issuer");
-    let facts = &judges::facts(&ca.place, &pem(&shown[0]))[0];
+    let facts = &judges::facts(&ca.place, &judges::pem("CERTIFICATE", &shown[0]))[0];
     assert_eq!(facts["extensions"]["subjectAltName"]["value"], serde_json::json!(["DNSName:ca.lan"]));
     assert_eq!(facts["extensions"]["extendedKeyUsage"]["value"], serde_json::json!(["serverAuth"]));
 }
@@ -120,15 +120,4 @@ fn s_client(ca: &Ca, issuer: &Issuer, flags: &[&str]) -> Outcome {
         .output()
         .unwrap();
     Outcome::new(format!("openssl s_client {flags:?}"), output)
-}
-
-fn pem(der: &[u8]) -> String {
-    let mut child = Command::new("/usr/bin/openssl")
-        .args(["x509", "-inform", "DER"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), der).unwrap();
-    Outcome::new("openssl x509", child.wait_with_output().unwrap()).succeeded().stdout
 }

@@ -1,6 +1,7 @@
 //! Account keys of every kind that the product accepts, and some that it must not.
 
 use super::base64url;
+use super::hex::unhex;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
@@ -132,8 +133,4 @@ fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }

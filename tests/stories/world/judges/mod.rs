@@ -20,12 +20,14 @@ pub use gnutls::certtool_accepts;
 pub use openssl::openssl_accepts;
 
 use super::base64url;
+use super::hex::hex;
 use super::outcome::Outcome;
 use super::place::Place;
-use python::{cryptography, hex, pkilint};
+use python::{cryptography, pkilint};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::process::Command;
 
 /// What one judge has to say against a document.
@@ -160,6 +162,13 @@ pub fn assert_trusted_by_webpki(leaf_and_chain_pem: &str, root_pem: &str, name: 
 pub fn assert_signed_for_webpki(crl_der: &[u8], issuer_pem: &str) {
     let complaints = webpki::crl(crl_der, &only_certificate(issuer_pem));
     assert_silent("the CRL", &pem("X509 CRL", crl_der), &complaints);
+}
+
+/// These judges complain, and no others.
+#[track_caller]
+pub fn assert_refused(what: &str, complaints: &[Complaint], by: &[&str]) {
+    let judges: BTreeSet<&str> = complaints.iter().map(|complaint| complaint.judge).collect();
+    assert_eq!(judges, by.iter().copied().collect(), "{what}: {complaints:#?}");
 }
 
 #[track_caller]

@@ -3,6 +3,7 @@
 
 use super::Complaint;
 use super::ignored::is_ignored;
+use crate::world::hex::hex;
 use crate::world::outcome::Outcome;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -39,10 +40,6 @@ pub(super) fn pkilint(linter: &str, documents: &[&[u8]]) -> Vec<Complaint> {
         complaints.push(Complaint { judge: "pkilint", says });
     }
     complaints
-}
-
-pub(super) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 struct Bench {
