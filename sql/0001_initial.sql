@@ -238,7 +238,7 @@ CREATE TABLE order_authorizations (
 ) STRICT, WITHOUT ROWID;
 
 -- Append-only. `order_id` has no foreign key, since orders are tidied long before certificates. `item` and `version` are
--- NULL for the daemon's own TLS certificates.
+-- NULL for certificates that are not filed.
 CREATE TABLE certificates (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     serial BLOB NOT NULL UNIQUE,
@@ -278,7 +278,8 @@ CREATE TABLE revocations (
     signer INTEGER NOT NULL REFERENCES key_versions (id),
     serial BLOB NOT NULL,
     certificate INTEGER UNIQUE REFERENCES certificates (id),
-    -- The CRL that lists it beside the complete one; -1 for CA certificates, NULL for all that list leaves.
+    -- The CRL that lists it beside the complete one: -1 for CA certificates, -2 for none, NULL for every one, since nobody
+    -- knows where an unknown certificate belongs.
     shard INTEGER,
     not_after INTEGER NOT NULL,
     at INTEGER NOT NULL,

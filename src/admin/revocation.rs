@@ -4,7 +4,7 @@ use super::{Administration, Arguments, Peer, accounts, items};
 use crate::ca::ParsedCertificate;
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::issuance::{Reason, Revoker};
+use crate::issuance::{Reason, RevokedAll, ToRevoke};
 use crate::store::{Certificate, CertificateOwner, Item, ItemKind, Revocable, RevocablePlace};
 use serde_json::{Value, json};
 
@@ -21,11 +21,6 @@ pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Argumen
     let reason = arguments.text("reason")?.map_or(Ok(Reason::UNSPECIFIED), |text| Reason::of_administrator(&text))?;
     let invalid_since = arguments.text("invalidity-date")?.map(|text| Time::parse(&text)).transpose();
     let invalid_since = invalid_since.map_err(|e| e.context("--invalidity-date"))?;
-    if invalid_since.is_some_and(|at| at > admin.now()) {
-        return Err(Error::malformed(
-            "--invalidity-date lies in the future; it says since when not to trust the certificate",
-        ));
-    }
     if invalid_since.is_some_and(|at| at > admin.now() || at < EARLIEST) {
         return Err(Error::malformed(
             "--invalidity-date lies in the future or before 1950; it says since when not to trust the certificate",
@@ -35,17 +30,18 @@ pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Argumen
     let is_sure = arguments.boolean("yes")?.unwrap_or(false);
     arguments.finish()?;
     let is_many = matches!(chosen, Chosen::AllOfAccount(_) | Chosen::AllOfIssuer(_));
-    let what = chosen.find(admin)?;
-    if is_many && !is_sure {
-        return Ok(json!({ "would_revoke": what.len() }));
+    if let (Some(whose), false) = (chosen.owner(admin)?, is_sure) {
+        let now = admin.now();
+        let count = admin.store.read(|read| read.count_revocable_certificates(whose, now))?;
+        return Ok(json!({ "would_revoke": count }));
     }
-    let is_one = !is_many && !what.is_empty();
-    let (revoked, is_published) =
-        admin.issuance.revoke_all(what, reason, invalid_since, &Revoker::Administrator(peer.uid))?;
-    if is_one && revoked == 0 {
+    let wanted = chosen.find(admin, reason)?;
+    let RevokedAll { revoked, blocked_only, is_published } =
+        admin.issuance.revoke_all(wanted, reason, invalid_since, &peer.actor())?;
+    if !is_many && revoked == 0 && blocked_only == 0 {
         return Err(Error::conflict("the certificate is revoked already"));
     }
-    let mut reply = json!({ "revoked": revoked });
+    let mut reply = json!({ "revoked": revoked, "keys_blocked_only": blocked_only });
     if let (false, Some(members)) = (is_published, reply.as_object_mut()) {
         let note = "a CRL could not be signed yet, which is tried again every minute; the log says why, and OCSP knows already";
         members.insert("warnings".into(), json!([note]));
@@ -68,53 +64,54 @@ impl Chosen {
     fn take(arguments: &mut Arguments) -> Result<Chosen> {
         let version = arguments.number("version")?;
         let signer = arguments.text("signer-key-name")?;
-        let not_after =
-            arguments.text("not-after")?.map(|text| Time::parse(&text).map_err(|e| e.context("--not-after")));
+        let not_after = arguments.text("not-after")?.map(|text| Time::parse(&text)).transpose();
+        let not_after = not_after.map_err(|e| e.context("--not-after"))?;
         let (name, serial) = (arguments.text("name")?, arguments.text("serial-number")?);
         let (account, issuer) = (arguments.text("all-of-account")?, arguments.text("all-of-issuer")?);
         if let (Some(text), true) = (&serial, signer.is_some()) {
             check_unambiguous(text)?;
         }
         let serial = serial.map(|text| parse_serial(&text)).transpose()?;
-        let chosen = match (name, serial, account, issuer) {
-            (Some(name), None, None, None) => Chosen::Name(name, version),
-            (None, Some(serial), None, None) => match (&signer, not_after.transpose()?) {
-                (Some(signer), Some(not_after)) => return Ok(Chosen::Unknown(serial, signer.clone(), not_after)),
-                (None, None) => Chosen::Serial(serial),
-                _ => {
-                    return Err(Error::malformed(
-                        "--signer-key-name and --not-after go together, with --serial-number",
-                    ));
-                }
-            },
-            (None, None, Some(account), None) => Chosen::AllOfAccount(account),
-            (None, None, None, Some(issuer)) => Chosen::AllOfIssuer(issuer),
-            _ => {
-                return Err(Error::malformed(
-                    "give one of --name, --serial-number, --all-of-account and --all-of-issuer",
-                ));
+        match (name, serial, account, issuer, version, signer, not_after) {
+            (Some(name), None, None, None, version, None, None) => Ok(Chosen::Name(name, version)),
+            (None, Some(serial), None, None, None, None, None) => Ok(Chosen::Serial(serial)),
+            (None, Some(serial), None, None, None, Some(signer), Some(not_after)) => {
+                Ok(Chosen::Unknown(serial, signer, not_after))
             }
-        };
-        if version.is_some() && !matches!(chosen, Chosen::Name(..)) {
-            return Err(Error::malformed("--version goes with --name"));
+            (None, None, Some(account), None, None, None, None) => Ok(Chosen::AllOfAccount(account)),
+            (None, None, None, Some(issuer), None, None, None) => Ok(Chosen::AllOfIssuer(issuer)),
+            _ => Err(Error::malformed(
+                "give one of --name, --serial-number, --all-of-account and --all-of-issuer; --version goes with --name, \
+                 --signer-key-name and --not-after go together with --serial-number",
+            )),
         }
-        if signer.is_some() && !matches!(chosen, Chosen::Unknown(..)) {
-            return Err(Error::malformed("--signer-key-name goes with --serial-number and --not-after"));
-        }
-        Ok(chosen)
     }
 
-    /// What can be revoked of it, each with the key that it certifies where that is known.
-    fn find(&self, admin: &Administration) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
+    /// Whose certificates are meant, where all of somebody's are.
+    fn owner(&self, admin: &Administration) -> Result<Option<CertificateOwner>> {
+        Ok(match self {
+            Chosen::AllOfAccount(id) => Some(CertificateOwner::Account(accounts::any_account(admin, id)?)),
+            Chosen::AllOfIssuer(name) => {
+                let issuer = items::item_of_kind(admin, "all-of-issuer", name, ItemKind::Issuer)?;
+                Some(CertificateOwner::Issuer(issuer.id))
+            }
+            Chosen::Name(..) | Chosen::Serial(_) | Chosen::Unknown(..) => None,
+        })
+    }
+
+    /// What is to be revoked for this reason.
+    fn find(&self, admin: &Administration, reason: Reason) -> Result<Vec<ToRevoke>> {
         match self {
             Chosen::Name(name, version) => {
                 let item = items::item_of_name(admin, "name", name)?;
                 match item.kind {
                     ItemKind::Certificate => {
                         let found = admin.store.read(|read| read.certificate_version(item.id, *version))?;
-                        found.as_ref().map_or_else(|| Err(no_version(&item.name)), |c| leaf(admin, c).map(|c| vec![c]))
+                        found
+                            .as_ref()
+                            .map_or_else(|| Err(no_version(&item.name)), |c| leaf(admin, c, reason).map(|c| vec![c]))
                     }
-                    ItemKind::Key => signed_by_us(admin, &item, *version),
+                    ItemKind::Key => signed_by_us(admin, &item, *version, reason),
                     ItemKind::Issuer => Err(Error::malformed(format!(
                         "{} is an issuer; --all-of-issuer revokes its certificates",
                         item.name
@@ -129,7 +126,7 @@ impl Chosen {
                          --signer-key-name and --not-after too",
                     )
                 })?;
-                leaf(admin, &found).map(|c| vec![c])
+                leaf(admin, &found, reason).map(|c| vec![c])
             }
             Chosen::Unknown(serial, signer, not_after) => {
                 let key = items::item_of_kind(admin, "signer-key-name", signer, ItemKind::Key)?;
@@ -145,21 +142,27 @@ impl Chosen {
                 }
                 // Nobody knows which of its versions signed it, and on the list of another it does no harm.
                 let signers = versions.iter().filter(|version| version.certificate.is_some());
-                let what = signers.map(|version| Revocable {
-                    signer: version.id,
-                    serial: serial.clone(),
-                    not_after: *not_after,
-                    place: RevocablePlace::Unknown,
-                });
-                Ok(what.map(|what| (what, None)).collect())
+                let wanted: Vec<ToRevoke> = signers
+                    .map(|version| ToRevoke {
+                        what: Revocable {
+                            signer: version.id,
+                            serial: serial.clone(),
+                            not_after: *not_after,
+                            place: RevocablePlace::Unknown,
+                        },
+                        compromised: None,
+                    })
+                    .collect();
+                if wanted.is_empty() {
+                    return Err(Error::conflict(format!("{} has no certificate, so it has signed nothing", key.name)));
+                }
+                Ok(wanted)
             }
-            Chosen::AllOfAccount(id) => {
-                let account = accounts::any_account(admin, id)?;
-                all_of(admin, CertificateOwner::Account(account))
-            }
-            Chosen::AllOfIssuer(name) => {
-                let issuer = items::item_of_kind(admin, "all-of-issuer", name, ItemKind::Issuer)?;
-                all_of(admin, CertificateOwner::Issuer(issuer.id))
+            Chosen::AllOfAccount(_) | Chosen::AllOfIssuer(_) => {
+                let Some(whose) = self.owner(admin)? else { return Ok(Vec::new()) };
+                let now = admin.now();
+                let found = admin.store.read(|read| read.revocable_certificates(whose, now))?;
+                found.iter().map(|certificate| to_revoke(certificate, reason)).collect()
             }
         }
     }
@@ -169,49 +172,47 @@ fn no_version(name: &str) -> Error {
     Error::not_found(format!("{name} has no such version; list-certificates shows what there is"))
 }
 
-fn leaf(admin: &Administration, certificate: &Certificate) -> Result<(Revocable, Option<Vec<u8>>)> {
+fn leaf(admin: &Administration, certificate: &Certificate, reason: Reason) -> Result<ToRevoke> {
     if certificate.not_after < admin.now() {
         return Err(Error::conflict(format!("the certificate ended at {}", certificate.not_after)));
     }
-    Ok((certificate.revocable(), Some(ParsedCertificate::parse(&certificate.der)?.spki)))
+    to_revoke(certificate, reason)
 }
 
-fn all_of(admin: &Administration, whose: CertificateOwner) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
-    let now = admin.now();
-    let found = admin.store.read(|read| read.revocable_certificates(whose, now))?;
-    found.iter().map(|c| Ok((c.revocable(), Some(ParsedCertificate::parse(&c.der)?.spki)))).collect()
+fn to_revoke(certificate: &Certificate, reason: Reason) -> Result<ToRevoke> {
+    let compromised = match reason {
+        Reason::KEY_COMPROMISE => Some(ParsedCertificate::parse(&certificate.der)?.spki),
+        _ => None,
+    };
+    Ok(ToRevoke { what: certificate.revocable(), compromised })
 }
 
 /// The certificates that other keys of ours gave to a version of a key, the newest where none is named. They end then.
-fn signed_by_us(
-    admin: &Administration,
-    item: &Item,
-    version: Option<i64>,
-) -> Result<Vec<(Revocable, Option<Vec<u8>>)>> {
+fn signed_by_us(admin: &Administration, item: &Item, version: Option<i64>, reason: Reason) -> Result<Vec<ToRevoke>> {
     let now = admin.now();
     let versions = admin.store.read(|read| read.key_versions(item.id))?;
     let chosen = match version {
         None => versions.last(),
         Some(number) => versions.iter().find(|v| v.version == number),
     };
-    let id = chosen.ok_or_else(|| no_version(&item.name))?.id;
-    let found = admin.store.read(|read| read.ca_certificates_from_others(id))?;
+    let chosen = chosen.ok_or_else(|| no_version(&item.name))?;
+    let found = admin.store.read(|read| read.ca_certificates_from_others(chosen.id))?;
+    let compromised = (reason == Reason::KEY_COMPROMISE).then(|| chosen.spki.clone());
     let living = found.into_iter().filter(|c| c.not_after >= now);
-    let what: Vec<(Revocable, Option<Vec<u8>>)> = living
+    let wanted: Vec<ToRevoke> = living
         .filter_map(|c| {
-            let signer = c.origin.signer()?;
             let place = RevocablePlace::CaCertificate;
-            let spki = ParsedCertificate::parse(&c.der).ok()?.spki;
-            Some((Revocable { signer, serial: c.serial, not_after: c.not_after, place }, Some(spki)))
+            let what = Revocable { signer: c.origin.signer()?, serial: c.serial, not_after: c.not_after, place };
+            Some(ToRevoke { what, compromised: compromised.clone() })
         })
         .collect();
-    if what.is_empty() {
+    if wanted.is_empty() {
         return Err(Error::conflict(
             "no other key of ours signed this one, so there is nothing here that could revoke it: a root ends by being \
              removed from the clients that trust it, and another CA revokes what it signed",
         ));
     }
-    Ok(what)
+    Ok(wanted)
 }
 
 /// Where nothing corrects a mistake, digits must not be readable in two ways.

@@ -137,6 +137,9 @@ fn ask_back(count: u64) -> Result<bool, Failure> {
 
 /// Show the audit log from its newest rows on, as it grows.
 fn follow(given: &[Given]) -> Result<(), Failure> {
+    if flags::is_set(given, "verify") {
+        return Err(Failure::Usage("--follow does not go with --verify; give one of them".into()));
+    }
     let socket = client::socket_path(given)?;
     let mut request = client::request("audit", given)?;
     let as_json = flags::is_set(given, "json");

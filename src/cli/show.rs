@@ -39,10 +39,7 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
         "get-certificate-value" => text("certificate_pem").trim_end().to_owned(),
         "list-items" => items(reply),
         "list-certificates" => certificates(reply),
-        "revoke-certificate" => format!(
-            "{} certificate(s) revoked; CRLs and OCSP say so from now on.",
-            reply.get("revoked").and_then(Value::as_u64).unwrap_or(0)
-        ),
+        "revoke-certificate" => revoked(reply),
         "export-signer-csr" => text("csr").trim_end().to_owned(),
         "import-signer-certificate" => format!("{} signs with its new certificate from now on.", text("name")),
         "import-signer" => "The signer was taken over; what it revoked stays revoked.".into(),
@@ -87,6 +84,16 @@ fn items(reply: &Value) -> String {
         .map(|i| ["item_name", "item_type", "item_state", "creation_date"].map(|name| cell(i, name)))
         .collect();
     table(["NAME", "TYPE", "STATE", "CREATED"], &rows)
+}
+
+fn revoked(reply: &Value) -> String {
+    let count = |name: &str| reply.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let mut said = format!("{} certificate(s) revoked", count("revoked"));
+    if count("keys_blocked_only") > 0 {
+        said.push_str(&format!("; {} were revoked before, and their keys are blocked now", count("keys_blocked_only")));
+    }
+    said.push_str(if reply.get("warnings").is_none() { "; CRLs and OCSP say so." } else { "." });
+    said
 }
 
 fn certificates(reply: &Value) -> String {

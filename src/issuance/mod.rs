@@ -16,7 +16,7 @@ mod vault;
 pub use leaf::{IssuedLeaf, ReadyOrder};
 pub use ocsp::OcspReply;
 pub use own_tls::PreparedTls;
-pub use revocation::{Reason, Revoker};
+pub use revocation::{Reason, RevokedAll, Revoker, ToRevoke};
 pub use rotation::Rotation;
 pub use signer_key::{CaWish, Certified, FormerSigner, NewSigner, PreparedSigner};
 pub use tls_table::TlsTable;

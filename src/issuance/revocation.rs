@@ -5,7 +5,7 @@ use crate::ca::ParsedCertificate;
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::keys::hex;
-use crate::store::{AuditEntry, Certificate, Revocable, RevocationGrounds};
+use crate::store::{AuditEntry, Certificate, Revocable, RevocationGrounds, Write};
 
 /// How many revocations make one change.
 const REVOKED_AT_ONCE: usize = 500;
@@ -73,8 +73,6 @@ pub enum Revoker {
     Controller(i64),
     /// Whoever has its key: keyCompromise then blocks the key.
     KeyHolder,
-    /// Whoever gave a command, by uid: keyCompromise blocks the key.
-    Administrator(u32),
 }
 
 impl Revoker {
@@ -82,7 +80,6 @@ impl Revoker {
         match self {
             Revoker::Subscriber(account) | Revoker::Controller(account) => format!("account {account}"),
             Revoker::KeyHolder => "certificate key".into(),
-            Revoker::Administrator(uid) => format!("uid {uid}"),
         }
     }
 }
@@ -108,66 +105,109 @@ impl Issuance {
             }
             _ => None,
         };
-        let (what, serial) = (certificate.revocable(), hex(&certificate.serial));
-        let entry = AuditEntry::done(by.name(), "revokeCert", format!("serial {serial}"))
-            .from(address)
-            .detail(format!("reason {}", reason.code()));
-        let revoked = self.store.change(move |write| {
-            let grounds = RevocationGrounds { reason: reason.code(), invalid_since: None, by: entry.actor.clone() };
-            let revoked = write.insert_revocation(&what, &grounds, now)?;
-            let blocked = match compromised {
-                Some(spki) => write.block_key(&spki, &format!("keyCompromise of serial {serial}"), now)?,
-                None => false,
-            };
-            if revoked || blocked {
-                write.append_audit(now, &entry)?;
+        let wanted = ToRevoke { what: certificate.revocable(), compromised };
+        let grounds = RevocationGrounds { reason: reason.code(), invalid_since: None, by: by.name() };
+        let audit = Audited { action: "revokeCert", address: Some(address.to_owned()) };
+        match self.store.change(move |write| revoke_one(write, &wanted, &grounds, &audit, now))? {
+            Revoked::Now => {
+                self.want_crls();
+                Ok(())
             }
-            Ok(revoked)
-        })?;
-        if !revoked {
-            return Err(Error::new(Class::AlreadyRevoked, "the certificate is revoked already"));
+            Revoked::KeyOnly | Revoked::Before => {
+                Err(Error::new(Class::AlreadyRevoked, "the certificate is revoked already"))
+            }
         }
-        self.want_crls();
-        Ok(())
     }
 
-    /// Revoke what an administrator says, each with its key's SubjectPublicKeyInfo where that is known. Gives how many
-    /// were not revoked before (those that were stay as they are), and whether every CRL says so already.
+    /// Revoke what an administrator says. Gives how many were not revoked before (those that were stay as they are), of how
+    /// many only the key was blocked, and whether every CRL says so already.
     ///
     /// # Errors
     /// The store's; what was done by then is done.
     pub fn revoke_all(
         &self,
-        what: Vec<(Revocable, Option<Vec<u8>>)>,
+        wanted: Vec<ToRevoke>,
         reason: Reason,
         invalid_since: Option<Time>,
-        by: &Revoker,
-    ) -> Result<(usize, bool)> {
+        actor: &str,
+    ) -> Result<RevokedAll> {
         let now = self.clock.now();
-        let mut count = 0usize;
+        let mut all = RevokedAll::default();
         // In parts, so that nobody else waits for long.
-        for part in what.chunks(REVOKED_AT_ONCE) {
-            let (part, by) = (part.to_vec(), by.name());
-            let grounds = RevocationGrounds { reason: reason.code(), invalid_since, by: by.clone() };
+        for part in wanted.chunks(REVOKED_AT_ONCE) {
+            let part = part.to_vec();
+            let grounds = RevocationGrounds { reason: reason.code(), invalid_since, by: actor.to_owned() };
             let done = self.store.change(move |write| {
-                let mut done = 0usize;
-                for (what, spki) in &part {
-                    if !write.insert_revocation(what, &grounds, now)? {
-                        continue;
-                    }
-                    let serial = hex(&what.serial);
-                    if let (Reason::KEY_COMPROMISE, Some(spki)) = (reason, spki) {
-                        write.block_key(spki, &format!("keyCompromise of serial {serial}"), now)?;
-                    }
-                    let entry = AuditEntry::done(by.as_str(), "revoke-certificate", format!("serial {serial}"))
-                        .detail(format!("reason {}", reason.code()));
-                    write.append_audit(now, &entry)?;
-                    done = done.saturating_add(1);
-                }
-                Ok(done)
+                let audit = Audited { action: "revoke-certificate", address: None };
+                part.iter()
+                    .map(|wanted| revoke_one(write, wanted, &grounds, &audit, now))
+                    .collect::<Result<Vec<Revoked>>>()
             })?;
-            count = count.saturating_add(done);
+            let count = |kind: Revoked| done.iter().filter(|done| **done == kind).count();
+            all.revoked = all.revoked.saturating_add(count(Revoked::Now));
+            all.blocked_only = all.blocked_only.saturating_add(count(Revoked::KeyOnly));
         }
-        Ok((count, self.publish_crls()))
+        all.is_published = self.publish_crls();
+        Ok(all)
     }
+}
+
+/// A certificate to be revoked, with the SubjectPublicKeyInfo of its key where that is compromised.
+#[derive(Clone, Debug)]
+pub struct ToRevoke {
+    /// The certificate.
+    pub what: Revocable,
+    /// The key to be blocked.
+    pub compromised: Option<Vec<u8>>,
+}
+
+/// What became of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RevokedAll {
+    /// How many were not revoked before.
+    pub revoked: usize,
+    /// Of how many, revoked before, the key was blocked now.
+    pub blocked_only: usize,
+    /// Whether every CRL says so already.
+    pub is_published: bool,
+}
+
+/// What became of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Revoked {
+    Now,
+    /// It was revoked before; its key was not blocked.
+    KeyOnly,
+    Before,
+}
+
+/// How the audit log calls it, and from where it was asked for.
+struct Audited {
+    action: &'static str,
+    address: Option<String>,
+}
+
+/// Revoke one, block its key if that is compromised, and record it, unless there was nothing left to do.
+fn revoke_one(
+    write: &Write<'_>,
+    wanted: &ToRevoke,
+    grounds: &RevocationGrounds,
+    audit: &Audited,
+    now: Time,
+) -> Result<Revoked> {
+    let serial = hex(&wanted.what.serial);
+    let revoked = write.insert_revocation(&wanted.what, grounds, now)?;
+    let blocked = match &wanted.compromised {
+        Some(spki) => write.block_key(spki, &format!("keyCompromise of serial {serial}"), now)?,
+        None => false,
+    };
+    let done = match (revoked, blocked) {
+        (true, _) => Revoked::Now,
+        (false, true) => Revoked::KeyOnly,
+        (false, false) => return Ok(Revoked::Before),
+    };
+    let entry = AuditEntry::done(grounds.by.as_str(), audit.action, format!("serial {serial}"))
+        .detail(format!("reason {}", grounds.reason));
+    write.append_audit(now, &AuditEntry { address: audit.address.clone(), ..entry })?;
+    Ok(done)
 }

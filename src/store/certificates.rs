@@ -72,6 +72,21 @@ pub enum CertificateOwner {
     Issuer(i64),
 }
 
+impl CertificateOwner {
+    /// The condition on a certificate `c` of theirs that can still be revoked, with the owner as `?1` and now as `?2`.
+    fn revocable(self) -> (String, i64) {
+        let (column, id) = match self {
+            CertificateOwner::Account(id) => ("account", id),
+            CertificateOwner::Issuer(id) => ("issuer", id),
+        };
+        let condition = format!(
+            "c.{column} = ?1 AND c.not_after >= ?2 AND c.purpose = 'acme'
+             AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)"
+        );
+        (condition, id)
+    }
+}
+
 /// A certificate to be kept.
 #[derive(Clone, Debug)]
 pub struct NewCertificate {
@@ -148,19 +163,26 @@ impl Read<'_> {
         self.all(&sql, (id, limit), certificate_from)
     }
 
+    /// How many can still be revoked of an account or of an issuer.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn count_revocable_certificates(&self, whose: CertificateOwner, now: Time) -> Result<i64> {
+        let (revocable, id) = whose.revocable();
+        let count =
+            self.optional(&format!("SELECT count(*) FROM certificates c WHERE {revocable}"), (id, now), |row| {
+                row.get(0)
+            })?;
+        Ok(count.unwrap_or(0))
+    }
+
     /// What can still be revoked of an account or of an issuer: certificates that have not ended.
     ///
     /// # Errors
     /// The database's.
     pub fn revocable_certificates(&self, whose: CertificateOwner, now: Time) -> Result<Vec<Certificate>> {
-        let (column, id) = match whose {
-            CertificateOwner::Account(id) => ("account", id),
-            CertificateOwner::Issuer(id) => ("issuer", id),
-        };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM certificates c WHERE c.{column} = ?1 AND c.not_after >= ?2 AND c.purpose = 'acme'
-             AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id) ORDER BY c.id"
-        );
+        let (revocable, id) = whose.revocable();
+        let sql = format!("SELECT {COLUMNS} FROM certificates c WHERE {revocable} ORDER BY c.id");
         self.all(&sql, (id, now), certificate_from)
     }
 

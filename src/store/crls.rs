@@ -22,7 +22,7 @@ pub enum CrlShard {
 impl CrlShard {
     fn number(self) -> i64 {
         match self {
-            CrlShard::Complete => -2,
+            CrlShard::Complete => super::revocations::COMPLETE_SHARD,
             CrlShard::CaCertificates => super::revocations::CA_SHARD,
             CrlShard::Leaves(shard) => shard,
         }
@@ -30,7 +30,7 @@ impl CrlShard {
 
     fn from_number(number: i64) -> CrlShard {
         match number {
-            -2 => CrlShard::Complete,
+            super::revocations::COMPLETE_SHARD => CrlShard::Complete,
             super::revocations::CA_SHARD => CrlShard::CaCertificates,
             shard => CrlShard::Leaves(shard),
         }

@@ -8,6 +8,8 @@ use rusqlite::Row;
 
 /// The shard of CA certificates.
 pub(super) const CA_SHARD: i64 = -1;
+/// The list of everything.
+pub(super) const COMPLETE_SHARD: i64 = -2;
 
 /// What is to be revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +103,8 @@ impl Write<'_> {
     /// The database's.
     pub fn insert_revocation(&self, what: &Revocable, grounds: &RevocationGrounds, at: Time) -> Result<bool> {
         let (certificate, shard) = match what.place {
-            RevocablePlace::Leaf(id, shard) => (Some(id), shard),
+            // One that names no list is on the complete one only.
+            RevocablePlace::Leaf(id, shard) => (Some(id), Some(shard.unwrap_or(COMPLETE_SHARD))),
             RevocablePlace::CaCertificate => (None, Some(CA_SHARD)),
             RevocablePlace::Unknown => (None, None),
         };

@@ -150,7 +150,14 @@ fn a_key_that_an_administrator_calls_compromised_gets_nothing_more() {
     let csr = crate::world::csr::Csr::for_names(&["acme.com"]);
     let order = client.ready_order(&["acme.com"], &responder);
     client.finalize(&order, &csr).expect(200);
-    ca.run(&["revoke-certificate", "-n", &format!("{CERTIFICATES}/acme.com"), "--reason", "1"]).succeeded();
+    let revoke = ["revoke-certificate", "-n", &format!("{CERTIFICATES}/acme.com"), "--reason"];
+    // What is learnt later counts as well: the certificate stays as it was revoked, the key is blocked.
+    ca.run(&[&revoke[..], &["superseded"]].concat()).succeeded();
+    let order = client.ready_order(&["acme.com"], &responder);
+    client.finalize(&order, &csr).expect(200);
+    ca.run(&[&revoke[..], &["superseded", "--version", "2"]].concat()).succeeded();
+    let said = ca.run(&[&revoke[..], &["keyCompromise", "--version", "1"]].concat()).succeeded();
+    assert_says(&said.stdout, &["0 certificate(s) revoked", "1 were revoked before, and their keys are blocked now"]);
     let order = client.ready_order(&["acme.com"], &responder);
     assert_says(&client.finalize(&order, &csr).problem(400, "badPublicKey"), &["compromised"]);
 }
