@@ -1,6 +1,6 @@
 //! The CA certificates above a leaf: whether they hold together (RFC 5280, 6.1), and what they let a signer do.
 
-use super::certificate::CaProfile;
+use super::certificate::{CaProfile, Validity};
 use super::constraints::ChainConstraints;
 use super::extension::KeyUsage;
 use super::parsed::ParsedCertificate;
@@ -58,7 +58,7 @@ impl CaChain {
             let signed = Signed::parse(der).and_then(|signed| signed.verify(&PublicKey::known(&above.spki)?));
             signed.map_err(|e| wrong(&format!("does not verify under the one that follows it ({e})")))?;
         }
-        if read.room() == Some(Room::None) {
+        if read.room().is_some_and(|room| room < 0) {
             return Err(Error::malformed("a path length in the chain does not allow it to be so long"));
         }
         Ok(read)
@@ -70,6 +70,20 @@ impl CaChain {
     /// Internal when the chain is empty.
     pub fn signer(&self) -> Result<&ParsedCertificate> {
         self.certificates.first().map(|(c, _)| c).ok_or_else(|| Error::internal("a chain without certificates"))
+    }
+
+    /// When all of them are valid.
+    ///
+    /// # Errors
+    /// Malformed when a date cannot be read; Internal when the chain is empty.
+    pub fn validity(&self) -> Result<Validity> {
+        let mut all = self.signer()?.life()?;
+        for (certificate, _) in &self.certificates {
+            let life = certificate.life()?;
+            all.not_before = all.not_before.max(life.not_before);
+            all.not_after = all.not_after.min(life.not_after);
+        }
+        Ok(all)
     }
 
     /// The names that a leaf below can have.
@@ -91,31 +105,24 @@ impl CaChain {
     pub fn path_len_below(&self) -> Result<Option<u8>> {
         match self.room() {
             None => Ok(None),
-            Some(Room::For(more)) if more > 0 => Ok(Some(more.saturating_sub(1))),
-            Some(_) => Err(Error::conflict(
-                "a path length above does not allow another CA certificate below; make a CA with a longer one (pathlen)",
-            )),
+            Some(room) => u8::try_from(room.saturating_sub(1)).map(Some).map_err(|_| {
+                Error::conflict(
+                    "a path length above does not allow another CA certificate below; make a CA with a longer one (pathlen)",
+                )
+            }),
         }
     }
 
-    /// How many CA certificates may follow below the signer; `None` where there is no bound.
-    fn room(&self) -> Option<Room> {
-        let mut below = 0u8;
+    /// How many CA certificates may follow below the signer, less than none where the chain is too long already; `None` where
+    /// there is no bound.
+    fn room(&self) -> Option<i16> {
+        let mut below = 0i16;
         let mut rooms = Vec::new();
         for (certificate, profile) in &self.certificates {
-            rooms.extend(profile.path_len.map(|length| length.checked_sub(below).map_or(Room::None, Room::For)));
+            rooms.extend(profile.path_len.map(|length| i16::from(length).saturating_sub(below)));
             // Self-issued certificates do not count (RFC 5280, 6.1.4, l), and a root is the last one anyway.
-            below = below.saturating_add(u8::from(!certificate.is_self_issued()));
+            below = below.saturating_add(i16::from(!certificate.is_self_issued()));
         }
         rooms.into_iter().min()
     }
-}
-
-/// What a path length leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Room {
-    /// The chain is too long already.
-    None,
-    /// So many more.
-    For(u8),
 }

@@ -18,11 +18,10 @@ pub(super) struct SignerChain {
     pub(super) version: i64,
     /// The signer's certificate first, the root last.
     pub(super) ders: Vec<Vec<u8>>,
-    pub(super) parsed: ParsedCertificate,
+    pub(super) signer: ParsedCertificate,
     pub(super) chain: CaChain,
     /// When all of them are valid.
     pub(super) validity: Validity,
-    pub(super) constraints: ChainConstraints,
 }
 
 impl Issuance {
@@ -31,7 +30,7 @@ impl Issuance {
     /// # Errors
     /// The store's; Conflict when the key has no certificate.
     pub fn name_constraints(&self, policy: &IssuerPolicy) -> Result<ChainConstraints> {
-        self.signer_chain(policy.signer_key).map(|chain| chain.constraints)
+        self.signer_chain(policy.signer_key).and_then(|chain| chain.chain.constraints())
     }
 
     /// The CA certificates above what a key signs now, the signer's first, without a root above it.
@@ -83,48 +82,39 @@ impl Issuance {
     /// The chain above what a key signs now; it can be read without the private key.
     pub(super) fn signer_chain(&self, key: i64) -> Result<SignerChain> {
         let version = self.store.read(|read| read.key(key))?.current;
-        self.chain_of_version(version.id)
+        self.chain_of(version.id)
     }
 
     /// The chain above what an enabled key signs now, and the signer of the same version: a rotation between two reads would
     /// give a signature that does not fit its chain.
     pub(super) fn signing(&self, key: i64) -> Result<(SignerChain, Arc<Signer>)> {
         let version = self.vault.current_version(key)?;
-        Ok((self.chain_of(version.id, false)?, self.vault.signer_of_version(&version)?))
+        Ok((self.chain_of(version.id)?, self.vault.signer_of_version(&version)?))
     }
 
-    fn chain_of_version(&self, version: i64) -> Result<SignerChain> {
-        self.chain_of(version, false)
+    /// The chain above what a version signs.
+    fn chain_of(&self, version: i64) -> Result<SignerChain> {
+        if self.store.read(|read| is_chain_revoked(read, version, DEEPEST))? {
+            return Err(Error::unavailable(
+                "the signer's certificate, or one above it, is revoked; give the issuer another signer with \
+                 update-pki-cert-issuer --signer-key-name",
+            ));
+        }
+        self.own_chain(version)
     }
 
-    /// The chain above what a version signs, `even_if_revoked` or not.
-    pub(super) fn chain_of(&self, version: i64, even_if_revoked: bool) -> Result<SignerChain> {
-        let (chains, revoked) = self.store.read(|read| {
-            let chains = chains_of_version(read, version, DEEPEST)?;
-            Ok((chains, is_chain_revoked(read, version, DEEPEST)?))
-        })?;
+    /// The chain of a version, which may have been revoked: what it signed has to be spoken of all the same.
+    pub(super) fn own_chain(&self, version: i64) -> Result<SignerChain> {
+        let chains = self.store.read(|read| chains_of_version(read, version, DEEPEST))?;
         let ders = chains.into_iter().next().ok_or_else(|| {
             Error::conflict(
                 "the signer key has no certificate; have it signed with export-signer-csr and import-signer-certificate, or \
                  create another key with --generate-self-signed-certificate true",
             )
         })?;
-        if revoked && !even_if_revoked {
-            return Err(Error::unavailable(
-                "the signer's certificate, or one above it, is revoked; give the issuer another signer with \
-                 update-pki-cert-issuer --signer-key-name",
-            ));
-        }
         let chain = CaChain::parse(&ders)?;
-        let parsed = chain.signer()?.clone();
-        let mut validity = parsed.life()?;
-        for der in &ders {
-            let life = ParsedCertificate::parse(der)?.life()?;
-            validity.not_before = validity.not_before.max(life.not_before);
-            validity.not_after = validity.not_after.min(life.not_after);
-        }
-        let constraints = chain.constraints()?;
-        Ok(SignerChain { version, ders, parsed, chain, validity, constraints })
+        let (signer, validity) = (chain.signer()?.clone(), chain.validity()?);
+        Ok(SignerChain { version, ders, signer, chain, validity })
     }
 }
 

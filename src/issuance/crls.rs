@@ -2,13 +2,12 @@
 //! served while a signer is away.
 
 use super::Issuance;
-use super::chains::SignerChain;
 use super::points::{ca_crl_url, can_sign_crls, crl_url};
 use crate::ca::{Crl, CrlScope, ParsedCertificate, RevokedEntry, prepare_crl, verify_signature};
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use crate::keys::{PublicKey, hex};
-use crate::store::{CrlShard, DueCrl, KeyVersion, SignedCrl};
+use crate::store::{CrlShard, DueCrl, SignedCrl};
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -63,8 +62,8 @@ impl Issuance {
 
     fn sign_crl(&self, due: DueCrl, now: Time) -> Result<()> {
         let version = self.store.read(|read| read.key_version(due.signer))?;
-        let chain = self.own_chain(&version)?;
-        if !can_sign_crls(&chain.parsed)? {
+        let chain = self.own_chain(version.id)?;
+        if !can_sign_crls(&chain.signer)? {
             return Ok(());
         }
         let scope = match due.shard {
@@ -90,7 +89,7 @@ impl Issuance {
             entries: entries.collect(),
         };
         let signer = self.vault.signer_of_version(&version)?;
-        let der = prepare_crl(&crl, &signer, &chain.parsed)?.sign(&signer)?;
+        let der = prepare_crl(&crl, &signer, &chain.signer)?.sign(&signer)?;
         let signed = SignedCrl { der, number: crl.number, this_update: crl.this_update, next_update: crl.next_update };
         let (signer, shard, changes) = (due.signer, due.shard, due.changes);
         self.store.change(move |write| write.put_crl(signer, shard, changes, &signed))?;
@@ -125,10 +124,5 @@ impl Issuance {
                 }
             }
         }
-    }
-
-    /// The chain of a version, which may have been revoked: what it signed has to be spoken of all the same.
-    pub(super) fn own_chain(&self, version: &KeyVersion) -> Result<SignerChain> {
-        self.chain_of(version.id, true)
     }
 }

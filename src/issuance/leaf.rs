@@ -100,7 +100,7 @@ impl Issuance {
             ));
         }
         let validity = validity(&ready, now, ca.validity)?;
-        let LeafPoints { points, shard } = self.leaf_points(&ready.policy, ca.version, &ca.parsed)?;
+        let LeafPoints { points, shard } = self.leaf_points(&ready.policy, &ca)?;
         let leaf = Leaf {
             serial: Serial::generate()?,
             validity,
@@ -113,7 +113,7 @@ impl Issuance {
             subject_key_identifier: !ready.profile.is_lean(),
             points,
         };
-        let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;
+        let signed = prepare_leaf(&leaf, &signer, &ca.signer)?.sign(&signer)?;
         verify_for_names(&signed.der, &ca.ders, &ready.identifiers, now.max(signed.validity.not_before))?;
 
         let new = NewCertificate {

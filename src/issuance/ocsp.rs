@@ -3,8 +3,8 @@
 
 use super::Issuance;
 use crate::ca::{
-    CertId, CertIdForm, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, ResponderCertificate, Serial, SingleResponse,
-    Validity, prepare_responder, sign_answer,
+    CertId, CertIdForm, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, ParsedCertificate, ResponderCertificate,
+    Serial, SingleResponse, Validity, prepare_responder, sign_answer,
 };
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
@@ -105,11 +105,9 @@ impl Issuance {
             };
             Ok((read.issuers_of_key(version.key)?, former))
         })?;
-        let policies = issuers.iter().map(IssuerPolicy::parse).collect::<Result<Vec<_>>>()?;
-        match policies.into_iter().find(|policy| policy.create_private_ocsp) {
-            Some(policy) => Ok(Some(policy)),
-            None => former.as_ref().map(IssuerPolicy::parse).transpose(),
-        }
+        // One that cannot be read does not silence the others.
+        let offering = issuers.iter().filter(|issuer| issuer.create_private_ocsp);
+        Ok(offering.chain(&former).find_map(|issuer| IssuerPolicy::parse(issuer).ok()))
     }
 
     fn answer_parsed(
@@ -119,9 +117,9 @@ impl Issuance {
         request: &OcspRequest,
         address: &str,
     ) -> Result<OcspReply> {
-        let chain = self.own_chain(version)?;
-        let key = PublicKey::known(&version.spki)?;
-        if !request.questions.iter().all(|id| id.is_of(&chain.parsed.subject, &key)) {
+        let Some(signer) = &version.certificate else { return Ok(OcspRefusal::Unauthorized.into()) };
+        let (signer, key) = (ParsedCertificate::parse(signer)?, PublicKey::known(&version.spki)?);
+        if !request.questions.iter().all(|id| id.is_of(&signer.subject, &key)) {
             return Ok(OcspRefusal::Unauthorized.into());
         }
         let statuses = self.store.read(|read| {
@@ -145,10 +143,11 @@ impl Issuance {
         if !self.responders.may_sign(address, now) {
             return Ok(OcspRefusal::TryLater.into());
         }
+        let chain = self.own_chain(version.id)?;
         if !chain.validity.covers(now) {
             return Err(Error::unavailable("the signer's certificate, or one above it, has ended"));
         }
-        let responder = self.responder(version, policy, now)?;
+        let responder = self.responder(version, policy, chain.validity.not_after, now)?;
         let from = now.minus(BACKDATED).max(responder.validity.not_before);
         let to = now.plus(policy.ocsp_ttl).min(responder.validity.not_after);
         let pairs = request.questions.iter().zip(&statuses);
@@ -169,7 +168,13 @@ impl Issuance {
 
     /// The responder of a version, with a new key and certificate where the old one's life is two thirds over or it was
     /// revoked. While the signer is away the old one goes on to its end.
-    pub(super) fn responder(&self, version: &KeyVersion, policy: &IssuerPolicy, now: Time) -> Result<Arc<Responder>> {
+    pub(super) fn responder(
+        &self,
+        version: &KeyVersion,
+        policy: &IssuerPolicy,
+        chain_end: Time,
+        now: Time,
+    ) -> Result<Arc<Responder>> {
         let mut open = self.responders.signers();
         let is_revoked = |r: &Responder| self.store.read(|read| read.is_revoked(r.row));
         let mut known = open.get(&version.id).cloned();
@@ -181,7 +186,10 @@ impl Issuance {
             _ => None,
         };
         let responder = match known {
-            Some(responder) if is_fresh(responder.validity, now) => responder,
+            // One that ends with its signer would be followed by one that ends no later.
+            Some(responder) if is_fresh(responder.validity, now) || responder.validity.not_after >= chain_end => {
+                responder
+            }
             known => match (self.make_responder(version, policy, now), known) {
                 (Ok(responder), _) => Arc::new(responder),
                 (Err(e), Some(old)) => {
@@ -213,14 +221,14 @@ impl Issuance {
     }
 
     fn make_responder(&self, version: &KeyVersion, policy: &IssuerPolicy, now: Time) -> Result<Responder> {
-        let chain = self.own_chain(version)?;
+        let chain = self.own_chain(version.id)?;
         let by = self.vault.signer_of_version(version)?;
         let pkcs8 = generate(KeyAlgorithm::Ec256)?;
         let signer = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?;
         let validity = Validity::starting_within(now, RESPONDER_LIFETIME, chain.validity);
         let certificate =
             ResponderCertificate { serial: Serial::generate()?, validity, public_key: signer.public_key().clone() };
-        let signed = prepare_responder(&certificate, &by, &chain.parsed)?.sign(&by)?;
+        let signed = prepare_responder(&certificate, &by, &chain.signer)?.sign(&by)?;
         let before = self.store.read(|read| read.newest_responder(version.id))?;
         let file = self.responder_file(signed.serial.octets());
         write_private(&file, &pkcs8)
@@ -307,12 +315,10 @@ fn status_of(read: &Read<'_>, signer: i64, id: &CertId) -> Result<CertStatus> {
     if let Some(revocation) = read.revocation(signer, &id.serial)? {
         return Ok(CertStatus::Revoked(revocation.at, revocation.reason));
     }
-    let leaf = read.certificate_by_serial(&id.serial)?.is_some_and(|c| c.signer == signer);
-    if leaf || read.has_signed_ca_certificate(signer, &id.serial)? {
-        Ok(CertStatus::Good)
-    } else {
-        Ok(CertStatus::Unknown)
-    }
+    Ok(match read.has_signed(signer, &id.serial)? {
+        true => CertStatus::Good,
+        false => CertStatus::Unknown,
+    })
 }
 
 fn middle(from: Time, to: Time) -> Time {

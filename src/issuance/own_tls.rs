@@ -63,7 +63,7 @@ impl Issuance {
     pub fn check_own_host(&self, policy: &IssuerPolicy) -> Result<()> {
         let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(()) };
         let host = url.host();
-        if self.signer_chain(policy.signer_key)?.constraints.permit(host) {
+        if self.signer_chain(policy.signer_key)?.chain.constraints()?.permit(host) {
             return Ok(());
         }
         Err(Error::malformed(format!(
@@ -85,7 +85,7 @@ impl Issuance {
         let now = self.clock.now();
         let pkcs8 = generate(KeyAlgorithm::Ec256)?;
         let public_key = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?.public_key().clone();
-        let LeafPoints { points, shard } = self.leaf_points(policy, ca.version, &ca.parsed)?;
+        let LeafPoints { points, shard } = self.leaf_points(policy, &ca)?;
         let leaf = Leaf {
             serial: Serial::generate()?,
             validity: Validity::starting_within(now, policy.ttl, ca.validity),
@@ -98,7 +98,7 @@ impl Issuance {
             points,
             public_key,
         };
-        let signed = prepare_leaf(&leaf, &signer, &ca.parsed)?.sign(&signer)?;
+        let signed = prepare_leaf(&leaf, &signer, &ca.signer)?.sign(&signer)?;
         verify_for_names(&signed.der, &ca.ders, &leaf.identifiers, now)?;
         let key_file = self.key_file(signed.serial.octets());
         write_private(&key_file, &pkcs8).map_err(|e| {

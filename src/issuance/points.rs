@@ -1,6 +1,7 @@
 //! The URLs that certificates name: where their CRL is, who answers about them, where their issuer's certificate is.
 
 use super::Issuance;
+use super::chains::SignerChain;
 use crate::ca::{KeyUsage, ParsedCertificate, Points};
 use crate::error::{Error, Result};
 use crate::keys::hex;
@@ -30,16 +31,11 @@ impl Issuance {
     /// # Errors
     /// The store's; Conflict when the key has no certificate.
     pub fn can_sign_crls(&self, key: i64) -> Result<bool> {
-        can_sign_crls(&self.signer_chain(key)?.parsed)
+        can_sign_crls(&self.signer_chain(key)?.signer)
     }
 
     /// The points of one more leaf of a signer; a new shard is begun where the last one is full.
-    pub(super) fn leaf_points(
-        &self,
-        policy: &IssuerPolicy,
-        version: i64,
-        signer_certificate: &ParsedCertificate,
-    ) -> Result<LeafPoints> {
+    pub(super) fn leaf_points(&self, policy: &IssuerPolicy, signer: &SignerChain) -> Result<LeafPoints> {
         let Some(base) = self.public_url(policy) else {
             // What the issuer's clients rely on is not left out without a word.
             return match policy.create_private_crl || policy.create_private_ocsp {
@@ -50,9 +46,9 @@ impl Issuance {
                 )),
             };
         };
-        let version = self.store.read(|read| read.key_version(version))?;
+        let version = self.store.read(|read| read.key_version(signer.version))?;
         let ski = hex(&version.key_identifier);
-        let shard = match policy.create_private_crl && can_sign_crls(signer_certificate)? {
+        let shard = match policy.create_private_crl && can_sign_crls(&signer.signer)? {
             false => None,
             true => {
                 let (id, base) = (version.id, base.clone());
@@ -69,7 +65,7 @@ impl Issuance {
         };
         if policy.create_private_ocsp && policy.item != NOT_YET_KEPT {
             // From now on answers are given, whatever becomes of the issuer.
-            self.responder(&version, policy, self.clock.now())?;
+            self.responder(&version, policy, signer.validity.not_after, self.clock.now())?;
         }
         let points = Points {
             crl: shard.map(|shard| crl_url(&base, &ski, shard)),
@@ -78,17 +74,16 @@ impl Issuance {
         };
         Ok(LeafPoints { points, shard })
     }
-}
 
-impl Issuance {
     /// The points of one more CA certificate below a version. The list of the CA certificates of a signer has one URL for all
     /// of them: the one that was known when the first was signed, or none.
-    pub(super) fn ca_points(&self, version: i64, signer_certificate: &ParsedCertificate) -> Result<Points> {
-        if !can_sign_crls(signer_certificate)? {
+    pub(super) fn ca_points(&self, signer: &SignerChain) -> Result<Points> {
+        if !can_sign_crls(&signer.signer)? {
             return Ok(Points::default());
         }
         let issuers = self.store.read(|read| read.issuers())?;
         let known = issuers.iter().find_map(|issuer| self.public_url(&IssuerPolicy::parse(issuer).ok()?));
+        let version = signer.version;
         let base =
             self.store.change(move |write| write.begin_ca_shard(version, known.as_deref().unwrap_or_default()))?;
         if base.is_empty() {

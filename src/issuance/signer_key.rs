@@ -227,9 +227,6 @@ impl Issuance {
     ) -> Result<NewCaCertificate> {
         let now = self.clock.now();
         self.store.read(|read| read.check_not_blocked(&signer.public_key().to_spki()))?;
-        if by.public_key().to_spki() != chain.parsed.spki {
-            return Err(Error::conflict("the key that is to sign was rotated meanwhile; try again"));
-        }
         if !chain.validity.covers(now) {
             return Err(Error::unavailable("the certificate that is to sign has ended"));
         }
@@ -244,9 +241,9 @@ impl Issuance {
         };
         let wish = CaWish { profile: CaProfile { path_len, ..wish.profile.clone() }, ..wish.clone() };
         let validity = Validity::starting_within(now, lifetime, chain.validity);
-        let points = self.ca_points(chain.version, &chain.parsed)?;
+        let points = self.ca_points(chain)?;
         let certificate = certificate(signer, &wish, validity, points)?;
-        let linted = prepare_ca(&certificate, by, Some(&chain.parsed))?;
+        let linted = prepare_ca(&certificate, by, Some(&chain.signer))?;
         finished(origin, linted, by)
     }
 

@@ -110,12 +110,13 @@ impl Read<'_> {
         self.all(&sql, [version], row_from)?.into_iter().map(|row| self.ca_certificate(row)).collect()
     }
 
-    /// Whether a version signed a CA certificate with this serial number.
+    /// Whether a version signed a certificate with this serial number, of a CA or not.
     ///
     /// # Errors
     /// The database's.
-    pub fn has_signed_ca_certificate(&self, signer: i64, serial: &[u8]) -> Result<bool> {
-        let sql = "SELECT 1 FROM ca_certificates WHERE signed_by = ?1 AND serial = ?2";
+    pub fn has_signed(&self, signer: i64, serial: &[u8]) -> Result<bool> {
+        let sql = "SELECT 1 FROM certificates WHERE signer = ?1 AND serial = ?2
+                   UNION ALL SELECT 1 FROM ca_certificates WHERE signed_by = ?1 AND serial = ?2";
         Ok(self.optional(sql, (signer, serial), |_| Ok(()))?.is_some())
     }
 
