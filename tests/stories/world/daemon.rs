@@ -43,7 +43,7 @@ impl Ca {
         place.make_directory("state");
         place.make_directory("run");
         let listen = SocketAddr::from((place.address, 0));
-        let mut ca = Ca {
+        let ca = Ca {
             http_01_port: place.free_port(),
             tls_alpn_01_port: place.free_port(),
             dns: Dns::start(),
@@ -53,9 +53,6 @@ impl Ca {
             child: None,
             place,
         };
-        while ca.tls_alpn_01_port == ca.http_01_port {
-            ca.tls_alpn_01_port = ca.place.free_port();
-        }
         ca.dns.point("acme.com", ca.place.address);
         ca
     }

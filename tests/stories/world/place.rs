@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use tempfile::TempDir;
 
 /// The uid and gid that a daemon runs under when the tests run as root: Debian's nobody and nogroup.
@@ -50,9 +50,17 @@ impl Place {
         self.give_to_daemon(&self.file(name));
     }
 
-    /// A port that is free on this story's own address.
+    /// A port that is free on this story's own address, and that no other story or daemon is given by chance: they are counted
+    /// below those that the kernel hands out for port 0.
     pub fn free_port(&self) -> u16 {
-        TcpListener::bind((self.address, 0)).unwrap().local_addr().unwrap().port()
+        static NEXT: AtomicU16 = AtomicU16::new(10_000);
+        loop {
+            let port = NEXT.fetch_add(1, Ordering::Relaxed);
+            assert!(port < 32_768, "more ports than stories could need");
+            if TcpListener::bind((self.address, port)).is_ok() {
+                return port;
+            }
+        }
     }
 
     fn give_to_daemon(&self, path: &Path) {
@@ -66,10 +74,12 @@ pub fn running_as_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// 127.A.B.C, with A and B from the process and C counted: neither a second test process nor a second test meets it.
+/// In 127.0.0.0/8, twelve bits from the process and twelve counted: neither a second test process nor a second test meets it.
 fn own_address() -> Ipv4Addr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let process = std::process::id();
-    let story = COUNT.fetch_add(1, Ordering::Relaxed);
-    Ipv4Addr::new(127, 1 + ((process >> 8) % 250) as u8, (process & 0xff) as u8, 1 + (story % 250) as u8)
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    assert!(count < 1 << 12, "more places than addresses");
+    // Neither 127.0.x.x, where others are, nor the broadcast address.
+    let process = 16 + std::process::id() % 4_079;
+    Ipv4Addr::from(127 << 24 | process << 12 | count)
 }
