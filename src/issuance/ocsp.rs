@@ -56,6 +56,8 @@ pub(super) struct Responder {
 #[derive(Clone)]
 struct KeptAnswer {
     status: CertStatus,
+    /// The row of the responder's certificate.
+    responder: i64,
     reply: OcspReply,
 }
 
@@ -134,11 +136,12 @@ impl Issuance {
             _ => None,
         };
         if let Some((question, status)) = &kept
-            && let Some(answer) = self.responders.answers().get(question)
+            && let Some(answer) = self.responders.kept(question)
             && answer.status == *status
             && answer.reply.life.is_some_and(|(from, to)| now >= from && now < middle(from, to))
+            && !self.store.read(|read| read.is_revoked(answer.responder))?
         {
-            return Ok(answer.reply.clone());
+            return Ok(answer.reply);
         }
         if !self.responders.may_sign(address, now) {
             return Ok(OcspRefusal::TryLater.into());
@@ -161,7 +164,7 @@ impl Issuance {
         let life = answer.nonce.is_none().then_some((from, to));
         let reply = OcspReply { der, life };
         if let Some((question, status)) = kept {
-            self.responders.keep(question, KeptAnswer { status, reply: reply.clone() });
+            self.responders.keep(question, KeptAnswer { status, responder: responder.row, reply: reply.clone() });
         }
         Ok(reply)
     }
@@ -275,6 +278,10 @@ impl Responders {
 
     fn answers(&self) -> MutexGuard<'_, HashMap<Question, KeptAnswer>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self, question: &Question) -> Option<KeptAnswer> {
+        self.answers().get(question).cloned()
     }
 
     fn keep(&self, question: Question, answer: KeptAnswer) {

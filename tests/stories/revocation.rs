@@ -1,22 +1,24 @@
 //! Revocation by an administrator, and how everybody learns of it: ACME, ARI, CRL, OCSP, lists.
 
+use crate::world::acme::Client;
+use crate::world::base64url;
+use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::issuer::{CERTIFICATES, Issuer, SIGNER_KEY, text};
-use crate::world::judges::{facts, judge_chain, judge_crl, judge_ocsp_response};
-use crate::world::openssl::{blocks, ocsp_request, ocsp_status, openssl};
+use crate::world::judges::{certificates, facts, judge_chain, judge_crl, judge_ocsp_response, pem};
+use crate::world::openssl::{blocks, crl_text, ocsp_request, ocsp_status, openssl};
+use crate::world::openssl_ca::OpensslCa;
 use crate::world::outcome::assert_says;
 use crate::world::patience::{eventually, seconds};
-use crate::world::plain::PUBLIC_URL;
+use crate::world::plain::{CHECKED, PUBLIC_URL};
 use crate::world::responder::Responder;
 use crate::world::wire::Reply;
-
-const CHECKED: [&str; 4] = ["--public-url", PUBLIC_URL, "--create-private-crl=true", "--create-private-ocsp=true"];
 
 /// A daemon with one issuer and two certificates, for acme.com and www.acme.com.
 struct Scene {
     ca: Ca,
     issuer: Issuer,
-    client: crate::world::acme::Client,
+    client: Client,
     responder: Responder,
     first: String,
     second: String,
@@ -35,13 +37,12 @@ impl Scene {
     }
 
     fn key_identifier(&self) -> String {
-        text(&self.ca.describe(SIGNER_KEY)["versions"][0], "key_identifier")
+        self.ca.key_identifier(SIGNER_KEY)
     }
 
     fn ask(&self, chain: &str, flags: &[&str]) -> Reply {
         let request = ocsp_request(&self.ca.place, &self.issuer.root_pem, &blocks(chain)[0], flags);
-        let path = format!("/ocsp/{}", self.key_identifier());
-        self.ca.ask_in_the_clear("POST", &path, &[("Content-Type", "application/ocsp-request")], &request)
+        self.ca.ask_ocsp(&self.key_identifier(), &request)
     }
 
     fn status(&self, chain: &str) -> String {
@@ -55,9 +56,7 @@ impl Scene {
     fn listed(&self, path: &str) -> Vec<String> {
         let reply = self.ca.fetch(path).expect(200);
         judge_crl(&reply.body, &self.issuer.root_pem);
-        self.ca.place.write("listed.crl", &reply.body);
-        let shown = openssl(&self.ca.place, &["crl", "-inform", "DER", "-in", "listed.crl", "-noout", "-text"]);
-        let shown = shown.succeeded().stdout;
+        let shown = crl_text(&self.ca.place, &reply.body);
         let serials = shown.lines().filter_map(|line| line.trim().strip_prefix("Serial Number: "));
         serials.map(str::to_lowercase).collect()
     }
@@ -107,8 +106,8 @@ fn what_a_command_revokes_shows_everywhere_at_once() {
     let serial = scene.serial(&scene.first);
     assert_eq!(scene.listed(&shard), [serial.as_str()]);
     assert_eq!(scene.listed(&complete), [serial.as_str()]);
-    let shown = openssl(&ca.place, &["crl", "-inform", "DER", "-in", "listed.crl", "-noout", "-text"]).succeeded();
-    assert_says(&shown.stdout, &["Key Compromise", "Invalidity Date", "Jan  2 03:04:05 2026 GMT"]);
+    let shown = crl_text(&ca.place, &ca.fetch(&complete).expect(200).body);
+    assert_says(&shown, &["Key Compromise", "Invalidity Date", "Jan  2 03:04:05 2026 GMT"]);
     assert_eq!((scene.status(&scene.first).as_str(), scene.status(&scene.second).as_str()), ("revoked", "good"));
     let revoked = scene.list(&["--status", "Revoked"]);
     assert_eq!(revoked.len(), 1);
@@ -119,8 +118,8 @@ fn what_a_command_revokes_shows_everywhere_at_once() {
     assert_eq!(scene.list(&["--expires-within", "1d"]).len(), 0);
     assert_says(&ca.run(&["revoke-certificate", "--serial-number", &serial]).refused(), &["already"]);
     // ACME knows too: a second revocation is one too many.
-    let der = crate::world::judges::certificates(&scene.first).remove(0);
-    let payload = serde_json::json!({ "certificate": crate::world::base64url::encode(&der) });
+    let der = certificates(&scene.first).remove(0);
+    let payload = serde_json::json!({ "certificate": base64url::encode(&der) });
     scene.client.post(&scene.client.url("revokeCert"), &payload).problem(400, "alreadyRevoked");
     ca.run(&["check"]).succeeded();
 }
@@ -147,7 +146,7 @@ fn a_key_that_an_administrator_calls_compromised_gets_nothing_more() {
     let issuer = ca.make_issuer("acme.com");
     let client = ca.client(&issuer);
     let responder = Responder::start(ca.place.address, ca.http_01_port);
-    let csr = crate::world::csr::Csr::for_names(&["acme.com"]);
+    let csr = Csr::for_names(&["acme.com"]);
     let order = client.ready_order(&["acme.com"], &responder);
     client.finalize(&order, &csr).expect(200);
     let revoke = ["revoke-certificate", "-n", &format!("{CERTIFICATES}/acme.com"), "--reason"];
@@ -198,7 +197,7 @@ fn ocsp_answers_whoever_asks_properly_and_nobody_can_buy_signatures() {
 
     // By GET, as caches like it (RFC 5019, 5 and 6).
     let request = ocsp_request(&ca.place, root, leaf, &["-no_nonce"]);
-    let encoded = crate::world::judges::pem("X", &request).lines().filter(|l| !l.starts_with('-')).collect::<String>();
+    let encoded = pem("X", &request).lines().filter(|l| !l.starts_with('-')).collect::<String>();
     for encoded in [encoded.clone(), encoded.replace('/', "%2F").replace('+', "%2b").replace('=', "%3D")] {
         let got = ca.fetch(&format!("{path}/{encoded}")).expect(200);
         assert_eq!(got.body, reply.body);
@@ -209,14 +208,12 @@ fn ocsp_answers_whoever_asks_properly_and_nobody_can_buy_signatures() {
     }
     // What is no request, of another CA, or nowhere.
     let refusal = |code: u8| vec![0x30, 3, 0x0a, 1, code];
-    let post = |path: &str, body: &[u8]| {
-        ca.ask_in_the_clear("POST", path, &[("Content-Type", "application/ocsp-request")], body)
-    };
-    assert_eq!(post(&path, b"nonsense").expect(200).body, refusal(1));
-    let other = crate::world::openssl_ca::OpensslCa::new();
+    let ski = scene.key_identifier();
+    assert_eq!(ca.ask_ocsp(&ski, b"nonsense").expect(200).body, refusal(1));
+    let other = OpensslCa::new();
     let foreign = ocsp_request(&ca.place, &other.root_pem, &other.leaf(), &["-no_nonce"]);
-    assert_eq!(post(&path, &foreign).expect(200).body, refusal(6));
-    post(&format!("/ocsp/{}", "00".repeat(20)), &request).expect(404);
+    assert_eq!(ca.ask_ocsp(&ski, &foreign).expect(200).body, refusal(6));
+    ca.ask_ocsp(&"00".repeat(20), &request).expect(404);
     ca.ask_in_the_clear("POST", &path, &[("Content-Type", "text/plain")], &request).expect(404);
     ca.ask_in_the_clear("POST", "/ca/x.pem", &[], &request).expect(405);
 
@@ -224,10 +221,27 @@ fn ocsp_answers_whoever_asks_properly_and_nobody_can_buy_signatures() {
     ca.place.write("issuer.pem", root);
     openssl(&ca.place, &["ocsp", "-no_nonce", "-issuer", "issuer.pem", "-serial", "0x7f01", "-reqout", "unknown.der"])
         .succeeded();
-    let unknown = post(&path, &std::fs::read(ca.place.file("unknown.der")).unwrap()).expect(200);
+    let unknown = ca.ask_ocsp(&ski, &std::fs::read(ca.place.file("unknown.der")).unwrap()).expect(200);
     ca.place.write("unknown.resp", &unknown.body);
     let shown = openssl(&ca.place, &["ocsp", "-respin", "unknown.resp", "-noverify", "-resp_text"]).succeeded();
     assert_says(&shown.stdout, &["Cert Status: unknown"]);
+}
+
+#[test]
+fn a_responder_that_is_revoked_answers_no_more() {
+    let scene = Scene::with(&[]);
+    let responders = || scene.ca.run(&["audit", "--action", "ocsp-responder", "--json"]).succeeded().json();
+    let before = scene.ask(&scene.first, &["-no_nonce"]).expect(200).body;
+    let first = text(&responders()["rows"][0], "detail");
+    let serial = first.strip_prefix("serial ").unwrap().to_string();
+    scene.ca.run(&["revoke-certificate", "--serial-number", &serial, "--reason", "keyCompromise"]).succeeded();
+    assert_eq!(scene.status(&scene.first), "good");
+    assert_ne!(scene.ask(&scene.first, &["-no_nonce"]).expect(200).body, before);
+    assert_eq!(responders()["rows"].as_array().unwrap().len(), 2, "another one answers");
+    // It names no list, so it is on the complete one alone.
+    let ski = scene.key_identifier();
+    let lists = [format!("/crl/{ski}.crl"), format!("/crl/{ski}/0.crl"), format!("/crl/{ski}/ca.crl")];
+    assert_eq!(lists.map(|list| scene.listed(&list)), [vec![serial], Vec::new(), Vec::new()]);
 }
 
 #[test]
@@ -321,7 +335,7 @@ fn certificates_of_a_deleted_issuer_can_still_be_revoked_by_their_key() {
     // Another issuer certifies the daemon's door from now on.
     ca.make_issuer_named("/Second", SIGNER_KEY, "ca.lan", "b.com", &[]);
     let key = crate::world::account_key::AccountKey::rsa(2048);
-    let csr = crate::world::csr::Csr::for_key(&ca.place, &key, &["acme.com"]);
+    let csr = Csr::for_key(&ca.place, &key, &["acme.com"]);
     let order = scene.client.ready_order(&["acme.com"], &scene.responder);
     scene.client.finalize(&order, &csr).expect(200);
     let chain = scene.client.certificate(&order);
@@ -330,8 +344,8 @@ fn certificates_of_a_deleted_issuer_can_still_be_revoked_by_their_key() {
 
     let mut holder = scene.client.clone();
     (holder.key, holder.account) = (key, None);
-    let der = crate::world::judges::certificates(&chain).remove(0);
-    let payload = serde_json::json!({ "certificate": crate::world::base64url::encode(&der), "reason": 1 });
+    let der = certificates(&chain).remove(0);
+    let payload = serde_json::json!({ "certificate": base64url::encode(&der), "reason": 1 });
     holder.post(&holder.url("revokeCert"), &payload).expect(200);
     assert_eq!(scene.status(&chain), "revoked");
     eventually("the list says so within a second", seconds(1), || {
