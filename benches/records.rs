@@ -39,17 +39,15 @@
 mod world;
 
 use rusqlite::{Connection, params};
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use world::account_key::AccountKey;
 use world::csr::Csr;
 use world::daemon::Ca;
 use world::issuer::{CERTIFICATES, ISSUER, SIGNER_KEY, text};
 use world::judges::certificates;
 use world::openssl::ocsp_request;
-use world::plain::PUBLIC_URL;
-use world::wire::{Reply, read_reply};
+use world::plain::{CHECKED, ask};
+use world::wire::Reply;
 
 const REQUESTS: usize = 300;
 const COMMANDS: usize = 100;
@@ -111,7 +109,7 @@ struct Subject {
     lists: [String; 2],
     /// Rows whose certificates have not ended and are not revoked.
     living: Vec<i64>,
-    ocsp_path: String,
+    key_identifier: String,
     ocsp_request: Vec<u8>,
     /// Where the serial number stands in it.
     serial_at: usize,
@@ -121,11 +119,8 @@ impl Subject {
     fn new(count: i64, revoked: i64) -> Subject {
         let mut ca = Ca::planned(&[]);
         launch(&mut ca);
-        let checked = ["--public-url", PUBLIC_URL, "--create-private-crl=true", "--create-private-ocsp=true"];
-        let issuer = ca.make_issuer_with("acme.com", &checked);
-        let mut client = issuer.client(AccountKey::es256());
-        let eab = ca.make_eab_with(&issuer, &["--no-challenge", "--allowed-domains", "acme.com"]);
-        client.register(&eab).expect(201);
+        let issuer = ca.make_issuer_with("acme.com", &CHECKED);
+        let client = ca.unchallenged_client(&issuer, "acme.com");
         let order = client.order(&["acme.com"]);
         client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
         let chain = client.certificate(&order);
@@ -145,7 +140,7 @@ impl Subject {
                 format!("/crl/{}", text(&key, "display_id")),
             ],
             living,
-            ocsp_path: format!("/ocsp/{identifier}"),
+            key_identifier: identifier,
             serial_at: find(&request),
             ocsp_request: request,
             ca,
@@ -161,8 +156,7 @@ impl Subject {
         // From the far end, where nobody revokes.
         let row = self.living[self.living.len() - 1 - number];
         request[self.serial_at..self.serial_at + 16].copy_from_slice(&serial(row));
-        let headers = [("Content-Type", "application/ocsp-request")];
-        let reply = self.ca.ask_in_the_clear("POST", &self.ocsp_path, &headers, &request).expect(200);
+        let reply = self.ca.ask_ocsp(&self.key_identifier, &request).expect(200);
         assert!(reply.body.len() > 200, "an answer, not a refusal");
     }
 
@@ -201,10 +195,7 @@ fn launch(ca: &mut Ca) {
 }
 
 fn try_get(address: SocketAddr, path: &str) -> Option<()> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    let head = format!("GET {path} HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).ok()?;
-    read_reply(&mut stream, "GET").ok().filter(|reply| reply.status == 200).map(drop)
+    ask(address, "GET", path, &[], b"").ok().filter(|reply| reply.status == 200).map(drop)
 }
 
 /// Write certificates and revocations into the file of a daemon that does not run, and tell which of them are in force.

@@ -38,7 +38,7 @@ impl Steps for Client {
 
     fn place(&self, payload: &Value) -> Order {
         let reply = self.request_order(payload).expect(201);
-        Order { url: reply.required_header("location"), body: reply.json() }
+        reply.into()
     }
 
     fn order_of(&self, identifiers: &[Value]) -> Order {

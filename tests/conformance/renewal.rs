@@ -6,6 +6,7 @@ use crate::request::csr;
 use crate::scene::{Scene, scene};
 use crate::world::acme::{Client, Order};
 use crate::world::base64url;
+use crate::world::hex::unhex;
 use crate::world::issuer::text;
 use crate::world::patience::{eventually, seconds};
 use crate::world::wire::Reply;
@@ -24,10 +25,6 @@ pub fn identifier(chain: &str) -> String {
         .unwrap();
     let serial = unhex(String::from_utf8(serial.stdout).unwrap().trim());
     format!("{}.{}", base64url::encode(key), base64url::encode(serial))
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn info(client: &Client, identifier: &str) -> Reply {
@@ -176,7 +173,7 @@ fn rfc9773_s5_a_certificate_is_replaced_once() {
     let authorization = first.json()["authorizations"][0].as_str().unwrap().to_owned();
     client.post(&authorization, &json!({"status": "deactivated"})).expect(200);
     let second = replacing(&client, &["once.renewal.test"], &identifier).expect(201);
-    let order = Order { url: second.required_header("location"), body: second.json() };
+    let order = Order::from(second);
     client.prove(&order, &scene().http);
     client.settled(&order.url, &["pending"]);
     client.finalize(&order, &csr(&["once.renewal.test"])).expect(200);

@@ -86,7 +86,7 @@ fn a_validity_that_is_over_when_it_is_finalized_is_refused_and_no_fault() {
     let responder = Responder::start(ca.place.address, ca.http_01_port);
     let end = now() + 4;
     let reply = client.post(&client.url("newOrder"), &order_until(end)).expect(201);
-    let order = Order { url: reply.required_header("location"), body: reply.json() };
+    let order = Order::from(reply);
     client.prove(&order, &responder);
     eventually("the moment passes", seconds(10), || (now() > end).then_some(()));
     assert_says(&client.finalize(&order, &Csr::for_names(&["acme.com"])).problem(400, "malformed"), &["over"]);

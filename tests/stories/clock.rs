@@ -3,17 +3,22 @@
 use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
 use crate::world::binary::certwright;
+use crate::world::csr::Csr;
 use crate::world::issuer::{Eab, text};
+use crate::world::openssl::{blocks, ocsp_request, openssl};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::place::Place;
-use crate::world::wire::{Reply, Wire, read_reply};
+use crate::world::plain;
+use crate::world::wire::{Reply, Wire};
 use certwright::clock::{Clock, Span, Time};
 use certwright::daemon::Daemon;
 use certwright::settings::Settings;
 use serde_json::Value;
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The whole OCSP response (RFC 6960, 4.2.1).
+const TRY_LATER: [u8; 5] = [0x30, 3, 0x0a, 1, 3];
 
 /// A daemon whose clock stands still until it is turned.
 struct Turned {
@@ -82,7 +87,7 @@ impl Turned {
         let eab =
             ["generate-acme-eab", "--cert-issuer-name", "/I", "--allowed-domains", "a.lan,b.lan", "--no-challenge"];
         let eab = self.run(&eab).succeeded().json();
-        let eab = Eab { kid: text(&eab, "kid"), mac_key: text(&eab, "mac_key"), expires_at: text(&eab, "expires_at") };
+        let eab = Eab::read(&eab);
         let wire = Wire::new(listen, "ca.lan", &text(&described, "certificates"));
         let mut client = Client::new(wire, &text(&described, "acme_directory_url"), AccountKey::es256());
         client.register(&eab).expect(201);
@@ -91,7 +96,7 @@ impl Turned {
 
     fn obtain(&self, client: &Client, name: &str) -> String {
         let order = client.order(&[name]);
-        client.finalize(&order, &crate::world::csr::Csr::for_names(&[name])).expect(200);
+        client.finalize(&order, &Csr::for_names(&[name])).expect(200);
         client.certificate(&order)
     }
 
@@ -100,12 +105,17 @@ impl Turned {
         reply["rows"].as_array().unwrap().clone()
     }
 
+    fn key_identifier(&self) -> String {
+        let described = self.run(&["describe-item", "-n", "/K"]).succeeded().json();
+        text(&described["versions"][0], "key_identifier")
+    }
+
+    fn ask_ocsp(&self, request: &[u8]) -> Vec<u8> {
+        plain::ask_ocsp(self.daemon.addresses().plain_listen, &self.key_identifier(), request).unwrap().expect(200).body
+    }
+
     fn fetch(&self, path: &str) -> Reply {
-        let mut stream = TcpStream::connect(self.daemon.addresses().plain_listen).unwrap();
-        stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\n\r\n").as_bytes())
-            .unwrap();
-        read_reply(&mut stream, "GET").unwrap()
+        plain::ask(self.daemon.addresses().plain_listen, "GET", path, &[], b"").unwrap()
     }
 }
 
@@ -138,8 +148,7 @@ fn orders_end_after_a_week_and_lists_are_signed_every_day() {
     turned.obtain(&client, "a.lan");
     let order = client.order(&["b.lan"]);
     assert_eq!(order.body["status"], "ready", "this account needs no challenge");
-    let described = turned.run(&["describe-item", "-n", "/K"]).succeeded().json();
-    let ski = text(&described["versions"][0], "key_identifier");
+    let ski = turned.key_identifier();
     let mut lists = vec![turned.fetch(&format!("/crl/{ski}/0.crl")).expect(200)];
     for _ in 0..3 {
         turned.days_later(1);
@@ -152,7 +161,7 @@ fn orders_end_after_a_week_and_lists_are_signed_every_day() {
     turned.days_later(5);
     let body = client.fetch(&order.url).expect(200).json();
     assert_eq!(body["status"], "invalid", "{body}");
-    let late = client.finalize(&order, &crate::world::csr::Csr::for_names(&["b.lan"]));
+    let late = client.finalize(&order, &Csr::for_names(&["b.lan"]));
     assert_says(&late.problem(403, "orderNotReady"), &["invalid"]);
 }
 
@@ -192,21 +201,12 @@ fn after_the_end_of_a_signer_nobody_buys_anything() {
     turned.make_key("/K", "100", &[]);
     let client = turned.client();
     let chain = turned.obtain(&client, "a.lan");
-    let certificates = crate::world::openssl::blocks(&chain);
-    let request =
-        crate::world::openssl::ocsp_request(&turned.place, &certificates[1], &certificates[0], &["-no_nonce"]);
-    let described = turned.run(&["describe-item", "-n", "/K"]).succeeded().json();
-    let path = format!("/ocsp/{}", text(&described["versions"][0], "key_identifier"));
-    let ask = || {
-        let mut stream = TcpStream::connect(turned.daemon.addresses().plain_listen).unwrap();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\nContent-Type: application/ocsp-request\r\n\
-             Content-Length: {}\r\n\r\n",
-            request.len()
-        );
-        stream.write_all(&[head.as_bytes(), &request].concat()).unwrap();
-        read_reply(&mut stream, "POST").unwrap().expect(200).body
-    };
+    let certificates = blocks(&chain);
+    let request = ocsp_request(&turned.place, &certificates[1], &certificates[0], &["-no_nonce"]);
+    let ski = turned.key_identifier();
+    let ask = || turned.ask_ocsp(&request);
+    let lists =
+        || [format!("/crl/{ski}/0.crl"), format!("/crl/{ski}.crl")].map(|path| turned.fetch(&path).expect(200).body);
     let first = ask();
     assert!(first.len() > 100, "an answer");
     assert_eq!(turned.audited("ocsp-responder").len(), 1);
@@ -214,9 +214,30 @@ fn after_the_end_of_a_signer_nobody_buys_anything() {
     assert_ne!(ask(), first);
     assert_eq!(turned.audited("ocsp-responder").len(), 2, "a responder lives a month");
     turned.days_later(79);
-    let made = turned.audited("ocsp-responder").len();
+    let (made, last) = (turned.audited("ocsp-responder").len(), lists());
     for _ in 0..5 {
-        assert_eq!(ask(), [0x30, 3, 0x0a, 1, 3], "try later");
+        assert_eq!(ask(), TRY_LATER);
     }
+    turned.days_later(2);
     assert_eq!(turned.audited("ocsp-responder").len(), made);
+    assert_eq!(lists(), last, "its lists stay as they were");
+}
+
+#[test]
+fn nobody_buys_more_ocsp_signatures_than_a_client_needs() {
+    let turned = Turned::start();
+    turned.make_key("/K", "100", &[]);
+    let client = turned.client();
+    let root = blocks(&turned.obtain(&client, "a.lan"))[1].clone();
+    // Nothing is kept about a serial number that was never issued, so every answer is signed.
+    turned.place.write("root.pem", root);
+    let unknown = ["ocsp", "-no_nonce", "-issuer", "root.pem", "-serial", "0x7f01", "-reqout", "unknown.der"];
+    openssl(&turned.place, &unknown).succeeded();
+    let request = std::fs::read(turned.place.file("unknown.der")).unwrap();
+    for number in 1..=600 {
+        assert!(turned.ask_ocsp(&request).len() > 100, "the answer {number} in a minute");
+    }
+    assert_eq!(turned.ask_ocsp(&request), TRY_LATER);
+    turned.clock.advance(Span(60));
+    assert!(turned.ask_ocsp(&request).len() > 100, "the next minute");
 }

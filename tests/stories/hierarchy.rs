@@ -1,21 +1,19 @@
 //! Signers below others: a company's root, intermediates, rotation, renewal, and what a chain can carry.
 
+use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
-use crate::world::issuer::{ISSUER, SIGNER_KEY, text};
-use crate::world::judges::{facts, judge_ca_certificate, judge_chain, judge_crl, judge_ocsp_response};
-use crate::world::openssl::{blocks, ocsp_request, ocsp_status, openssl, verify_with_crls};
-use crate::world::openssl_ca::{CA_EXTENSIONS, OpensslCa};
+use crate::world::issuer::{ISSUER, Issuer, SIGNER_KEY, text};
+use crate::world::judges::{facts, judge_ca_certificate, judge_chain, judge_crl, judge_ocsp_response, pem};
+use crate::world::openssl::{blocks, crl_text, ocsp_request, ocsp_status, openssl, verify_with_crls};
+use crate::world::openssl_ca::{CA_EXTENSIONS, OpensslCa, SUBORDINATE_EXTENSIONS};
 use crate::world::outcome::{Outcome, assert_says};
-use crate::world::plain::PUBLIC_URL;
+use crate::world::plain::CHECKED;
 use crate::world::responder::Responder;
-use serde_json::Value;
+use crate::world::wire::Wire;
 use std::process::Command;
 
 const COMPANY: &str = "/Company/Root";
 const INTERMEDIATE: &str = "/Company/Intermediate";
-
-/// What an issuer needs so that clients can ask about its certificates.
-const CHECKED: [&str; 4] = ["--public-url", PUBLIC_URL, "--create-private-crl=true", "--create-private-ocsp=true"];
 
 #[test]
 fn a_drill_from_a_companys_root_to_the_revocation_of_its_old_intermediate() {
@@ -27,11 +25,20 @@ fn a_drill_from_a_companys_root_to_the_revocation_of_its_old_intermediate() {
     company.leaf();
     company.revoke("leaf");
     let former = company.crl("proper");
-    place.write("company.key", company.file("ca.key"));
+    place.write("company.key", company.read("ca.key"));
     place.write("company.pem", &company.root_pem);
     place.write("company.crl", &former);
     let import = ["import-signer", "-n", COMPANY, "--key-file", "company.key", "--chain-file", "company.pem"];
     assert_says(&ca.run(&import).refused(), &["--crl", "--no-former-crl"]);
+    // One by another key, one that was changed, one that tells a part only.
+    let mut changed = former.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    for (crl, words) in
+        [(OpensslCa::new().crl("proper"), "sign"), (changed, "sign"), (company.crl("distributed"), "a part only")]
+    {
+        place.write("wrong.crl", &crl);
+        assert_says(&ca.run(&[&import[..], &["--crl", "wrong.crl"]].concat()).refused(), &["--crl", words]);
+    }
     ca.run(&[&import[..], &["--crl", "company.crl"]].concat()).succeeded();
     let root = text(&ca.describe(COMPANY), "certificates");
     assert_eq!(root, company.root_pem);
@@ -54,12 +61,7 @@ fn a_drill_from_a_companys_root_to_the_revocation_of_its_old_intermediate() {
     let issuer = ca.make_issuer_named(ISSUER, INTERMEDIATE, "ca.lan", "acme.com", &CHECKED);
     let first = blocks(&text(&ca.describe(INTERMEDIATE), "certificates"))[0].clone();
     judge_ca_certificate(&first, "", &root);
-    let mut client = crate::world::acme::Client::new(
-        crate::world::wire::Wire::new(ca.listen, "ca.lan", &root),
-        &issuer.directory,
-        crate::world::account_key::AccountKey::es256(),
-    );
-    client.register(&ca.make_eab(&issuer)).expect(201);
+    let client = ca.client(&Issuer { root_pem: root.clone(), ..issuer });
     let responder = Responder::start(place.address, ca.http_01_port);
     let old = client.obtain(&["acme.com"], &responder);
     judge_chain(&old, &root, &["acme.com"]);
@@ -96,9 +98,10 @@ fn a_drill_from_a_companys_root_to_the_revocation_of_its_old_intermediate() {
     assert_eq!(standing(&ca, &new, &root), "good", "the new key has nothing to do with it");
 
     // The company's old revocation still stands, and its numbers went on.
-    let list = crl_of(&ca, &root);
-    judge_crl(&list, &root);
-    let shown = crl_text(&ca, &list);
+    let list = ca.fetch(&format!("/crl/{}", text(&ca.describe(COMPANY), "display_id"))).expect(200);
+    assert_eq!(list.header("content-type"), Some("application/pkix-crl"));
+    judge_crl(&list.body, &root);
+    let shown = crl_text(place, &list.body);
     assert_eq!(shown.matches("Serial Number:").count(), 2, "{shown}");
     assert_says(&shown, &["Key Compromise", "CA Compromise"]);
     ca.run(&["check"]).succeeded();
@@ -116,15 +119,17 @@ fn standing(ca: &Ca, chain: &str, root: &str) -> String {
     let arguments =
         ["--verify", "--load-ca-certificate", "root.pem", "--load-crl", "crls.pem", "--infile", "chain-of-client.pem"];
     let output = Command::new("/usr/bin/certtool").args(arguments).current_dir(ca.place.path()).output().unwrap();
-    let by_gnutls = Outcome::new("certtool --verify --load-crl", output).seen();
-    let gnutls_says = if by_gnutls.contains("revoked") { "revoked" } else { "good" };
-    assert_eq!(gnutls_says, word, "{by_gnutls}");
+    let by_gnutls = Outcome::new("certtool --verify --load-crl", output);
+    let gnutls_says = match by_gnutls.status {
+        Some(0) => "good",
+        _ if by_gnutls.seen().contains("revoked") => "revoked",
+        _ => "neither",
+    };
+    assert_eq!(gnutls_says, word, "{}", by_gnutls.seen());
     let certificates = blocks(chain);
     let (leaf, issuer) = (&certificates[0], &certificates[1]);
     let request = ocsp_request(&ca.place, issuer, leaf, &["-no_nonce"]);
-    let path = format!("/ocsp/{}", key_identifier(ca, issuer));
-    let reply =
-        ca.ask_in_the_clear("POST", &path, &[("Content-Type", "application/ocsp-request")], &request).expect(200);
+    let reply = ca.ask_ocsp(&key_identifier(ca, issuer), &request).expect(200);
     judge_ocsp_response(&reply.body, leaf, issuer);
     assert_eq!(ocsp_status(&ca.place, &reply.body, issuer, leaf, root, "-sha1"), word);
     word.to_string()
@@ -143,35 +148,9 @@ fn all_crls(ca: &Ca, chain: &str, root: &str) -> Vec<Vec<u8>> {
     vec![shard, above]
 }
 
-fn crl_of(ca: &Ca, signer: &str) -> Vec<u8> {
-    let display_id = ca.item_with_key(&key_identifier(ca, signer));
-    let reply = ca.fetch(&format!("/crl/{display_id}")).expect(200);
-    assert_eq!(reply.header("content-type"), Some("application/pkix-crl"));
-    reply.body
-}
-
-fn crl_text(ca: &Ca, der: &[u8]) -> String {
-    ca.place.write("shown.crl", der);
-    openssl(&ca.place, &["crl", "-inform", "DER", "-in", "shown.crl", "-noout", "-text"]).succeeded().stdout
-}
-
 fn key_identifier(ca: &Ca, certificate: &str) -> String {
     let facts = &facts(&ca.place, certificate)[0];
     facts["extensions"]["subjectKeyIdentifier"]["value"].as_str().unwrap().to_string()
-}
-
-impl Ca {
-    /// The display id of the signer whose key this is.
-    fn item_with_key(&self, key_identifier: &str) -> String {
-        let keys = self.run(&["list-items", "--type", "DFC_KEY", "--json"]).succeeded().json();
-        let items: Vec<Value> = keys["items"].as_array().unwrap().clone();
-        let found = items.iter().find(|item| {
-            let described = self.describe(&text(item, "item_name"));
-            let versions = described["versions"].as_array().unwrap().clone();
-            versions.iter().any(|version| version["key_identifier"] == key_identifier)
-        });
-        text(found.expect("a signer with this key"), "display_id")
-    }
 }
 
 #[test]
@@ -181,12 +160,15 @@ fn a_root_is_rotated_while_clients_trust_the_old_one_only() {
     let (old_root, responder) = (issuer.root_pem.clone(), Responder::start(ca.place.address, ca.http_01_port));
     let client = ca.client(&issuer);
     client.obtain(&["acme.com"], &responder);
+    let (door, _) = issuer.wire().handshake().unwrap();
     ca.run(&["rotate-key", "-n", SIGNER_KEY]).succeeded();
+    let (new_door, _) = issuer.wire().handshake().unwrap();
+    assert_ne!(door[0], new_door[0], "the daemon's own door is below the new key");
     assert_says(&ca.run(&["rotate-key", "-n", SIGNER_KEY]).refused(), &["not finished", "--finish"]);
 
     // The client trusts the old root, and gets on: the daemon's own door and the new leaf chain up to it.
     let order = client.ready_order(&["acme.com"], &responder);
-    client.finalize(&order, &crate::world::csr::Csr::for_names(&["acme.com"])).expect(200);
+    client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
     let chain = client.certificate(&order);
     judge_chain(&chain, &old_root, &["acme.com"]);
     let body = client.fetch(&order.url).expect(200).json();
@@ -200,10 +182,11 @@ fn a_root_is_rotated_while_clients_trust_the_old_one_only() {
     judge_ca_certificate(&new_root, "", &new_root);
     judge_chain(&alternate, &new_root, &["acme.com"]);
     judge_ca_certificate(&blocks(&chain)[1], "", &old_root);
+    assert_eq!(pem("CERTIFICATE", &new_door[1]), blocks(&chain)[1], "the door shows the same cross certificate");
 
     ca.run(&["rotate-key", "-n", SIGNER_KEY, "--finish"]).succeeded();
     let mut client = client;
-    client.wire = crate::world::wire::Wire::new(ca.listen, "ca.lan", &new_root);
+    client.wire = Wire::new(ca.listen, "ca.lan", &new_root);
     let chain = client.fetch(&text(&body, "certificate"));
     assert_eq!(chain.expect(200).text(), alternate, "chains end in the new root now");
     assert!(issuer.wire().try_connect().is_err(), "who trusts the old root only was to be told first");
@@ -224,10 +207,9 @@ fn another_ca_signs_a_key_and_its_next_one() {
     let issuer = ["create-pki-cert-issuer", "-n", "/I", "--signer-key-name", "/K", "-t", "30d"];
     assert_says(&ca.run(&issuer).refused(), &["no certificate", "import-signer-certificate"]);
     let sign = |name: &str| {
-        let request = ca.run(&["export-signer-csr", "-n", "/K"]).succeeded().stdout;
-        ca.place.write("signer.csr", &request);
+        let request = signer_request(&ca);
         openssl(&ca.place, &["req", "-in", "signer.csr", "-noout", "-verify"]).succeeded();
-        let certificate = company.certify(name, &request, &format!("{CA_EXTENSIONS}\nauthorityKeyIdentifier=keyid"));
+        let certificate = company.certify(name, &request, 90);
         ca.place.write("chain.pem", [certificate.as_str(), &company.root_pem].concat());
         certificate
     };
@@ -242,10 +224,7 @@ fn another_ca_signs_a_key_and_its_next_one() {
     judge_ca_certificate(&first, "", &company.root_pem);
 
     let issuer = ca.make_issuer_named("/I", "/K", "ca.lan", "acme.com", &[]);
-    let wire = crate::world::wire::Wire::new(ca.listen, "ca.lan", &company.root_pem);
-    let mut client =
-        crate::world::acme::Client::new(wire, &issuer.directory, crate::world::account_key::AccountKey::es256());
-    client.register(&ca.make_eab(&issuer)).expect(201);
+    let client = ca.client(&Issuer { root_pem: company.root_pem.clone(), ..issuer });
     let responder = Responder::start(ca.place.address, ca.http_01_port);
     judge_chain(&client.obtain(&["acme.com"], &responder), &company.root_pem, &["acme.com"]);
 
@@ -259,14 +238,27 @@ fn another_ca_signs_a_key_and_its_next_one() {
     assert_eq!(blocks(&chain)[1], second);
     judge_chain(&chain, &company.root_pem, &["acme.com"]);
     // Another name for a key in use would leave what it signed without CRLs and answers.
+    let refused = |certificate: &str, words: &[&str]| {
+        ca.place.write("chain.pem", [certificate, &company.root_pem].concat());
+        assert_says(&ca.run(&import).refused(), words);
+    };
+    let request = signer_request(&ca);
+    refused(&company.certify_as("/CN=Other", "renamed", &request), &["another subject"]);
+    refused(&company.issue("other", "/CN=Acme Issuing CA", SUBORDINATE_EXTENSIONS, 30), &["not of this key"]);
+    refused(&company.leaf(), &["not one of a CA"]);
+    refused(&company.certify("old", &request, -1), &["has ended"]);
+    assert_eq!(text(&ca.describe("/K"), "certificates"), second, "nothing of that was taken");
+    // A root that allows no CA below it.
+    let strict = OpensslCa::with(&CA_EXTENSIONS.replace("CA:TRUE", "CA:TRUE,pathlen:0"));
+    ca.place.write("chain.pem", [strict.certify("below", &request, 30), strict.root_pem.clone()].concat());
+    assert_says(&ca.run(&import).refused(), &["path length"]);
+}
+
+/// What another CA is to sign.
+fn signer_request(ca: &Ca) -> String {
     let request = ca.run(&["export-signer-csr", "-n", "/K"]).succeeded().stdout;
-    let renamed =
-        company.certify_as("/CN=Other", "renamed", &request, &format!("{CA_EXTENSIONS}\nauthorityKeyIdentifier=keyid"));
-    ca.place.write("chain.pem", [renamed.as_str(), &company.root_pem].concat());
-    assert_says(&ca.run(&import).refused(), &["another subject"]);
-    // A certificate of somebody else's key is none of this one's.
-    ca.place.write("chain.pem", [company.leaf().as_str(), &company.root_pem].concat());
-    assert_says(&ca.run(&import).refused(), &["not one of a CA"]);
+    ca.place.write("signer.csr", &request);
+    request
 }
 
 #[test]
@@ -276,8 +268,7 @@ fn what_the_chain_cannot_carry_is_refused_at_new_order() {
         "{CA_EXTENSIONS}\nnameConstraints=critical,permitted;DNS:corp.lan,excluded;DNS:secret.corp.lan"
     ));
     ca.run(&["create-dfc-key", "-n", "/K", "-a", "EC256", "--certificate-common-name", "Corp CA"]).succeeded();
-    let request = ca.run(&["export-signer-csr", "-n", "/K"]).succeeded().stdout;
-    let certificate = company.certify("corp", &request, &format!("{CA_EXTENSIONS}\nauthorityKeyIdentifier=keyid"));
+    let certificate = company.certify("corp", &signer_request(&ca), 90);
     ca.place.write("chain.pem", [certificate.as_str(), &company.root_pem].concat());
     ca.run(&["import-signer-certificate", "-n", "/K", "--chain-file", "chain.pem"]).succeeded();
     let url = ca.cluster_url("ca.lan");
@@ -305,10 +296,7 @@ fn what_the_chain_cannot_carry_is_refused_at_new_order() {
     assert_says(&create("/I", &url, "acme.com").refused(), &["acme.com", "name constraints"]);
     create("/I", &url, "corp.lan").succeeded();
     let issuer = ca.issuer("/I", "/K", "ca.corp.lan");
-    let wire = crate::world::wire::Wire::new(ca.listen, "ca.corp.lan", &company.root_pem);
-    let mut client =
-        crate::world::acme::Client::new(wire, &issuer.directory, crate::world::account_key::AccountKey::es256());
-    client.register(&ca.make_eab(&issuer)).expect(201);
+    let client = ca.client(&Issuer { root_pem: company.root_pem.clone(), ..issuer });
     client.ask_for(&["a.corp.lan"]).expect(201);
     let refused = client.ask_for(&["x.secret.corp.lan"]).problem(400, "rejectedIdentifier");
     assert_says(&refused, &["name constraints"]);

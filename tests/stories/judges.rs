@@ -70,7 +70,7 @@ fn signers_and_leaves_please(algorithm: &str) {
                 let root = make_signer(ca, name, algorithm, flags);
                 judge_ca_certificate(&root, "", &root);
                 let issuer = make_issuer(ca, name, "acme.com", &[]);
-                let client = unchallenged_client(ca, &issuer, "acme.com");
+                let client = ca.unchallenged_client(&issuer, "acme.com");
                 for key in keys {
                     let csr = Csr::with("/", "subjectAltName=DNS:acme.com", key);
                     judge_chain(&obtain(&client, &["acme.com"], &csr), &root, &["acme.com"]);
@@ -89,8 +89,7 @@ fn every_hash_of_an_rsa_signer_pleases_all_judges() {
             make_signer(&ca, &name, "RSA2048", &["--hash-algorithm", hash, "--certificate-common-name", "Hashing CA"]);
         judge_ca_certificate(&root, "", &root);
         let issuer = make_issuer(&ca, &name, "acme.com", &[]);
-        let chain =
-            obtain(&unchallenged_client(&ca, &issuer, "acme.com"), &["acme.com"], &Csr::for_names(&["acme.com"]));
+        let chain = obtain(&ca.unchallenged_client(&issuer, "acme.com"), &["acme.com"], &Csr::for_names(&["acme.com"]));
         judge_chain(&chain, &root, &["acme.com"]);
     }
 }
@@ -115,7 +114,7 @@ fn every_kind_of_name_constraint_pleases_all_judges() {
         judge_ca_certificate(&root, "", &root);
         let issuer = make_issuer(&ca, &name, "acme.com", &["--allow-subdomains"]);
         let names = ["acme.com", "a.acme.com"];
-        let client = unchallenged_client(&ca, &issuer, "acme.com,*.acme.com");
+        let client = ca.unchallenged_client(&issuer, "acme.com,*.acme.com");
         judge_chain(&obtain(&client, &names, &Csr::for_names(&names)), &root, &names);
     }
     // Where only addresses are permitted, no name can be certified, not even the daemon's own.
@@ -141,7 +140,7 @@ fn every_kind_of_name_in_a_leaf_pleases_all_judges() {
     let root = make_signer(&ca, SIGNER_KEY, "EC256", &["--certificate-common-name", "Acme CA"]);
     let flags = ["--allow-subdomains", "--allowed-ip-sans", "127.0.0.0/8,::1/128"];
     let issuer = make_issuer(&ca, SIGNER_KEY, "acme.com", &flags);
-    let client = unchallenged_client(&ca, &issuer, "acme.com,*.acme.com");
+    let client = ca.unchallenged_client(&issuer, "acme.com,*.acme.com");
 
     let hundred: Vec<String> = (0..100).map(|number| format!("host-{number}.acme.com")).collect();
     let hundred: Vec<&str> = hundred.iter().map(String::as_str).collect();
@@ -161,7 +160,7 @@ fn every_kind_of_name_in_a_leaf_pleases_all_judges() {
         [(format!("IP:{v4}"), &[v4.as_str()][..]), ("IP:::1".into(), &["::1"]), (names, &[&v4, "::1", "acme.com"])]
     {
         let order = client.post(&client.url("newOrder"), &json!({"identifiers": identifiers(names)})).expect(201);
-        let order = Order { url: order.required_header("location"), body: order.json() };
+        let order = Order::from(order);
         for authorization in order.authorizations() {
             let address = client.fetch(&authorization).expect(200).json()["identifier"]["value"].clone();
             client.prove_one(&authorization, if address == "::1" { &by_v6 } else { &by_v4 });
@@ -179,7 +178,7 @@ fn every_profile_pleases_all_judges() {
     let root = make_signer(&ca, SIGNER_KEY, "EC256", &["--certificate-common-name", "Acme CA"]);
     let profiles = ["classic", "tlsserver", "shortlived", "mtls"];
     let issuer = make_issuer(&ca, SIGNER_KEY, "acme.com", &["--profiles", &profiles.join(",")]);
-    let client = unchallenged_client(&ca, &issuer, "acme.com");
+    let client = ca.unchallenged_client(&issuer, "acme.com");
     for profile in profiles {
         for key in [RSA_2048, P256, P384, ED25519] {
             let payload = json!({"identifiers": identifiers(&["acme.com"]), "profile": profile});
@@ -238,7 +237,7 @@ fn forced_usages_displease_only_pkilint_and_only_as_wanted() {
 fn forced(ca: &Ca, number: usize, flags: &[&str]) -> Vec<String> {
     let issuer =
         ca.make_issuer_named(&format!("/Forced{number}"), SIGNER_KEY, &format!("ca{number}.lan"), "acme.com", flags);
-    let client = unchallenged_client(ca, &issuer, "acme.com");
+    let client = ca.unchallenged_client(&issuer, "acme.com");
     let csr = |key: &&[&str]| Csr::with("/", "subjectAltName=DNS:acme.com", key);
     [RSA_2048, P256, ED25519].iter().map(|key| obtain(&client, &["acme.com"], &csr(key))).collect()
 }
@@ -269,20 +268,13 @@ fn make_issuer(ca: &Ca, signer: &str, domains: &str, flags: &[&str]) -> Issuer {
     ca.make_issuer_named(&format!("{signer}Issuer"), signer, &host, domains, flags)
 }
 
-/// A client that needs no challenge for these names.
-fn unchallenged_client(ca: &Ca, issuer: &Issuer, domains: &str) -> Client {
-    let mut client = issuer.client(crate::world::account_key::AccountKey::es256());
-    client.register(&ca.make_eab_with(issuer, &["--no-challenge", "--allowed-domains", domains])).expect(201);
-    client
-}
-
 fn obtain(client: &Client, names: &[&str], csr: &Csr) -> String {
     obtain_with(client, &json!({"identifiers": identifiers(names)}), csr)
 }
 
 fn obtain_with(client: &Client, order: &Value, csr: &Csr) -> String {
     let reply = client.post(&client.url("newOrder"), order).expect(201);
-    let order = Order { url: reply.required_header("location"), body: reply.json() };
+    let order = Order::from(reply);
     client.finalize(&order, csr).expect(200);
     client.certificate(&order)
 }

@@ -5,14 +5,13 @@ use crate::world::judges::{
     against_ca_certificate, against_chain, against_crl, against_ocsp_response, assert_refused, certificates,
     judge_ca_certificate, judge_chain, judge_crl, judge_ocsp_response, pem,
 };
-use crate::world::openssl_ca::{CA_EXTENSIONS, LEAF_EXTENSIONS, OpensslCa};
+use crate::world::openssl_ca::{CA_EXTENSIONS, LEAF_EXTENSIONS, OpensslCa, SUBORDINATE_EXTENSIONS};
 
 #[test]
 fn the_judges_look_at_the_whole_chain() {
     let ca = OpensslCa::with(&format!("{CA_EXTENSIONS}\nnameConstraints=critical,permitted;DNS:acme.com"));
-    let extensions = format!("{CA_EXTENSIONS}\nauthorityKeyIdentifier=keyid");
-    let upper = ca.issue("upper", "/CN=Upper CA", &extensions, 30);
-    let lower = ca.issue_below("upper", "lower", "/CN=Lower CA", &extensions, 30);
+    let upper = ca.issue("upper", "/CN=Upper CA", SUBORDINATE_EXTENSIONS, 30);
+    let lower = ca.issue_below("upper", "lower", "/CN=Lower CA", SUBORDINATE_EXTENSIONS, 30);
     let leaf = ca.issue_below("lower", "leaf", "/", LEAF_EXTENSIONS, 30);
     judge_ca_certificate(&upper, "", &ca.root_pem);
     judge_ca_certificate(&lower, &upper, &ca.root_pem);
@@ -90,8 +89,7 @@ fn der_that_is_written_in_another_way_is_refused() {
 fn each_judge_refuses_a_wrong_ca_certificate() {
     let good = OpensslCa::new();
     judge_ca_certificate(&good.root_pem, "", &good.root_pem);
-    let extensions = format!("{CA_EXTENSIONS}\nauthorityKeyIdentifier=keyid");
-    judge_ca_certificate(&good.issue("between", "/CN=Between", &extensions, 30), "", &good.root_pem);
+    judge_ca_certificate(&good.issue("between", "/CN=Between", SUBORDINATE_EXTENSIONS, 30), "", &good.root_pem);
 
     for (what, from, to, by) in [
         ("not a CA", "CA:TRUE", "CA:FALSE", &["cryptography", "gnutls", "openssl", "pkilint"][..]),

@@ -16,7 +16,7 @@ use crate::world::judges::{
 use crate::world::openssl::{ocsp_request, ocsp_status};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::seconds;
-use crate::world::plain::PUBLIC_URL;
+use crate::world::plain::{CHECKED, ask_ocsp};
 use crate::world::wire::{Reply, Wire};
 use reading::{serial_of, shard_path};
 use rustix::process::Signal;
@@ -29,7 +29,6 @@ use std::time::{Duration, Instant};
 
 const KILLS: usize = 100;
 const NAMES: [&str; 3] = ["one.acme.com", "two.acme.com", "three.acme.com"];
-const CHECKED: [&str; 4] = ["--public-url", PUBLIC_URL, "--create-private-crl=true", "--create-private-ocsp=true"];
 
 #[test]
 fn a_hundred_kills_leave_nothing_half_done() {
@@ -110,11 +109,8 @@ impl Story {
     fn begin() -> Story {
         let ca = Ca::start();
         let issuer = ca.make_issuer_with(&NAMES.join(","), &CHECKED);
-        let eab = ca.make_eab_with(&issuer, &["--no-challenge", "--allowed-domains", &NAMES.join(",")]);
-        let mut client = issuer.client(crate::world::account_key::AccountKey::es256());
-        client.register(&eab).expect(201);
         let mut story = Story {
-            client,
+            client: ca.unchallenged_client(&issuer, &NAMES.join(",")),
             csrs: NAMES.iter().map(|name| (*name, Csr::for_names(&[name]))).collect(),
             journal: Mutex::default(),
             killed: AtomicBool::new(false),
@@ -167,9 +163,8 @@ impl Story {
             });
             scope.spawn(move || {
                 let ask = || {
-                    let (path, body) = &question;
-                    let headers = [("Content-Type", "application/ocsp-request")];
-                    this.alive(this.ca.try_ask_in_the_clear("POST", path, &headers, body))
+                    let (key_identifier, request) = &question;
+                    this.alive(ask_ocsp(this.ca.plain_listen, key_identifier, request))
                 };
                 while let Some(reply) = ask() {
                     reply.expect(200);
@@ -228,7 +223,7 @@ impl Story {
     fn issue(&self, name: &'static str) -> Option<()> {
         let wanted = json!({"identifiers": [{"type": "dns", "value": name}]});
         let reply = self.post(&self.client.url("newOrder"), Some(&wanted))?.expect(201);
-        let order = Order { url: reply.required_header("location"), body: reply.json() };
+        let order = Order::from(reply);
         assert_eq!(order.body["status"], "ready", "{}", order.body);
         self.journal.lock().unwrap().open.insert(order.url.clone(), name);
         self.finish(&order, name)
@@ -317,10 +312,8 @@ impl Story {
         let mut downloaded = self.stored.keys().filter_map(|serial| journal.obtained.get(serial));
         let point = format!("/{}/", self.key_identifiers[version]);
         let of_version = downloaded.find(|chain| shard_path(chain).contains(&point)).unwrap();
-        (
-            format!("/ocsp/{}", self.key_identifiers[version]),
-            ocsp_request(&self.ca.place, root, of_version, &["-no_nonce"]),
-        )
+        let request = ocsp_request(&self.ca.place, root, of_version, &["-no_nonce"]);
+        (self.key_identifiers[version].clone(), request)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::reading::{contains, crl_number, first_block, lists, shard_path};
 use super::*;
 use crate::world::hex::{hex, unhex};
+use crate::world::issuer::CERTIFICATES;
 
 impl Story {
     pub(super) fn check(&mut self, thoroughly: bool) {
@@ -206,9 +207,7 @@ impl Story {
     fn ask_ocsp(&self, chain: &str) -> (Vec<u8>, String) {
         let (identifier, root) = self.signer_of(chain);
         let request = ocsp_request(&self.ca.place, &root, chain, &["-no_nonce"]);
-        let headers = [("Content-Type", "application/ocsp-request")];
-        let reply = self.ca.ask_in_the_clear("POST", &format!("/ocsp/{identifier}"), &headers, &request).expect(200);
-        (reply.body, root)
+        (self.ca.ask_ocsp(&identifier, &request).expect(200).body, root)
     }
 
     /// Once, at the end: the judges see one of each kind, and every chain is read again.
@@ -237,7 +236,7 @@ impl Story {
         let (revoked, newest) = (journal.revoked.first().unwrap().clone(), self.roots[&signer.versions].clone());
         let revoked = journal.obtained[&revoked].clone();
         self.issue(NAMES[1]).unwrap();
-        let leaf = self.ca.certificate_value(&format!("{}/{}", crate::world::issuer::CERTIFICATES, NAMES[1]));
+        let leaf = self.ca.certificate_value(&format!("{}/{}", CERTIFICATES, NAMES[1]));
         judge_chain(&leaf, self.trusted(), &[NAMES[1]]);
         judge_ca_certificate(&newest, "", &newest);
         judge_crl(&self.ca.fetch(&format!("/crl/{}", self.display_id)).expect(200).body, &newest);

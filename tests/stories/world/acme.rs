@@ -132,8 +132,7 @@ impl Client {
     }
 
     pub fn order(&self, names: &[&str]) -> Order {
-        let reply = self.ask_for(names).expect(201);
-        Order { url: reply.required_header("location"), body: reply.json() }
+        self.ask_for(names).expect(201).into()
     }
 
     /// Put the answers to every challenge of the order where the daemon will look for them, and say so.
@@ -193,6 +192,13 @@ impl Client {
         let order = self.ready_order(names, responder);
         self.finalize(&order, &Csr::for_names(names)).expect(200);
         self.certificate(&order)
+    }
+}
+
+/// The reply to newOrder.
+impl From<Reply> for Order {
+    fn from(reply: Reply) -> Order {
+        Order { url: reply.required_header("location"), body: reply.json() }
     }
 }
 

@@ -22,10 +22,10 @@ impl Ca {
 
     /// The first column of the first row.
     pub fn query(&self, sql: &str) -> String {
-        let script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])";
+        let script =
+            "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], uri=True).execute(sys.argv[2]).fetchone()[0])";
         let path = format!("file:{}?mode=ro", self.state_dir().join("certwright.db").display());
-        let script = script.replace("sys.argv[1])", "sys.argv[1], uri=True)");
-        let output = Command::new("/usr/bin/python3").args(["-I", "-c", &script, &path, sql]).output().unwrap();
+        let output = Command::new("/usr/bin/python3").args(["-I", "-c", script, &path, sql]).output().unwrap();
         Outcome::new(sql, output).succeeded().stdout.trim().to_string()
     }
 }

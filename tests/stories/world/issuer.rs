@@ -102,7 +102,7 @@ impl Ca {
     pub fn make_eab_with(&self, issuer: &Issuer, flags: &[&str]) -> Eab {
         let arguments = [&["generate-acme-eab", "--cert-issuer-name", &issuer.name], flags].concat();
         let reply = self.run(&arguments).succeeded().json();
-        Eab { kid: text(&reply, "kid"), mac_key: text(&reply, "mac_key"), expires_at: text(&reply, "expires_at") }
+        Eab::read(&reply)
     }
 
     pub fn accounts(&self, issuer: &Issuer) -> Vec<Value> {
@@ -129,6 +129,13 @@ impl Ca {
         client.register(&self.make_eab(issuer)).expect(201);
         client
     }
+
+    /// A client with an account that needs no challenge for these domains.
+    pub fn unchallenged_client(&self, issuer: &Issuer, domains: &str) -> Client {
+        let mut client = issuer.client(AccountKey::es256());
+        client.register(&self.make_eab_with(issuer, &["--no-challenge", "--allowed-domains", domains])).expect(201);
+        client
+    }
 }
 
 impl Issuer {
@@ -147,6 +154,13 @@ pub struct Eab {
     pub kid: String,
     pub mac_key: String,
     pub expires_at: String,
+}
+
+impl Eab {
+    /// What generate-acme-eab says.
+    pub fn read(reply: &Value) -> Eab {
+        Eab { kid: text(reply, "kid"), mac_key: text(reply, "mac_key"), expires_at: text(reply, "expires_at") }
+    }
 }
 
 #[track_caller]

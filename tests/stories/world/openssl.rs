@@ -11,6 +11,12 @@ pub fn openssl(place: &Place, arguments: &[&str]) -> Outcome {
     Outcome::new(format!("openssl {}", arguments.join(" ")), output)
 }
 
+/// A CRL as openssl reads it.
+pub fn crl_text(place: &Place, der: &[u8]) -> String {
+    place.write("shown.crl", der);
+    openssl(place, &["crl", "-inform", "DER", "-in", "shown.crl", "-noout", "-text"]).succeeded().stdout
+}
+
 /// The blocks of a PEM text, one by one.
 pub fn blocks(pem: &str) -> Vec<String> {
     let end = "-----END CERTIFICATE-----\n";

@@ -1,10 +1,15 @@
 //! A certificate authority that is openssl's, for what certwright never makes: certificates, CRLs and OCSP responses that
 //! are good for comparison, or wrong on purpose.
 
+use super::openssl::openssl;
 use super::place::Place;
 use std::process::Command;
 
 pub const CA_EXTENSIONS: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash";
+
+/// What a CA below another has.
+pub const SUBORDINATE_EXTENSIONS: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n\
+     authorityKeyIdentifier=keyid";
 
 /// What a leaf for acme.com has at certwright.
 pub const LEAF_EXTENSIONS: &str = "authorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\nkeyUsage=critical,digitalSignature\n\
@@ -44,21 +49,16 @@ impl OpensslCa {
         self.sign(&["-keyfile", &format!("{signer}.key"), "-cert", &format!("{signer}.pem")], name, extensions, until)
     }
 
-    /// Certify what a request in PEM asks for, with these extensions.
-    pub fn certify(&self, name: &str, request: &str, extensions: &str) -> String {
+    /// Certify what a request in PEM asks for as a CA, until so many days from now.
+    pub fn certify(&self, name: &str, request: &str, until: i32) -> String {
         self.place.write(&format!("{name}.csr"), request);
-        self.sign(&["-keyfile", "ca.key", "-cert", "ca.pem"], name, extensions, 90)
+        self.sign(&["-keyfile", "ca.key", "-cert", "ca.pem"], name, SUBORDINATE_EXTENSIONS, until)
     }
 
     /// The same under another name than the request asks for.
-    pub fn certify_as(&self, subject: &str, name: &str, request: &str, extensions: &str) -> String {
+    pub fn certify_as(&self, subject: &str, name: &str, request: &str) -> String {
         self.place.write(&format!("{name}.csr"), request);
-        self.sign(&["-keyfile", "ca.key", "-cert", "ca.pem", "-subj", subject], name, extensions, 90)
-    }
-
-    /// A file of its, such as its key.
-    pub fn file(&self, name: &str) -> Vec<u8> {
-        self.read(name)
+        self.sign(&["-keyfile", "ca.key", "-cert", "ca.pem", "-subj", subject], name, SUBORDINATE_EXTENSIONS, 90)
     }
 
     /// The usual leaf, for acme.com.
@@ -138,12 +138,11 @@ impl OpensslCa {
     }
 
     fn openssl(&self, arguments: &[&str]) {
-        let output = Command::new("/usr/bin/openssl").args(arguments).current_dir(self.place.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "openssl {}: {said}", arguments.join(" "));
+        openssl(&self.place, arguments).succeeded();
     }
 
-    fn read(&self, name: &str) -> Vec<u8> {
+    /// A file of its, such as its key.
+    pub fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.place.file(name)).unwrap()
     }
 }

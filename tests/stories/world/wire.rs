@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Longer than the door's deadlines for a request and its reply, so that a reply that never comes fails the story instead
 /// of hanging it. A connection between two requests may wait for longer, and a story that wants its end fails here.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to reach one daemon over verified TLS.
 #[derive(Clone)]
