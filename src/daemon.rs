@@ -33,6 +33,7 @@ pub struct Daemon {
     events: Option<Events>,
     validation: Arc<Validation>,
     issuance: Arc<Issuance>,
+    store: Arc<Store>,
     addresses: Addresses,
     _lock: StateLock,
 }
@@ -80,7 +81,7 @@ impl Daemon {
         let front = Front::start(tls_listener, plain_listener, Arc::clone(&issuance), front_settings)?;
         front.wait_until_ready()?;
 
-        let administration = Administration::new(store, Arc::clone(&issuance), clock, addresses);
+        let administration = Administration::new(Arc::clone(&store), Arc::clone(&issuance), clock, addresses);
         let admin = AdminSocket::start(&settings.admin_socket, Arc::new(administration))?;
         Ok(Daemon {
             admin: Some(admin),
@@ -90,6 +91,7 @@ impl Daemon {
             events: Some(events),
             validation,
             issuance,
+            store,
             addresses,
             _lock: lock,
         })
@@ -124,6 +126,10 @@ impl Drop for Daemon {
         self.housekeeping = None;
         self.events = None;
         self.validation.stop();
+        // A validation that still runs holds the store open, so that SQLite does not do this by itself.
+        if let Err(e) = self.store.checkpoint() {
+            log::warn!("certwright.db-wal has to be kept beside certwright.db: {e}");
+        }
     }
 }
 

@@ -49,11 +49,12 @@ use readers::Readers;
 use rusqlite::Connection;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use writer::Writer;
 
 /// The database of one state directory.
 pub struct Store {
+    path: PathBuf,
     writer: Writer,
     readers: Readers,
 }
@@ -65,7 +66,15 @@ impl Store {
     /// Unavailable or Internal, with what is wrong with the file.
     pub fn open(path: &Path) -> Result<Store> {
         let connection = schema::open(path)?;
-        Ok(Store { readers: Readers::open(path)?, writer: Writer::start(connection)? })
+        Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer: Writer::start(connection)? })
+    }
+
+    /// Bring everything into the one file that people copy; to be called at the end.
+    ///
+    /// # Errors
+    /// Unavailable when somebody reads for longer than a second or the disk is full; nothing is lost then.
+    pub fn checkpoint(&self) -> Result<()> {
+        schema::checkpoint(&self.path)
     }
 
     /// Run a closure in the next shared commit and return once it is durable. An error from the closure undoes what it

@@ -48,6 +48,14 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
+/// Bring what stands in the WAL into the database file itself.
+pub(super) fn checkpoint(path: &Path) -> Result<()> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(std::time::Duration::from_secs(1))?;
+    let is_busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if is_busy { Err(Error::unavailable("somebody is still reading the database")) } else { Ok(()) }
+}
+
 fn migrate(db: &Connection) -> Result<()> {
     let found: usize = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > MIGRATIONS.len() {
