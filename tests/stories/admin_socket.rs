@@ -1,12 +1,15 @@
 //! The admin socket: who may speak to it, what it bears, and what stands beside it.
 
+use crate::world::binary::directory;
 use crate::world::daemon::Ca;
 use crate::world::issuer::Issuer;
+use crate::world::openssl_ca::OpensslCa;
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::place::{NOBODY, running_as_root};
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,17 +22,54 @@ fn only_its_group_may_speak_to_it() {
     assert!(socket.file_type().is_socket());
     assert_eq!(socket.mode() & 0o7777, 0o660);
 
-    assert!(running_as_root(), "only root can play a stranger");
     assert_eq!(socket.uid(), NOBODY);
-    let stranger = Command::new("/usr/bin/setpriv")
-        .args(["--reuid", "60001", "--regid", "60001", "--clear-groups", "--"])
-        .arg(crate::world::binary::directory().join("certwright"))
-        .args(["status", "--admin-socket"])
+    let sentence = run_as(&ca, STRANGER, STRANGER, &["status"]).refused();
+    assert_says(&sentence, &[ca.admin_socket().to_str().unwrap(), "may not"]);
+}
+
+#[test]
+fn its_group_may_administer_and_not_walk_off_with_a_key() {
+    let ca = Ca::start();
+    let company = OpensslCa::new();
+    for (name, content) in [("ca.key", company.read("ca.key")), ("ca.pem", company.root_pem.clone().into_bytes())] {
+        std::fs::set_permissions(ca.place.write(name, content), Permissions::from_mode(0o644)).unwrap();
+    }
+    let member = |arguments: &[&str]| run_as(&ca, STRANGER, NOBODY, arguments);
+    let create = ["create-dfc-key", "-n", "/K", "-a", "EC256", "--generate-self-signed-certificate"];
+    member(&[&create[..], &["--certificate-common-name", "Acme CA", "--certificate-ttl", "30"]].concat()).succeeded();
+    member(&["refresh-key", "-n", "/K"]).succeeded();
+    let before = ca.describe("/K");
+    for command in [
+        &["import-signer", "-n", "/Other", "--key-file", "ca.key", "--chain-file", "ca.pem", "--no-former-crl"][..],
+        &["rotate-key", "-n", "/K"],
+        &["rotate-key", "-n", "/K", "--finish"],
+        &["refresh-key", "-n", "/K", "--export-fragment", "mine"],
+    ] {
+        assert_says(&member(command).refused(), &["root", "sudo"]);
+    }
+    assert_eq!(ca.describe("/K"), before);
+    assert_eq!(ca.item_names("/"), ["/K"]);
+    // The daemon's own user may.
+    run_as(&ca, NOBODY, NOBODY, &["rotate-key", "-n", "/K"]).succeeded();
+}
+
+/// A uid that is nobody's.
+const STRANGER: u32 = 60_001;
+
+/// A command by another user, who can reach the place where the daemon is.
+fn run_as(ca: &Ca, uid: u32, gid: u32, arguments: &[&str]) -> Outcome {
+    assert!(running_as_root(), "only root can play somebody else");
+    std::fs::set_permissions(ca.place.path(), Permissions::from_mode(0o755)).unwrap();
+    let output = Command::new("/usr/bin/setpriv")
+        .args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "--"])
+        .arg(directory().join("certwright"))
+        .args(arguments)
+        .arg("--admin-socket")
         .arg(ca.admin_socket())
+        .current_dir(ca.place.path())
         .output()
         .unwrap();
-    let sentence = Outcome::new("status as a stranger", stranger).refused();
-    assert_says(&sentence, &[ca.admin_socket().to_str().unwrap(), "may not"]);
+    Outcome::new(format!("{} as {uid}:{gid}", arguments.join(" ")), output)
 }
 
 #[test]

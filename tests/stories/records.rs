@@ -1,14 +1,16 @@
 //! What happened, for whoever asks later: the audit log, its chain of hashes, events, blocked keys, fragments.
 
+use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::hex::hex;
 use crate::world::issuer::{CERTIFICATES, SIGNER_KEY, text};
+use crate::world::openssl::openssl;
 use crate::world::outcome::assert_says;
 use crate::world::patience::{eventually, seconds};
 use crate::world::responder::Responder;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 
 fn rows(ca: &Ca, flags: &[&str]) -> Vec<Value> {
@@ -62,12 +64,26 @@ fn the_audit_log_is_read_filtered_followed_and_verified() {
 fn a_log_that_was_changed_from_outside_says_so() {
     let mut ca = Ca::start();
     ca.make_issuer("acme.com");
-    let first = rows(&ca, &[])[0].clone();
+    let all = rows(&ca, &[]);
+    let (first, third) = (text(&all[0], "at"), text(&all[2], "at"));
+    let database = ca.state_dir().join("certwright.db");
     assert!(ca.stop().success());
-    ca.tamper("DROP TRIGGER audit_is_never_changed; UPDATE audit SET object = '/Other' WHERE id = 1");
-    ca.launch();
-    for command in [&["audit", "--verify"][..], &["check"]] {
-        assert_says(&ca.run(command).refused(), &["row 1", "changed", &text(&first, "at")]);
+    let untouched = std::fs::read(&database).unwrap();
+    for (how, words) in [
+        ("DROP TRIGGER audit_is_never_changed; UPDATE audit SET object = '/Other' WHERE id = 1", ["row 1", &first]),
+        ("DROP TRIGGER audit_is_never_deleted; DELETE FROM audit WHERE id = 2", ["row 3", &third]),
+        (
+            "DROP TRIGGER audit_is_never_deleted; DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)",
+            ["the audit log ends at row", "its end was removed"],
+        ),
+    ] {
+        std::fs::write(&database, &untouched).unwrap();
+        ca.tamper(how);
+        ca.launch();
+        for command in [&["audit", "--verify"][..], &["check"]] {
+            assert_says(&ca.run(command).refused(), &words);
+        }
+        assert!(ca.stop().success());
     }
 }
 
@@ -76,16 +92,21 @@ fn events_reach_a_program_and_a_url_late_rather_than_never() {
     let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
     let told = ca.place.write("told", "");
     ca.place.make_readable("told");
-    let program = ca.place.write("tell", format!("#!/bin/sh\ncat >> {}\n", told.display()));
+    // It does not know yet what to do.
+    let program = ca.place.write("tell", "#!/bin/sh\ncat > /dev/null\nexit 1\n");
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::set_permissions(&told, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     // Nobody listens at the URL yet.
-    let listener = TcpListener::bind((ca.place.address, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = SocketAddr::from((ca.place.address, ca.place.free_port()));
     ca.add_flags(&["--event-command", program.to_str().unwrap(), "--event-url", &format!("http://{address}/hook")]);
     ca.launch();
     ca.make_issuer("acme.com");
+    eventually("the daemon says that the program failed", seconds(20), || {
+        ca.log().contains("--event-command").then_some(())
+    });
+    let better = ca.place.write("better", format!("#!/bin/sh\ncat >> {}\n", told.display()));
+    std::fs::set_permissions(&better, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::rename(better, &program).unwrap();
     let heard = eventually("the program hears of the issuer", seconds(20), || {
         let text = std::fs::read_to_string(&told).unwrap();
         text.contains("create-pki-cert-issuer").then_some(text)
@@ -97,9 +118,12 @@ fn events_reach_a_program_and_a_url_late_rather_than_never() {
 
     eventually("the daemon says that nobody listens", seconds(20), || ca.log().contains("--event-url").then_some(()));
     let listener = TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let mut actions = Vec::new();
     while !actions.contains(&"create-pki-cert-issuer".to_string()) {
-        let (mut stream, _) = listener.accept().unwrap();
+        let (mut stream, _) = eventually("the daemon posts", seconds(60), || listener.accept().ok());
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(seconds(60))).unwrap();
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
@@ -119,21 +143,9 @@ fn events_reach_a_program_and_a_url_late_rather_than_never() {
 #[test]
 fn keys_that_a_file_lists_get_nothing_until_they_are_listed_no_more() {
     let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
-    let csr = crate::world::csr::Csr::for_names(&["acme.com"]);
-    ca.place.write("request.der", &csr.der);
-    let spki = crate::world::openssl::openssl(
-        &ca.place,
-        &["req", "-inform", "DER", "-in", "request.der", "-noout", "-pubkey", "-out", "public.pem"],
-    );
-    spki.succeeded();
-    crate::world::openssl::openssl(
-        &ca.place,
-        &["pkey", "-pubin", "-in", "public.pem", "-outform", "DER", "-out", "public.der"],
-    )
-    .succeeded();
-    let hash = ring::digest::digest(&ring::digest::SHA256, &std::fs::read(ca.place.file("public.der")).unwrap());
-    let hash = hex(hash.as_ref()).to_uppercase();
-    let list = ca.place.write("blocked", format!("# known weak\n{hash}\n"));
+    let [csr, compromised] = [(); 2].map(|()| Csr::for_names(&["acme.com"]));
+    let [listed, both] = [&csr, &compromised].map(|csr| key_hash(&ca, csr));
+    let list = ca.place.write("blocked", format!("# known weak\n{}\n", listed.to_uppercase()));
     ca.place.make_readable("blocked");
     ca.add_flags(&["--blocked-keys", list.to_str().unwrap()]);
     ca.launch();
@@ -142,13 +154,31 @@ fn keys_that_a_file_lists_get_nothing_until_they_are_listed_no_more() {
     let responder = Responder::start(ca.place.address, ca.http_01_port);
     let order = client.ready_order(&["acme.com"], &responder);
     client.finalize(&order, &csr).problem(400, "badPublicKey");
+    // Another key is compromised, and then listed as well.
+    client.finalize(&order, &compromised).expect(200);
+    let revoke = ["revoke-certificate", "-n", &format!("{CERTIFICATES}/acme.com"), "--reason", "keyCompromise"];
+    ca.run(&revoke).succeeded();
+    ca.place.write("blocked", format!("{listed}\n{both}\n"));
+    ca.restart();
     ca.place.write("blocked", "# nothing\n");
     ca.restart();
+    let order = client.ready_order(&["acme.com"], &responder);
+    client.finalize(&order, &compromised).problem(400, "badPublicKey");
     client.finalize(&order, &csr).expect(200);
     assert!(ca.stop().success());
     ca.place.write("blocked", "zz\n");
     let output = ca.serve_command().output().unwrap();
     assert_says(&String::from_utf8_lossy(&output.stderr), &["--blocked-keys", "line 1"]);
+}
+
+/// SHA-256 of the SubjectPublicKeyInfo in a request.
+fn key_hash(ca: &Ca, csr: &Csr) -> String {
+    ca.place.write("request.der", &csr.der);
+    let extract = ["req", "-inform", "DER", "-in", "request.der", "-noout", "-pubkey", "-out", "public.pem"];
+    openssl(&ca.place, &extract).succeeded();
+    openssl(&ca.place, &["pkey", "-pubin", "-in", "public.pem", "-outform", "DER", "-out", "public.der"]).succeeded();
+    let hash = ring::digest::digest(&ring::digest::SHA256, &std::fs::read(ca.place.file("public.der")).unwrap());
+    hex(hash.as_ref())
 }
 
 #[test]
@@ -165,11 +195,18 @@ fn fragments_are_changed_while_the_key_stays_and_one_can_be_taken_away() {
         names.sort();
         names
     };
+    let fragment = |name: &String| ca.state_dir().join("fragments").join(name);
+    let shares = |names: &[String]| -> Vec<String> {
+        let texts = names.iter().map(|name| std::fs::read_to_string(fragment(name)).unwrap());
+        texts.map(|text| text.lines().find(|line| line.starts_with("share ")).unwrap().to_string()).collect()
+    };
     let before = files(&ca);
     assert_eq!(before.len(), 3);
+    let old = shares(&before);
     ca.run(&["refresh-key", "-n", SIGNER_KEY]).succeeded();
     let after = files(&ca);
     assert_eq!(after.len(), 3);
+    assert!(shares(&after).iter().all(|share| !old.contains(share)), "each share is another number");
     assert!(before.iter().all(|name| !after.contains(name)), "{before:?} {after:?}");
     let kek = |names: &[String]| names[0].split('-').next().unwrap().to_string();
     assert_eq!(kek(&before), kek(&after), "the key-encryption key stays, so that they open earlier backups");
@@ -213,6 +250,8 @@ fn the_fragments_of_now_open_the_database_of_before() {
     let issuer = ca.make_issuer("acme.com");
     assert!(ca.stop().success());
     let database = ca.state_dir().join("certwright.db");
+    let log = std::fs::metadata(ca.state_dir().join("certwright.db-wal"));
+    assert_eq!(log.map_or(0, |log| log.len()), 0, "after a clean stop the file is everything");
     let backup = std::fs::read(&database).unwrap();
     ca.launch();
     ca.run(&["refresh-key", "-n", SIGNER_KEY]).succeeded();
