@@ -21,9 +21,9 @@ impl Readers {
 
     pub(super) fn read<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
         let lent = self.lend()?;
-        lent.connection()?.execute_batch("BEGIN")?;
+        lent.connection()?.prepare_cached("BEGIN")?.execute([])?;
         let result = work(&Read { db: lent.connection()? });
-        lent.connection()?.execute_batch("COMMIT")?;
+        lent.connection()?.prepare_cached("COMMIT")?.execute([])?;
         result
     }
 

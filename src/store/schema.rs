@@ -1,6 +1,7 @@
 //! Opening the database file: pragmas, and migrations by number.
 
 use crate::error::{Error, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
 use std::path::Path;
@@ -25,7 +26,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
          PRAGMA cache_size = -8192;",
     )
     .map_err(|e| named(e.into()))?;
-    db.set_prepared_statement_cache_capacity(128);
+    prepare(&db)?;
     migrate(&db).map_err(named)?;
     Ok(db)
 }
@@ -44,8 +45,16 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection> {
     let db = Connection::open_with_flags(path, flags).map_err(|e| Error::from(e).context(path.display()))?;
     db.execute_batch("PRAGMA cache_size = -1024; PRAGMA query_only = ON;")?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
-    db.set_prepared_statement_cache_capacity(64);
+    prepare(&db)?;
     Ok(db)
+}
+
+/// Statements are parsed once: there are fewer than this, and their plans do not go by the values that are bound to them, so
+/// that a new value is no reason to make another plan.
+fn prepare(db: &Connection) -> Result<()> {
+    db.set_prepared_statement_cache_capacity(512);
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Bring what stands in the WAL into the database file itself.
