@@ -39,9 +39,31 @@ impl DnsClient {
 
     /// The records of one type that a name has; none is an answer too.
     pub(super) fn lookup(&self, name: &str, kind: TYPE, deadline: Instant) -> Result<Vec<Record>, Failure> {
+        self.lookup_from(None, name, kind, deadline)
+    }
+
+    /// The records of several types, whose questions are under way at the same time.
+    pub(super) fn lookup_all<const N: usize>(
+        &self,
+        name: &str,
+        kinds: [TYPE; N],
+        deadline: Instant,
+    ) -> [Result<Vec<Record>, Failure>; N] {
+        let first = |kind| self.servers.first().and_then(|server| Exchange::begin(*server, name, kind, deadline).ok());
+        kinds.map(|kind| (kind, first(kind))).map(|(kind, exchange)| self.lookup_from(exchange, name, kind, deadline))
+    }
+
+    /// `begun` is the first question to the first server.
+    fn lookup_from(
+        &self,
+        mut begun: Option<Exchange>,
+        name: &str,
+        kind: TYPE,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, Failure> {
         let mut current = name.to_owned();
         for _ in 0..LONGEST_CNAME_CHAIN {
-            match self.ask(&current, kind, deadline)? {
+            match self.ask(begun.take(), &current, kind, deadline)? {
                 Answer::Records(records) => return Ok(records),
                 Answer::Alias(alias) => current = alias,
             }
@@ -50,11 +72,11 @@ impl DnsClient {
         Err(Failure::last(Class::Dns, why))
     }
 
-    fn ask(&self, name: &str, kind: TYPE, deadline: Instant) -> Result<Answer, Failure> {
+    fn ask(&self, mut begun: Option<Exchange>, name: &str, kind: TYPE, deadline: Instant) -> Result<Answer, Failure> {
         let mut failure = Failure::passing(Class::Dns, format!("no DNS server could be asked for {kind:?} of {name}"));
         for server in &self.servers {
-            let until = deadline.min(Instant::now() + PER_SERVER);
-            match query(*server, name, kind, until).and_then(|reply| read_answer(&reply, name, kind)) {
+            let exchange = begun.take().map_or_else(|| Exchange::begin(*server, name, kind, deadline), Ok);
+            match exchange.and_then(|exchange| exchange.end()).and_then(|reply| read_answer(&reply, name, kind)) {
                 Ok(answer) => return Ok(answer),
                 Err(why) => {
                     let why = format!("DNS server {server}, asked for {kind:?} of {name}: {why}");
@@ -81,12 +103,54 @@ fn servers_of_the_system() -> Vec<SocketAddr> {
     servers
 }
 
-fn query(server: SocketAddr, name: &str, kind: TYPE, until: Instant) -> Result<Vec<u8>, String> {
-    let id = random::<2>().map(u16::from_be_bytes).map_err(|e| e.to_string())?;
-    let question = build_question(id, name, kind)?;
-    let reply = by_udp(server, &question, id, until).map_err(|e| format!("no answer ({e})"))?;
-    let truncated = simple_dns::header_buffer::has_flags(&reply, PacketFlag::TRUNCATION).unwrap_or(false);
-    if truncated { by_tcp(server, &question, until).map_err(|e| format!("no answer by TCP ({e})")) } else { Ok(reply) }
+/// A question that was sent to a server over UDP, and when its answer is too late.
+struct Exchange {
+    server: SocketAddr,
+    socket: UdpSocket,
+    id: u16,
+    question: Vec<u8>,
+    until: Instant,
+}
+
+impl Exchange {
+    fn begin(server: SocketAddr, name: &str, kind: TYPE, deadline: Instant) -> Result<Exchange, String> {
+        let id = random::<2>().map(u16::from_be_bytes).map_err(|e| e.to_string())?;
+        let question = build_question(id, name, kind)?;
+        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let send = || {
+            let socket = UdpSocket::bind((any, 0))?;
+            // Connected, so that the kernel drops what others send.
+            socket.connect(server)?;
+            socket.send(&question)?;
+            Ok(socket)
+        };
+        let socket = send().map_err(|e: std::io::Error| format!("it cannot be asked ({e})"))?;
+        Ok(Exchange { server, socket, id, question, until: deadline.min(Instant::now() + PER_SERVER) })
+    }
+
+    fn end(&self) -> Result<Vec<u8>, String> {
+        let reply = self.receive().map_err(|e| format!("no answer ({e})"))?;
+        let truncated = simple_dns::header_buffer::has_flags(&reply, PacketFlag::TRUNCATION).unwrap_or(false);
+        if !truncated {
+            return Ok(reply);
+        }
+        by_tcp(self.server, &self.question, self.until).map_err(|e| format!("no answer by TCP ({e})"))
+    }
+
+    fn receive(&self) -> std::io::Result<Vec<u8>> {
+        let mut buffer = [0u8; 4096];
+        loop {
+            let left = remaining(self.until);
+            // What has come while another question was waited for is still good.
+            self.socket.set_read_timeout(Some(*left.as_ref().unwrap_or(&Duration::from_millis(1))))?;
+            let length = self.socket.recv(&mut buffer)?;
+            let reply = buffer.get(..length).unwrap_or_default();
+            if reply.get(..2) == Some(&self.id.to_be_bytes()) {
+                return Ok(reply.to_vec());
+            }
+            left?;
+        }
+    }
 }
 
 fn build_question(id: u16, name: &str, kind: TYPE) -> Result<Vec<u8>, String> {
@@ -95,23 +159,6 @@ fn build_question(id: u16, name: &str, kind: TYPE) -> Result<Vec<u8>, String> {
     let name = Name::new(name).map_err(|e| e.to_string())?;
     packet.questions.push(Question::new(name, kind.into(), CLASS::IN.into(), false));
     packet.build_bytes_vec().map_err(|e| e.to_string())
-}
-
-fn by_udp(server: SocketAddr, question: &[u8], id: u16, until: Instant) -> std::io::Result<Vec<u8>> {
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    // Connected, so that the kernel drops what others send.
-    socket.connect(server)?;
-    socket.send(question)?;
-    let mut buffer = [0u8; 4096];
-    loop {
-        socket.set_read_timeout(Some(remaining(until)?))?;
-        let length = socket.recv(&mut buffer)?;
-        let reply = buffer.get(..length).unwrap_or_default();
-        if reply.get(..2) == Some(&id.to_be_bytes()) {
-            return Ok(reply.to_vec());
-        }
-    }
 }
 
 fn by_tcp(server: SocketAddr, question: &[u8], until: Instant) -> std::io::Result<Vec<u8>> {

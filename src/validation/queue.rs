@@ -59,7 +59,8 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Wait for the next ticket; `None` when the queue is closed.
+    /// Wait for the next ticket; `None` when the queue is closed. Whoever has worked on one asks for the next at once, so
+    /// that a place that becomes free needs nobody else to be woken.
     pub(super) fn take(&self) -> Option<Ticket> {
         let mut state = self.lock();
         loop {
@@ -71,6 +72,10 @@ impl Queue {
                 state.running.push((ticket.account, ticket.name.clone()));
                 if ticket.attempts == 0 {
                     ticket.started = now;
+                }
+                // Whoever slept until one of them was due may be the one who just woke.
+                if !state.waiting.is_empty() {
+                    self.changed.notify_one();
                 }
                 return Some(ticket);
             }
@@ -86,7 +91,7 @@ impl Queue {
         }
     }
 
-    /// A ticket has been worked on.
+    /// A ticket has been worked on; to be followed by [`Queue::take`].
     pub(super) fn done(&self, ticket: Ticket, next: Next) {
         let mut state = self.lock();
         let at = state.running.iter().position(|(account, name)| *account == ticket.account && *name == ticket.name);
@@ -101,7 +106,6 @@ impl Queue {
         if let Some(pause) = pause {
             state.waiting.push_back(Ticket { attempts, due: Instant::now() + pause, ..ticket });
         }
-        self.changed.notify_all();
     }
 
     pub(super) fn close(&self) {

@@ -8,7 +8,7 @@ use crate::identifier::DnsName;
 use simple_dns::TYPE;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{SyncSender, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -101,15 +101,7 @@ impl Resolver {
 
     /// Both families are asked at once; one may fail as long as the other has an address.
     fn ask_servers(&self, name: &DnsName, deadline: Instant) -> std::result::Result<Vec<IpAddr>, Failure> {
-        let (send, receive) = channel();
-        let results = std::thread::scope(|scope| {
-            for kind in [TYPE::AAAA, TYPE::A] {
-                let send = send.clone();
-                scope.spawn(move || send.send(self.dns.lookup(name.as_str(), kind, deadline)));
-            }
-            drop(send);
-            receive.iter().collect::<Vec<_>>()
-        });
+        let results = self.dns.lookup_all(name.as_str(), [TYPE::AAAA, TYPE::A], deadline);
         let (mut addresses, mut failure) = (Vec::new(), None);
         for result in results {
             match result {
