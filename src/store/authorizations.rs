@@ -152,20 +152,26 @@ impl Read<'_> {
         name: &Name,
         below: bool,
         now: Time,
-        since: Time,
+        since: Option<Time>,
         caa_since: Option<Time>,
     ) -> Result<Option<i64>> {
-        self.optional(
-            "SELECT a.id FROM authorizations a JOIN challenges c ON c.authorization = a.id
-             WHERE a.account = ?1 AND a.identifier = ?3 AND a.identifier_type = ?2 AND a.wildcard = ?4
-             AND a.expires > ?5 AND a.deactivated IS NULL AND a.unchallenged = 0 AND (a.subdomains = 1 OR NOT ?8)
-             AND c.validated IS NOT NULL AND (a.standing = 1 OR c.validated >= ?6)
-             AND (?7 IS NULL OR c.caa_checked >= ?7)
-             AND NOT EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)
-             ORDER BY a.expires DESC LIMIT 1",
-            (account, name.kind, &name.base, name.wildcard, now, since, caa_since, below),
-            |row| row.get(0),
-        )
+        // A text for each kind, since an account may have thousands that served one order and ended with it.
+        let longest = |which: &str, since: Time| {
+            let sql = format!(
+                "SELECT a.expires, a.id FROM authorizations a JOIN challenges c ON c.authorization = a.id
+                 WHERE a.account = ?1 AND a.identifier = ?3 AND a.identifier_type = ?2 AND a.wildcard = ?4
+                 AND a.expires > ?5 AND a.deactivated IS NULL AND a.unchallenged = 0 AND (a.subdomains = 1 OR NOT ?8)
+                 AND {which} AND c.validated >= ?6 AND (?7 IS NULL OR c.caa_checked >= ?7)
+                 AND NOT EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)
+                 ORDER BY a.expires DESC LIMIT 1"
+            );
+            self.optional(&sql, (account, name.kind, &name.base, name.wildcard, now, since, caa_since, below), |row| {
+                Ok((row.get::<_, Time>(0)?, row.get::<_, i64>(1)?))
+            })
+        };
+        let standing = longest("a.standing = 1", Time(i64::MIN))?;
+        let recent = since.map(|since| longest("a.standing = 0", since)).transpose()?.flatten();
+        Ok(standing.max(recent).map(|(_, id)| id))
     }
 
     /// Whether an account holds a valid authorization for a name that it proved by a challenge.
@@ -173,7 +179,7 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn has_proved(&self, account: i64, name: &Name, now: Time) -> Result<bool> {
-        Ok(self.reusable_authorization(account, name, false, now, Time(i64::MIN), None)?.is_some())
+        Ok(self.reusable_authorization(account, name, false, now, Some(Time(i64::MIN)), None)?.is_some())
     }
 
     /// The domains that an account has proved with all that is below them (RFC 9444), each with its authorization.
