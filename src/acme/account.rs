@@ -71,7 +71,7 @@ impl Acme {
         if request.account.id != id {
             return Err(not_yours("account"));
         }
-        let mut account = request.account.clone();
+        let mut account = Account::clone(&request.account);
         if !request.is_post_as_get() {
             let payload = request.object()?;
             // Any other status is ignored (RFC 8555, 7.3.2): clients send back the whole account that they know.
@@ -124,7 +124,7 @@ impl Acme {
             write.deactivate_account(id, now)?;
             write.append_audit(now, &entry)
         })?;
-        let account = Account { deactivated: Some(now), ..request.account.clone() };
+        let account = Account { deactivated: Some(now), ..Account::clone(&request.account) };
         Ok(Reply::json(200, &account_object(request.issuer, &account)))
     }
 

@@ -33,8 +33,7 @@ impl Acme {
         if subdomains && !issuer.policy.authorizes_subdomains() {
             return refused("this issuer authorizes no domain with all below it");
         }
-        let credential = self.credential(request)?;
-        self.permission(issuer, credential.as_ref())?.check(&identifier)?;
+        self.permission(request)?.check(&identifier)?;
         let offered = match subdomains {
             true => dns_challenges(&issuer.policy, &identifier)?,
             false => issuer.policy.challenges_for(&identifier)?,
@@ -52,7 +51,7 @@ impl Acme {
         let caa_since = issuer.policy.caa_since(&identifier, now);
         let (id, created) = self.store.change(move |write| {
             write.touch_account(account, now)?;
-            match write.reusable_authorization(account, &new.name, subdomains, now, Time::NEVER, caa_since)? {
+            match write.reusable_authorization(account, &new.name, subdomains, now, None, caa_since)? {
                 Some(id) => Ok((id, false)),
                 None => Ok((new_authorization(write, issuer_id, account, &new, now)?, true)),
             }

@@ -3,7 +3,7 @@
 use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply, no_such, problem};
+use super::{Acme, Reply, no_such, not_yours, problem};
 use crate::error::{Error, Result};
 use crate::store::{AuthorizationStatus, Challenge, ChallengeStatus};
 use serde_json::{Map, Value, json};
@@ -11,8 +11,14 @@ use serde_json::{Map, Value, json};
 impl Acme {
     /// POST-as-GET reads a challenge; an object as the payload asks for its validation.
     pub(super) fn challenge(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
-        let mut challenge = self.store.read(|read| read.challenge(id))?.ok_or_else(|| no_such("challenge"))?;
-        let authorization = self.own_authorization(request, challenge.authorization)?;
+        let found = self.store.read(|read| match read.challenge(id)? {
+            Some(challenge) => Ok(read.authorization(challenge.authorization)?.map(|a| (challenge, a))),
+            None => Ok(None),
+        })?;
+        let (mut challenge, authorization) = found.ok_or_else(|| no_such("challenge"))?;
+        if authorization.account != request.account.id {
+            return Err(not_yours("authorization"));
+        }
         if !request.is_post_as_get() {
             request.object()?;
             request.issuer.check_enabled()?;

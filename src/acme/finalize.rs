@@ -42,20 +42,20 @@ impl Acme {
                 "the CSR has the key of the account; a certificate needs a key of its own",
             ));
         }
-        let credential = self.credential(request)?;
-        let permission = self.permission(issuer, credential.as_ref())?;
+        let permission = self.permission(request)?;
         let ready = ReadyOrder::check(order, &permission, certificate_request, &hash, now)?;
         match self.issuance.issue(ready, address) {
-            Ok(issued) => {
-                log::info!("order={id} account={} certificate={} issued", request.account.id, issued.certificate)
+            Ok(order) => {
+                let certificate = order.certificate.unwrap_or_default();
+                log::info!("order={id} account={} certificate={certificate} issued", request.account.id);
+                show(&order)
             }
             // Two requests at once: the other one was first.
             Err(e) if e.class() == Class::OrderNotReady => {
                 let order = self.own_order(request, id)?;
-                return if is_repeated(&order) { show(&order) } else { Err(e) };
+                if is_repeated(&order) { show(&order) } else { Err(e) }
             }
-            Err(e) => return Err(e),
+            Err(e) => Err(e),
         }
-        show(&self.own_order(request, id)?)
     }
 }

@@ -3,41 +3,60 @@
 use super::no_such;
 use super::route::{Resource, Route};
 use crate::error::{Error, Result};
+use crate::identifier::Identifier;
 use crate::policy::{GatewayUrl, IssuerPolicy, acme_url};
-use crate::store::{Item, ItemKind, Store};
+use crate::store::{Item, ItemKind, Read, Remembered, Store};
+use std::sync::Arc;
+
+/// The issuers, as their settings were understood last.
+#[derive(Default)]
+pub(super) struct Issuers(Remembered<(String, bool), IssuerContext>);
+
+impl Issuers {
+    /// The issuer that a path names.
+    pub(super) fn find(&self, store: &Store, route: Route<'_>) -> Result<Arc<IssuerContext>> {
+        let outlives = route.resource.outlives_its_issuer();
+        let key = (route.display_id.to_owned(), outlives);
+        self.0.read(store, key, |read| IssuerContext::load(read, route.display_id, outlives))
+    }
+}
 
 pub(super) struct IssuerContext {
     pub(super) item: Item,
-    pub(super) policy: IssuerPolicy,
-    url: GatewayUrl,
+    pub(super) policy: Arc<IssuerPolicy>,
+    /// The hosts of all issuers.
+    pub(super) own_hosts: Arc<Vec<Identifier>>,
+    /// What the URLs of its resources begin with.
+    base: String,
     /// Every URL that the issuer ever had; clients keep what they were told.
     known_urls: Vec<String>,
 }
 
 impl IssuerContext {
-    pub(super) fn load(store: &Store, route: Route<'_>) -> Result<IssuerContext> {
+    fn load(read: &Read<'_>, display_id: &str, even_deleted: bool) -> Result<IssuerContext> {
         let unknown = || no_such("ACME directory");
-        let (item, issuer, known_urls) = store.read(|read| {
-            let found = match read.item_by_display_id(route.display_id)? {
-                // Its certificates are about, and can be revoked and asked about until their end.
-                None if route.resource.outlives_its_issuer() => read.deleted_item(route.display_id)?,
-                found => found,
-            };
-            let item = found.filter(|i| i.kind == ItemKind::Issuer).ok_or_else(unknown)?;
-            let issuer = read.issuer(item.id)?;
-            let urls = read.issuer_urls(item.id)?;
-            Ok((item, issuer, urls))
-        })?;
+        let found = match read.item_by_display_id(display_id)? {
+            // Its certificates are about, and can be revoked and asked about until their end.
+            None if even_deleted => read.deleted_item(display_id)?,
+            found => found,
+        };
+        let item = found.filter(|i| i.kind == ItemKind::Issuer).ok_or_else(unknown)?;
         // Settings that cannot be understood permit nothing.
-        let policy = IssuerPolicy::parse(&issuer)
+        let policy = IssuerPolicy::parse(&read.issuer(item.id)?)
             .map_err(|e| Error::internal(format!("the settings of {} cannot be understood: {e}", item.name)))?;
-        let url = policy.acme.clone().ok_or_else(unknown)?;
-        Ok(IssuerContext { item, policy, url, known_urls })
+        let url = policy.acme.as_ref().ok_or_else(unknown)?;
+        let base = acme_url(&url.to_string(), &item.display_id, "");
+        let own_hosts = read.all_issuer_urls()?.iter().map(|url| Ok(GatewayUrl::parse(url)?.host().clone())).collect();
+        let own_hosts: Result<Vec<Identifier>> = own_hosts;
+        let own_hosts =
+            own_hosts.map_err(|e| Error::internal(format!("the URL of an issuer cannot be understood: {e}")))?;
+        let known_urls = read.issuer_urls(item.id)?;
+        Ok(IssuerContext { item, policy: Arc::new(policy), own_hosts: Arc::new(own_hosts), base, known_urls })
     }
 
     /// The URL of a resource, for links.
     pub(super) fn url_of(&self, resource: Resource<'_>) -> String {
-        acme_url(&self.url.to_string(), &self.item.display_id, &resource.path())
+        format!("{}{}", self.base, resource.path())
     }
 
     /// The URL of an account, as DNS records are to name it.

@@ -41,7 +41,7 @@ impl Acme {
         let issuer = request.issuer;
         let (spki, new_thumbprint) = (new_key.to_spki(), thumbprint(new_key));
         self.check_not_blocked(&spki)?;
-        let account = request.account.clone();
+        let account = Account::clone(&request.account);
         let changed = Account { spki: spki.clone(), thumbprint: new_thumbprint.clone(), ..account.clone() };
         let now = self.clock.now();
         let name = format!("account {}", account.id);

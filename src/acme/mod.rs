@@ -22,10 +22,11 @@ pub use problem::problem_document;
 use crate::clock::Clock;
 use crate::error::{Class, Error, Result};
 use crate::issuance::Issuance;
-use crate::store::{AuditEntry, Store};
+use crate::store::{AuditEntry, Remembered, Store};
 use crate::validation::Validation;
-use issuer::IssuerContext;
+use issuer::Issuers;
 use nonce::Nonces;
+use request::KnownAccount;
 use route::{Resource, Route};
 use serde_json::Value;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Acme {
     validation: Arc<Validation>,
     clock: Clock,
     nonces: Nonces,
+    issuers: Issuers,
+    accounts: Remembered<i64, KnownAccount>,
 }
 
 /// A request as the HTTP room hands it in.
@@ -101,7 +104,15 @@ impl Acme {
     /// # Errors
     /// Internal when the system gives no random bytes.
     pub fn new(store: Arc<Store>, issuance: Arc<Issuance>, validation: Arc<Validation>, clock: Clock) -> Result<Acme> {
-        Ok(Acme { store, issuance, validation, clock, nonces: Nonces::new()? })
+        Ok(Acme {
+            store,
+            issuance,
+            validation,
+            clock,
+            nonces: Nonces::new()?,
+            issuers: Issuers::default(),
+            accounts: Remembered::default(),
+        })
     }
 
     /// Answer a request. Nothing that a client sends makes this fail.
@@ -149,7 +160,7 @@ impl Acme {
         if !route.resource.allows(request.method) {
             return Ok(problem::method_not_allowed(route.resource.methods()));
         }
-        let issuer = IssuerContext::load(&self.store, route)?;
+        let issuer = self.issuers.find(&self.store, route)?;
         if route.resource != Resource::Directory {
             seen.index = Some(issuer.directory_url());
         }

@@ -9,9 +9,10 @@ use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, Identifier, printable};
 use crate::jose::base64url;
 use crate::keys::random;
-use crate::policy::{ChallengeType, EabBounds, GatewayUrl, IssuerPolicy, Permission};
+use crate::policy::{ChallengeType, EabBounds, IssuerPolicy, Permission};
 use crate::store::{Eab, LimitKind, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Write};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 const MOST_NAMES: usize = 100;
 /// How long orders and authorizations wait for their client.
@@ -34,9 +35,8 @@ impl Acme {
         };
         let lifetime = issuer.policy.profile(profile.as_deref())?.lifetime(issuer.policy.ttl);
         self.issuance.check_asked_validity(&issuer.policy, lifetime, not_before, not_after)?;
-        let credential = self.credential(request)?;
-        let permission = self.permission(issuer, credential.as_ref())?;
-        let wanted = wanted(&permission, &payload, credential.as_ref(), now)?;
+        let permission = self.permission(request)?;
+        let wanted = wanted(&permission, &payload, request.account.credential.as_ref(), now)?;
         let names: Vec<&OrderName> = wanted.iter().map(|w| &w.order_name).collect();
         let replaces = self.replaced_certificate(request, &payload, &names)?;
 
@@ -44,13 +44,13 @@ impl Acme {
         let expires = now.plus(PENDING_LIFETIME);
         // Without reuse only those of newAuthz serve, which need no moment of validation.
         let since = match issuer.policy.reuse_authorizations {
-            Span(0) => Time::NEVER,
-            reuse => now.minus(reuse),
+            Span(0) => None,
+            reuse => Some(now.minus(reuse)),
         };
         let issuer_id = issuer.item.id;
         let subdomains = issuer.policy.authorizes_subdomains();
         let new = NewOrder { account, expires, not_before, not_after, profile, replaces };
-        let id = self.store.change(move |write| {
+        let order = self.store.change(move |write| {
             write.touch_account(account, now)?;
             for kind in [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek] {
                 write.check_limit(issuer_id, account, kind, now)?;
@@ -79,10 +79,10 @@ impl Acme {
                 }
                 names.push((order_name.clone(), id));
             }
-            write.insert_order(&new, &names, now)
+            let id = write.insert_order(&new, &names, now)?;
+            write.order(id)?.ok_or_else(|| Error::internal("a new order is not there"))
         })?;
-        let order = self.own_order(request, id)?;
-        let location = issuer.url_of(Resource::Order(id));
+        let location = issuer.url_of(Resource::Order(order.id));
         Ok(Reply::json(201, &self.order_object(issuer, &order, now)?).header("Location", location))
     }
 
@@ -100,30 +100,16 @@ impl Acme {
         if order.account == request.account.id { Ok(order) } else { Err(not_yours("order")) }
     }
 
-    /// The credential that an account was made with, whose bounds it keeps.
-    pub(super) fn credential(&self, request: &Authenticated<'_>) -> Result<Option<Eab>> {
-        match &request.account.eab {
-            None => Ok(None),
-            Some(kid) => {
-                // Without its bounds an account must not go on as if it had none.
-                let gone =
-                    || Error::internal(format!("the credential {kid} of account {} is gone", request.account.id));
-                self.store.read(|read| read.eab(kid))?.ok_or_else(gone).map(Some)
-            }
-        }
-    }
-
-    /// What an account with this credential may ask an issuer for.
-    pub(super) fn permission(&self, issuer: &IssuerContext, credential: Option<&Eab>) -> Result<Permission> {
-        let internal = |e: Error| Error::internal(format!("what {} permits cannot be told: {e}", issuer.item.name));
-        let urls = self.store.read(|read| read.all_issuer_urls())?;
-        let own_hosts: Result<Vec<Identifier>> =
-            urls.iter().map(|url| GatewayUrl::parse(url).map(|url| url.host().clone())).collect();
-        let bounds = credential.and_then(|eab| eab.allowed_domains.as_ref()).map(|domains| EabBounds::parse(domains));
+    /// What the account of a request may ask its issuer for.
+    pub(super) fn permission(&self, request: &Authenticated<'_>) -> Result<Permission> {
+        let issuer = request.issuer;
+        let domains = request.account.credential.as_ref().and_then(|eab| eab.allowed_domains.as_ref());
+        let bounds = domains.map(|domains| EabBounds::parse(domains)).transpose();
         Ok(Permission {
-            policy: issuer.policy.clone(),
-            own_hosts: own_hosts.map_err(internal)?,
-            bounds: bounds.transpose().map_err(internal)?,
+            policy: Arc::clone(&issuer.policy),
+            own_hosts: Arc::clone(&issuer.own_hosts),
+            bounds: bounds
+                .map_err(|e| Error::internal(format!("what {} permits cannot be told: {e}", issuer.item.name)))?,
             constraints: self.issuance.name_constraints(&issuer.policy)?,
         })
     }

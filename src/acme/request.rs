@@ -6,13 +6,45 @@ use super::{Acme, Request};
 use crate::error::{Class, Error, Result};
 use crate::jose::{Jws, KeyReference, json};
 use crate::keys::PublicKey;
-use crate::store::{Account, AccountStatus};
+use crate::store::{Account, AccountStatus, Eab, Read};
 use serde_json::{Map, Value};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// An account with what its requests are judged by, understood once.
+pub(super) struct KnownAccount {
+    account: Account,
+    key: PublicKey,
+    /// The credential that it was made with, whose bounds it keeps.
+    pub(super) credential: Option<Eab>,
+}
+
+impl KnownAccount {
+    fn load(read: &Read<'_>, id: i64) -> Result<KnownAccount> {
+        let account = read.account(id)?.ok_or_else(unknown_account)?;
+        // Without its bounds an account must not go on as if it had none.
+        let gone = |kid: &str| Error::internal(format!("the credential {kid} of account {id} is gone"));
+        let credential = account.eab.as_ref().map(|kid| read.eab(kid)?.ok_or_else(|| gone(kid))).transpose()?;
+        Ok(KnownAccount { key: PublicKey::known(&account.spki)?, credential, account })
+    }
+}
+
+impl Deref for KnownAccount {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.account
+    }
+}
+
+fn unknown_account() -> Error {
+    Error::new(Class::AccountDoesNotExist, "\"kid\" is not the URL of an account here; register first")
+}
 
 /// A request whose signature verified under the key of a valid account.
 pub(super) struct Authenticated<'i> {
     pub(super) issuer: &'i IssuerContext,
-    pub(super) account: Account,
+    pub(super) account: Arc<KnownAccount>,
     url: String,
     payload: Vec<u8>,
 }
@@ -75,12 +107,12 @@ impl Acme {
         let KeyReference::Kid(kid) = jws.key() else {
             return Err(Error::malformed("this request is signed with \"kid\", the account's URL, not with \"jwk\""));
         };
-        let unknown =
-            || Error::new(Class::AccountDoesNotExist, "\"kid\" is not the URL of an account here; register first");
-        let Some(Resource::Account(id)) = issuer.resource_at(kid) else { return Err(unknown()) };
-        let account = self.store.read(|read| read.account(id))?;
-        let account = account.filter(|a| a.issuer == issuer.item.id).ok_or_else(unknown)?;
-        let payload = jws.verify(&PublicKey::known(&account.spki)?)?.to_vec();
+        let Some(Resource::Account(id)) = issuer.resource_at(kid) else { return Err(unknown_account()) };
+        let account = self.accounts.read(&self.store, id, |read| KnownAccount::load(read, id))?;
+        if account.issuer != issuer.item.id {
+            return Err(unknown_account());
+        }
+        let payload = jws.verify(&account.key)?.to_vec();
         // Only now, so that nobody else learns the state of an account.
         if account.status() != AccountStatus::Valid {
             return Err(Error::new(Class::AccountDeactivated, "the account is deactivated; register with another key"));

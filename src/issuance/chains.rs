@@ -6,7 +6,7 @@ use crate::der::to_pem;
 use crate::error::{Error, Result};
 use crate::keys::Signer;
 use crate::policy::IssuerPolicy;
-use crate::store::{CaCertificate, CaOrigin, Certificate, Read};
+use crate::store::{CaCertificate, CaOrigin, Certificate, KeyVersion, Read, Remembered};
 use std::sync::Arc;
 
 /// No hierarchy of ours is deeper; one that is goes round in a circle.
@@ -24,13 +24,29 @@ pub(super) struct SignerChain {
     pub(super) validity: Validity,
 }
 
+/// What is read again only when a command has changed something.
+#[derive(Default)]
+pub(super) struct Chains {
+    /// The version that an enabled key signs with, by key.
+    signing: Remembered<i64, KeyVersion>,
+    /// The version of a key whose chain counts, by key.
+    current: Remembered<i64, i64>,
+    /// By version: the chain, whether nobody revoked a part of it, and the PEM of each chain that is offered.
+    own: Remembered<i64, SignerChain>,
+    unrevoked: Remembered<i64, ()>,
+    pem: Remembered<i64, Vec<String>>,
+    constraints: Remembered<i64, ChainConstraints>,
+}
+
 impl Issuance {
     /// The names that the chain above an issuer can carry (RFC 5280, 4.2.1.10).
     ///
     /// # Errors
     /// The store's; Conflict when the key has no certificate.
-    pub fn name_constraints(&self, policy: &IssuerPolicy) -> Result<ChainConstraints> {
-        self.signer_chain(policy.signer_key).and_then(|chain| chain.chain.constraints())
+    pub fn name_constraints(&self, policy: &IssuerPolicy) -> Result<Arc<ChainConstraints>> {
+        let key = policy.signer_key;
+        let make = || self.signer_chain(key).and_then(|chain| chain.chain.constraints());
+        self.chains.constraints.find(&self.store, key, make)
     }
 
     /// The CA certificates above what a key signs now, the signer's first, without a root above it.
@@ -38,7 +54,7 @@ impl Issuance {
     /// # Errors
     /// The store's; Conflict when the key has no certificate.
     pub fn chain_of_key(&self, key: i64) -> Result<Vec<Vec<u8>>> {
-        self.signer_chain(key).map(|chain| served(chain.ders))
+        self.signer_chain(key).map(|chain| served(chain.ders.clone()))
     }
 
     /// The chains above a leaf that this key version signed, each with the signer's certificate first; the one that
@@ -67,7 +83,8 @@ impl Issuance {
     /// # Errors
     /// As [`Issuance::chains_above`].
     pub fn pem_chain(&self, certificate: &Certificate) -> Result<String> {
-        Ok(pem(&certificate.der, &self.chain_above(certificate.signer)?))
+        let chains = self.pem_above(certificate.signer)?;
+        Ok(to_pem("CERTIFICATE", &certificate.der) + chains.first().map_or("", String::as_str))
     }
 
     /// The same for every chain that is offered.
@@ -75,46 +92,57 @@ impl Issuance {
     /// # Errors
     /// As [`Issuance::chains_above`].
     pub fn pem_chains(&self, certificate: &Certificate) -> Result<Vec<String>> {
-        let chains = self.chains_above(certificate.signer)?;
-        Ok(chains.iter().map(|chain| pem(&certificate.der, chain)).collect())
+        let leaf = to_pem("CERTIFICATE", &certificate.der);
+        Ok(self.pem_above(certificate.signer)?.iter().map(|chain| format!("{leaf}{chain}")).collect())
+    }
+
+    fn pem_above(&self, signer: i64) -> Result<Arc<Vec<String>>> {
+        let pem = |chain: &Vec<Vec<u8>>| chain.iter().map(|der| to_pem("CERTIFICATE", der)).collect();
+        let make = || Ok(self.chains_above(signer)?.iter().map(pem).collect());
+        self.chains.pem.find(&self.store, signer, make)
     }
 
     /// The chain above what a key signs now; it can be read without the private key.
-    pub(super) fn signer_chain(&self, key: i64) -> Result<SignerChain> {
-        let version = self.store.read(|read| read.key(key))?.current;
-        self.chain_of(version.id)
+    pub(super) fn signer_chain(&self, key: i64) -> Result<Arc<SignerChain>> {
+        let version = self.chains.current.read(&self.store, key, |read| Ok(read.key(key)?.current.id))?;
+        self.chain_of(*version)
     }
 
     /// The chain above what an enabled key signs now, and the signer of the same version: a rotation between two reads would
     /// give a signature that does not fit its chain.
-    pub(super) fn signing(&self, key: i64) -> Result<(SignerChain, Arc<Signer>)> {
-        let version = self.vault.current_version(key)?;
+    pub(super) fn signing(&self, key: i64) -> Result<(Arc<SignerChain>, Arc<Signer>)> {
+        let version = self.chains.signing.find(&self.store, key, || self.vault.current_version(key))?;
         Ok((self.chain_of(version.id)?, self.vault.signer_of_version(&version)?))
     }
 
     /// The chain above what a version signs.
-    fn chain_of(&self, version: i64) -> Result<SignerChain> {
-        if self.store.read(|read| is_chain_revoked(read, version, DEEPEST))? {
-            return Err(Error::unavailable(
-                "the signer's certificate, or one above it, is revoked; give the issuer another signer with \
-                 update-pki-cert-issuer --signer-key-name",
-            ));
-        }
+    fn chain_of(&self, version: i64) -> Result<Arc<SignerChain>> {
+        self.chains.unrevoked.read(&self.store, version, |read| {
+            if is_chain_revoked(read, version, DEEPEST)? {
+                return Err(Error::unavailable(
+                    "the signer's certificate, or one above it, is revoked; give the issuer another signer with \
+                     update-pki-cert-issuer --signer-key-name",
+                ));
+            }
+            Ok(())
+        })?;
         self.own_chain(version)
     }
 
     /// The chain of a version, which may have been revoked: what it signed has to be spoken of all the same.
-    pub(super) fn own_chain(&self, version: i64) -> Result<SignerChain> {
-        let chains = self.store.read(|read| chains_of_version(read, version, DEEPEST))?;
-        let ders = chains.into_iter().next().ok_or_else(|| {
-            Error::conflict(
-                "the signer key has no certificate; have it signed with export-signer-csr and import-signer-certificate, or \
-                 create another key with --generate-self-signed-certificate true",
-            )
-        })?;
-        let chain = CaChain::parse(&ders)?;
-        let (signer, validity) = (chain.signer()?.clone(), chain.validity()?);
-        Ok(SignerChain { version, ders, signer, chain, validity })
+    pub(super) fn own_chain(&self, version: i64) -> Result<Arc<SignerChain>> {
+        self.chains.own.read(&self.store, version, |read| {
+            let chains = chains_of_version(read, version, DEEPEST)?;
+            let ders = chains.into_iter().next().ok_or_else(|| {
+                Error::conflict(
+                    "the signer key has no certificate; have it signed with export-signer-csr and \
+                     import-signer-certificate, or create another key with --generate-self-signed-certificate true",
+                )
+            })?;
+            let chain = CaChain::parse(&ders)?;
+            let (signer, validity) = (chain.signer()?.clone(), chain.validity()?);
+            Ok(SignerChain { version, ders, signer, chain, validity })
+        })
     }
 }
 
@@ -157,8 +185,4 @@ fn served(mut chain: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         chain.pop();
     }
     chain
-}
-
-fn pem(leaf: &[u8], chain: &[Vec<u8>]) -> String {
-    std::iter::once(leaf).chain(chain.iter().map(Vec::as_slice)).map(|der| to_pem("CERTIFICATE", der)).collect()
 }

@@ -10,12 +10,13 @@ use crate::keys::hex;
 use crate::policy::{IssuerPolicy, Permission, Profile};
 use crate::store::{AuditEntry, Authorization, ItemKind, LimitKind, NewCertificate, NewItem, Order, Purpose, Write};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The proof that a certificate may be issued: an order whose authorizations are all valid, for names that are permitted
 /// now, and a request for exactly these names.
 pub struct ReadyOrder {
     order: Order,
-    policy: IssuerPolicy,
+    policy: Arc<IssuerPolicy>,
     profile: Profile,
     request: CertificateRequest,
     identifiers: Vec<Identifier>,
@@ -35,7 +36,7 @@ impl ReadyOrder {
         now: Time,
     ) -> Result<ReadyOrder> {
         order.check_ready(now)?;
-        let policy = permission.policy.clone();
+        let policy = Arc::clone(&permission.policy);
         let identifiers =
             order.names.iter().map(|name| Identifier::parse(&name.kind, &name.value)).collect::<Result<Vec<_>>>()?;
         let wanted: BTreeSet<Identifier> = identifiers.iter().cloned().collect();
@@ -75,23 +76,15 @@ fn check_authorization(
     Ok(())
 }
 
-/// What was issued.
-#[derive(Clone, Debug)]
-pub struct IssuedLeaf {
-    /// The certificate's row id.
-    pub certificate: i64,
-}
-
 impl Issuance {
-    /// Issue the certificate of a ready order.
+    /// Issue the certificate of a ready order, and give the order as it is then.
     ///
     /// # Errors
     /// Unavailable when the signer cannot sign or the store cannot commit, and the order stays ready; OrderNotReady when
     /// another request finalized it meanwhile; BadPublicKey, RejectedIdentifier; Internal when a lint or webpki refuses.
-    pub fn issue(&self, ready: ReadyOrder, address: &str) -> Result<IssuedLeaf> {
+    pub fn issue(&self, ready: ReadyOrder, address: &str) -> Result<Order> {
         let now = self.clock.now();
         let spki = ready.request.public_key().to_spki();
-        self.store.read(|read| read.check_not_blocked(&spki))?;
         let signer_key = ready.policy.signer_key;
         let (ca, signer) = self.signing(signer_key)?;
         if !ca.validity.covers(now) {
@@ -139,7 +132,9 @@ impl Issuance {
         let item =
             ready.policy.destination_path.as_ref().zip(names.first()).map(|(folder, name)| item_name(folder, name));
         let item = item.map(|name| NewItem::new(name, ItemKind::Certificate)).transpose()?;
-        let (order, account, csr_hash) = (ready.order.id, ready.order.account, ready.csr_hash);
+        let mut order = ready.order;
+        let (id, account, csr_hash) = (order.id, order.account, ready.csr_hash);
+        order.csr_hash = Some(csr_hash.clone());
         let certificate = self.store.change(move |write| {
             // What may have changed since it was looked at.
             if !write.is_usable(new.issuer)? || !write.is_usable(signer_key)? {
@@ -147,13 +142,14 @@ impl Issuance {
             }
             write.check_not_blocked(&spki)?;
             write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, now)?;
-            write.finalize_order(order, &csr_hash, now)?;
+            write.finalize_order(id, &csr_hash, now)?;
             let item = item.map(|item| certificate_item(write, &item, now)).transpose()?;
             let id = write.insert_certificate(&NewCertificate { item, ..new }, now)?;
             write.append_audit(now, &audit)?;
             Ok(id)
         })?;
-        Ok(IssuedLeaf { certificate })
+        order.certificate = Some(certificate);
+        Ok(order)
     }
 }
 

@@ -13,7 +13,7 @@ mod signer_key;
 mod tls_table;
 mod vault;
 
-pub use leaf::{IssuedLeaf, ReadyOrder};
+pub use leaf::ReadyOrder;
 pub use ocsp::OcspReply;
 pub use own_tls::PreparedTls;
 pub use revocation::{Reason, RevokedAll, Revoker, ToRevoke};
@@ -27,6 +27,7 @@ use crate::keys::Places;
 use crate::policy::IssuerPolicy;
 use crate::settings::Settings;
 use crate::store::{Store, Write};
+use chains::Chains;
 use ocsp::Responders;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
@@ -38,6 +39,7 @@ pub struct Issuance {
     store: Arc<Store>,
     clock: Clock,
     vault: Vault,
+    chains: Chains,
     tls_keys: PathBuf,
     tls: TlsTable,
     /// Held while the daemon's own certificates are renewed.
@@ -64,6 +66,7 @@ impl Issuance {
             store,
             clock,
             vault,
+            chains: Chains::default(),
             tls_keys: settings.state_dir.join("keys"),
             tls,
             refreshing: Mutex::new(()),

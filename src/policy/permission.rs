@@ -4,19 +4,20 @@ use super::{EabBounds, IssuerPolicy};
 use crate::ca::ChainConstraints;
 use crate::error::Result;
 use crate::identifier::Identifier;
+use std::sync::Arc;
 
 /// Everything that decides over a name: the issuer's settings, the daemon's own hosts, the bounds of the account's
 /// credential, and what the chain above the issuer can carry.
 #[derive(Clone, Debug)]
 pub struct Permission {
     /// The issuer's settings.
-    pub policy: IssuerPolicy,
+    pub policy: Arc<IssuerPolicy>,
     /// The daemon's own hosts, of all issuers.
-    pub own_hosts: Vec<Identifier>,
+    pub own_hosts: Arc<Vec<Identifier>>,
     /// The bounds of the credential that the account was made with, if it has any.
     pub bounds: Option<EabBounds>,
     /// Those of the CA certificates above the issuer.
-    pub constraints: ChainConstraints,
+    pub constraints: Arc<ChainConstraints>,
 }
 
 impl Permission {

@@ -181,7 +181,7 @@ impl Write<'_> {
     /// # Errors
     /// AccountDeactivated when it is not valid any more.
     pub fn touch_account(&self, account: i64, now: Time) -> Result<()> {
-        let changed = self.execute(
+        let changed = self.execute_on_record(
             "UPDATE accounts SET last_used = ?2 WHERE id = ?1 AND deactivated IS NULL AND deleted IS NULL",
             (account, now),
         )?;

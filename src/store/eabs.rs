@@ -114,7 +114,7 @@ impl Write<'_> {
     pub fn use_eab(&self, kid: &str, issuer: i64, now: Time) -> Result<()> {
         let unknown = || Error::unauthorized("the external account binding is unknown here; ask for a new one");
         self.eab(kid)?.filter(|eab| eab.issuer == issuer).ok_or_else(unknown)?.check_serves(now)?;
-        self.execute("UPDATE eabs SET used = used + 1 WHERE kid = ?1", [kid])?;
+        self.execute_on_record("UPDATE eabs SET used = used + 1 WHERE kid = ?1", [kid])?;
         Ok(())
     }
 

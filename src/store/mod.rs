@@ -21,6 +21,7 @@ mod keys;
 mod limits;
 mod orders;
 mod readers;
+mod remembered;
 mod revocations;
 mod schema;
 mod writer;
@@ -41,6 +42,7 @@ pub use items::{Item, ItemFilter, ItemKind, NewItem};
 pub use keys::{Key, KeyVersion, NewKey, NewVersion};
 pub use limits::LimitKind;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
+pub use remembered::Remembered;
 pub use revocations::{Revocable, RevocablePlace, Revocation, RevocationGrounds};
 
 use crate::clock::{Span, Time};
@@ -48,8 +50,11 @@ use crate::error::{Class, Error, Result};
 use readers::Readers;
 use rusqlite::Connection;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use std::cell::Cell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use writer::Writer;
 
 /// The database of one state directory.
@@ -57,6 +62,8 @@ pub struct Store {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    /// Counts the commits that changed settings.
+    settings_version: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -66,7 +73,9 @@ impl Store {
     /// Unavailable or Internal, with what is wrong with the file.
     pub fn open(path: &Path) -> Result<Store> {
         let connection = schema::open(path)?;
-        Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer: Writer::start(connection)? })
+        let settings_version = Arc::new(AtomicU64::new(1));
+        let writer = Writer::start(connection, Arc::clone(&settings_version))?;
+        Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer, settings_version })
     }
 
     /// Bring everything into the one file that people copy; to be called at the end.
@@ -93,6 +102,11 @@ impl Store {
     pub fn read<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
         self.readers.read(work)
     }
+
+    /// Grows with each commit that changed settings, before whoever asked for it hears of it.
+    fn settings_version(&self) -> u64 {
+        self.settings_version.load(Ordering::Acquire)
+    }
 }
 
 /// A snapshot to read from. What can be read is added by the files of the nouns.
@@ -103,21 +117,38 @@ pub struct Read<'c> {
 /// A transaction to change. What can be changed is added by the files of the nouns.
 pub struct Write<'c> {
     read: Read<'c>,
+    /// Whether it wrote anything that [`Remembered`] may hold.
+    changes_settings: Cell<bool>,
 }
 
 impl<'c> Write<'c> {
     fn new(db: &'c Connection) -> Write<'c> {
-        Write { read: Read { db } }
+        Write { read: Read { db }, changes_settings: Cell::new(false) }
     }
 
     /// Run one statement and say how many rows it changed.
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
+        self.note_settings(sql);
+        self.execute_on_record(sql, parameters)
+    }
+
+    /// The same for a column that nobody remembers, in a table of which other columns are remembered.
+    fn execute_on_record(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
         Ok(self.db.prepare_cached(sql)?.execute(parameters)?)
     }
 
     /// Run an INSERT and give the new row's id.
     fn insert(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
+        self.note_settings(sql);
         Ok(self.db.prepare_cached(sql)?.insert(parameters)?)
+    }
+}
+
+impl Write<'_> {
+    fn note_settings(&self, sql: &str) {
+        if !remembered::writes_records(sql) {
+            self.changes_settings.set(true);
+        }
     }
 }
 

@@ -5,11 +5,15 @@ use super::Write;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 /// More than the request workers and commands that can wait at once; a bound in case that ever changes.
 const LARGEST_BATCH: usize = 256;
+/// How often others are let go first.
+const MOST_TURNS: usize = 8;
 
 pub(super) struct Writer {
     jobs: Option<Sender<Box<dyn Job>>>,
@@ -17,11 +21,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection) -> Result<Writer> {
+    /// `settings_version` is raised with each commit that changes settings.
+    pub(super) fn start(db: Connection, settings_version: Arc<AtomicU64>) -> Result<Writer> {
         let (jobs, queue) = channel();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || run(&db, &queue))
+            .spawn(move || run(&db, &queue, &settings_version))
             .map_err(|e| Error::unavailable(format!("the writer thread cannot be started: {e}")))?;
         Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -89,43 +94,74 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
     }
 }
 
-fn run(db: &Connection, queue: &Receiver<Box<dyn Job>>) {
+fn run(db: &Connection, queue: &Receiver<Box<dyn Job>>, settings_version: &AtomicU64) {
     while let Ok(first) = queue.recv() {
-        let mut batch = vec![first];
-        batch.extend(queue.try_iter().take(LARGEST_BATCH - 1));
+        let mut batch = gather(first, queue);
         let committed = commit_together(db, &mut batch);
-        if let Err(e) = &committed {
-            log::error!("a commit of {} changes failed: {e}", batch.len());
+        match &committed {
+            Err(e) => log::error!("a commit of {} changes failed: {e}", batch.len()),
+            Ok(true) => drop(settings_version.fetch_add(1, Ordering::Release)),
+            Ok(false) => {}
         }
+        let committed = committed.map(|_| ());
         for job in batch {
             job.finish(&committed);
         }
     }
 }
 
-fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<()> {
+/// The first change, and those that are about to be asked for: threads that are ready to run come first, for as long as they
+/// bring more. When nobody else is at work, that takes no time.
+fn gather(first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    let mut batch = vec![first];
+    for _ in 0..MOST_TURNS {
+        std::thread::yield_now();
+        let before = batch.len();
+        batch.extend(queue.try_iter().take(LARGEST_BATCH - before));
+        if batch.len() == before {
+            break;
+        }
+    }
+    batch
+}
+
+/// Whether settings were changed.
+fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool> {
     let outcome = run_batch(db, batch);
     if outcome.is_err() && !db.is_autocommit() {
         // The error that made the batch fail is the one to report.
-        let _ = db.execute_batch("ROLLBACK");
+        let _ = statement(db, "ROLLBACK");
     }
     outcome.map_err(|e| {
         Error::unavailable(format!("nothing was changed, since the database could not commit ({e}); try again"))
     })
 }
 
-fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<()> {
-    db.execute_batch("BEGIN IMMEDIATE")?;
+fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool> {
+    statement(db, "BEGIN IMMEDIATE")?;
+    let mut changes_settings = false;
     for job in batch {
-        db.execute_batch("SAVEPOINT change")?;
-        let keep = job.run(&Write::new(db));
+        statement(db, "SAVEPOINT change")?;
+        let write = Write::new(db);
+        let keep = job.run(&write);
         // FULL, IOERR and NOMEM may have rolled the whole transaction back; a savepoint opened now would commit alone.
         if db.is_autocommit() {
             return Err(Error::internal("the transaction was lost"));
         }
-        db.execute_batch(if keep { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" })?;
+        if keep {
+            changes_settings |= write.changes_settings.get();
+        } else {
+            statement(db, "ROLLBACK TO change")?;
+        }
+        statement(db, "RELEASE change")?;
     }
-    db.execute_batch("COMMIT")?;
+    statement(db, "COMMIT")?;
+    Ok(changes_settings)
+}
+
+/// Run a statement of the transaction itself, which is parsed once.
+fn statement(db: &Connection, sql: &str) -> Result<()> {
+    db.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
 
@@ -138,7 +174,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let db = Connection::open(dir.path().join("db")).unwrap();
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
-        (dir, Writer::start(db).unwrap())
+        (dir, Writer::start(db, Arc::default()).unwrap())
     }
 
     fn insert(n: i64) -> impl FnOnce(&Write<'_>) -> Result<i64> {
@@ -178,7 +214,7 @@ mod tests {
                     })
                 })
                 .unzip();
-            let committed = commit_together(&db, &mut batch);
+            let committed = commit_together(&db, &mut batch).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
             for answer in answers {
                 assert_eq!(answer.recv().unwrap().map_err(|e| e.class()), Err(Class::Unavailable), "{lost}");
@@ -188,7 +224,7 @@ mod tests {
 
             let (next, answer) = job(insert(10));
             let mut batch = vec![next];
-            let committed = commit_together(&db, &mut batch);
+            let committed = commit_together(&db, &mut batch).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
             assert!(answer.recv().unwrap().is_ok() && rows() == 1, "the next batch commits as ever");
         }

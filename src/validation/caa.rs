@@ -43,15 +43,15 @@ fn judge(subject: &Subject<'_>, records: &[Record]) -> Result<(), String> {
         return Ok(());
     }
     let first = relevant.first().map(|v| printable(&String::from_utf8_lossy(v))).unwrap_or_default();
-    let names: Vec<String> = subject.policy.caa_identities.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = subject.policy().caa_identities.iter().map(ToString::to_string).collect();
     Err(format!("it permits \"{first}\", not {}", names.join(" or ")))
 }
 
 fn permits(subject: &Subject<'_>, value: &[u8]) -> bool {
     let Some(value) = std::str::from_utf8(value).ok().and_then(IssueValue::parse) else { return false };
-    let ours = subject.policy.caa_identities.iter().any(|name| name.as_str().eq_ignore_ascii_case(&value.domain));
+    let ours = subject.policy().caa_identities.iter().any(|name| name.as_str().eq_ignore_ascii_case(&value.domain));
     let account = !value.has("accounturi")
-        || value.single("accounturi").is_some_and(|uri| subject.account_urls.iter().any(|known| known == uri));
+        || value.single("accounturi").is_some_and(|uri| subject.account_urls().iter().any(|known| known == uri));
     let method = !value.has("validationmethods")
         || value.single("validationmethods").is_some_and(|methods| methods.split(',').any(|m| m == subject.job.kind));
     ours && account && method

@@ -10,7 +10,7 @@ use std::time::Instant;
 /// The account's URL under any URL that the issuer ever had serves, the newest first.
 pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), Failure> {
     let mut told: Option<Failure> = None;
-    for url in &subject.account_urls {
+    for url in &subject.account_urls() {
         let name = format!("_{}._acme-challenge.{}", label(url), subject.job.identifier);
         match look_for_hash(subject, &name, deadline) {
             Ok(()) => return Ok(()),

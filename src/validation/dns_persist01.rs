@@ -22,7 +22,7 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
 fn judge(subject: &Subject<'_>, text: &[u8]) -> Result<(), &'static str> {
     let value =
         std::str::from_utf8(text).ok().and_then(IssueValue::parse).ok_or("it is not an issue-value (RFC 8659, 4.2)")?;
-    if !subject.issuer_names.iter().any(|name| name.eq_ignore_ascii_case(&value.domain)) {
+    if !subject.issuer_names().iter().any(|name| name.eq_ignore_ascii_case(&value.domain)) {
         return Err("it names another CA");
     }
     for parameter in ["accounturi", "policy", "persistuntil"] {
@@ -32,7 +32,7 @@ fn judge(subject: &Subject<'_>, text: &[u8]) -> Result<(), &'static str> {
         }
     }
     match value.single("accounturi") {
-        Some(uri) if subject.account_urls.iter().any(|known| known == uri) => {}
+        Some(uri) if subject.account_urls().iter().any(|known| known == uri) => {}
         Some(_) => return Err("it names another account"),
         None => return Err("it names no account"),
     }

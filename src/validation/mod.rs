@@ -21,7 +21,7 @@ use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
 use crate::settings::Settings;
-use crate::store::{Store, ValidationJob};
+use crate::store::{Read, Remembered, Store, ValidationJob};
 use queue::{Next, Queue, Ticket};
 use resolver::Resolver;
 use std::net::SocketAddr;
@@ -61,6 +61,7 @@ impl Validation {
             networks,
             http_01_port: settings.http_01_port,
             tls_alpn_01_port: settings.tls_alpn_01_port,
+            issuers: Remembered::default(),
         });
         for number in 0..VALIDATORS {
             let (queue, store, clock, prober) =
@@ -99,6 +100,7 @@ struct Prober {
     networks: ReachableNetworks,
     http_01_port: u16,
     tls_alpn_01_port: u16,
+    issuers: Remembered<i64, Judge>,
 }
 
 /// Why a validation did not succeed.
@@ -176,29 +178,54 @@ struct Subject<'p> {
     prober: &'p Prober,
     job: &'p ValidationJob,
     identifier: Identifier,
-    policy: IssuerPolicy,
-    /// The account's URL under each URL that the issuer ever had, the newest first.
-    account_urls: Vec<String>,
-    /// What lasting records may call this CA: its CAA identities, or else the host of each of these URLs.
-    issuer_names: Vec<String>,
+    issuer: Arc<Judge>,
     now: Time,
+}
+
+/// The issuer that a name is validated for.
+struct Judge {
+    policy: IssuerPolicy,
+    display_id: String,
+    /// Every URL that it ever had, the newest first.
+    urls: Vec<String>,
+    /// Its CAA identities, or else the host of each of these URLs.
+    names: Vec<String>,
+}
+
+impl Judge {
+    fn load(read: &Read<'_>, issuer: i64) -> Result<Judge> {
+        let policy = IssuerPolicy::parse(&read.issuer(issuer)?)?;
+        let urls = read.issuer_urls(issuer)?;
+        let mut names = policy.issuer_domain_names();
+        if policy.caa_identities.is_empty() {
+            for url in &urls {
+                names.push(GatewayUrl::parse(url)?.host().to_string());
+            }
+        }
+        Ok(Judge { policy, display_id: read.item(issuer)?.display_id, urls, names })
+    }
 }
 
 impl<'p> Subject<'p> {
     fn load(store: &Store, prober: &'p Prober, job: &'p ValidationJob, now: Time) -> Result<Subject<'p>> {
-        let (display_id, issuer, urls) = store.read(|read| {
-            Ok((read.item(job.issuer)?.display_id, read.issuer(job.issuer)?, read.issuer_urls(job.issuer)?))
-        })?;
-        let policy = IssuerPolicy::parse(&issuer)?;
-        let mut issuer_names = policy.issuer_domain_names();
-        if policy.caa_identities.is_empty() {
-            for url in &urls {
-                issuer_names.push(GatewayUrl::parse(url)?.host().to_string());
-            }
-        }
-        let account_urls = urls.iter().map(|base| account_url(base, &display_id, job.account)).collect();
+        let issuer = prober.issuers.read(store, job.issuer, |read| Judge::load(read, job.issuer))?;
         let identifier = Identifier::parse(&job.identifier_type, &job.identifier)?;
-        Ok(Subject { prober, job, identifier, policy, account_urls, issuer_names, now })
+        Ok(Subject { prober, job, identifier, issuer, now })
+    }
+
+    fn policy(&self) -> &IssuerPolicy {
+        &self.issuer.policy
+    }
+
+    /// The account's URL under each URL that the issuer ever had, the newest first.
+    fn account_urls(&self) -> Vec<String> {
+        let Judge { urls, display_id, .. } = &*self.issuer;
+        urls.iter().map(|base| account_url(base, display_id, self.job.account)).collect()
+    }
+
+    /// What lasting records may call this CA.
+    fn issuer_names(&self) -> &[String] {
+        &self.issuer.names
     }
 
     /// RFC 8555, 8.1.
@@ -254,7 +281,7 @@ fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std:
     let subject = Subject::load(store, prober, job, now).map_err(|e| Failure { error: e, passing: true })?;
     let deadline = Instant::now() + ATTEMPT;
     let kind = ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })?;
-    if !subject.policy.challenges.contains(&kind) {
+    if !subject.policy().challenges.contains(&kind) {
         return Err(Failure::last(Class::Unauthorized, format!("this issuer no longer offers {}", kind.name())));
     }
     match kind {
@@ -264,11 +291,11 @@ fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std:
         ChallengeType::DnsAccount01 => dns_account01::validate(&subject, deadline),
         ChallengeType::DnsPersist01 => dns_persist01::validate(&subject, deadline),
     }?;
-    let caa_checked = subject.policy.caa_since(&subject.identifier, now).is_some();
+    let caa_checked = subject.policy().caa_since(&subject.identifier, now).is_some();
     if caa_checked {
         caa::check(&subject, Instant::now() + ATTEMPT)?;
     }
-    let full = VALID_AUTHORIZATION.max(subject.policy.reuse_authorizations);
+    let full = VALID_AUTHORIZATION.max(subject.policy().reuse_authorizations);
     // Where CAA was asked, no longer than its answer is believed.
     let lifetime = if caa_checked { full.min(CAA_LIFETIME) } else { full };
     Ok(Proof { lifetime, caa_checked })

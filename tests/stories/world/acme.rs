@@ -116,14 +116,8 @@ impl Client {
         reply
     }
 
-    /// The externalAccountBinding of RFC 8555, 7.3.4.
     pub fn binding(&self, eab: &Eab, algorithm: &str, hmac: &'static ring::hmac::Algorithm) -> Value {
-        let hmac = *hmac;
-        let header = json!({"alg": algorithm, "kid": eab.kid, "url": self.url("newAccount")});
-        let (protected, payload) = (base64url::encode(header.to_string()), base64url::encode(self.key.jwk.to_string()));
-        let key = ring::hmac::Key::new(hmac, &base64url::decode(&eab.mac_key));
-        let tag = ring::hmac::sign(&key, format!("{protected}.{payload}").as_bytes());
-        json!({"protected": protected, "payload": payload, "signature": base64url::encode(tag)})
+        external_account_binding(&self.key, &self.url("newAccount"), eab, algorithm, hmac)
     }
 
     pub fn ask_for(&self, names: &[&str]) -> Reply {
@@ -213,4 +207,19 @@ impl Jws {
     pub fn flattened(&self) -> Value {
         json!({"protected": self.protected, "payload": self.payload, "signature": self.signature})
     }
+}
+
+/// The externalAccountBinding of RFC 8555, 7.3.4.
+pub fn external_account_binding(
+    key: &AccountKey,
+    new_account: &str,
+    eab: &Eab,
+    algorithm: &str,
+    hmac: &'static ring::hmac::Algorithm,
+) -> Value {
+    let header = json!({"alg": algorithm, "kid": eab.kid, "url": new_account});
+    let (protected, payload) = (base64url::encode(header.to_string()), base64url::encode(key.jwk.to_string()));
+    let hmac_key = ring::hmac::Key::new(*hmac, &base64url::decode(&eab.mac_key));
+    let tag = ring::hmac::sign(&hmac_key, format!("{protected}.{payload}").as_bytes());
+    json!({"protected": protected, "payload": payload, "signature": base64url::encode(tag)})
 }
