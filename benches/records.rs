@@ -38,12 +38,14 @@
 #[path = "../tests/stories/world/mod.rs"]
 mod world;
 
-use rusqlite::{Connection, params};
+mod filled;
+
+use filled::{Filling, serial, serial_of};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use world::csr::Csr;
 use world::daemon::Ca;
-use world::issuer::{CERTIFICATES, ISSUER, SIGNER_KEY, text};
+use world::issuer::{ISSUER, SIGNER_KEY, text};
 use world::judges::certificates;
 use world::openssl::ocsp_request;
 use world::plain::{CHECKED, ask};
@@ -52,8 +54,6 @@ use world::wire::Reply;
 const REQUESTS: usize = 300;
 const COMMANDS: usize = 100;
 const STARTS: usize = 20;
-const DAY: i64 = 86_400;
-const LIFE: i64 = 90 * DAY;
 
 fn main() {
     println!("filling the stores");
@@ -132,7 +132,8 @@ impl Subject {
         let find = |haystack: &[u8]| haystack.windows(16).position(|octets| octets == old).expect("16 octets");
 
         assert!(ca.stop().success());
-        let living = fill(&ca, &leaf, find(&leaf), count, revoked);
+        let filling = Filling { leaf: &leaf, certificates: count, revoked, accounts: 0, orders: false };
+        let living = filling.write(&ca);
         launch(&mut ca);
         Subject {
             lists: [
@@ -196,101 +197,6 @@ fn launch(ca: &mut Ca) {
 
 fn try_get(address: SocketAddr, path: &str) -> Option<()> {
     ask(address, "GET", path, &[], b"").ok().filter(|reply| reply.status == 200).map(drop)
-}
-
-/// Write certificates and revocations into the file of a daemon that does not run, and tell which of them are in force.
-fn fill(ca: &Ca, leaf: &[u8], serial_at: usize, count: i64, revoked: i64) -> Vec<i64> {
-    let mut db = Connection::open(ca.state_dir().join("certwright.db")).unwrap();
-    let now: i64 = db.query_row("SELECT unixepoch()", [], |row| row.get(0)).unwrap();
-    let first = "SELECT issuer, signer, account FROM certificates WHERE purpose = 'acme'";
-    let (issuer, signer, account): (i64, i64, i64) =
-        db.query_row(first, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    let tx = db.transaction().unwrap();
-    let mut living = Vec::new();
-    {
-        let mut item = tx
-            .prepare(
-                "INSERT INTO items (item_id, display_id, name, kind, created, modified)
-                 VALUES (?1, ?1, ?2, 'CERTIFICATE', ?3, ?3)",
-            )
-            .unwrap();
-        let mut certificate = tx
-            .prepare(
-                "INSERT INTO certificates (serial, purpose, issuer, signer, account, item, version, not_before, not_after,
-                 issued, shard, certificate) VALUES (?1, 'acme', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, ?9, ?10)",
-            )
-            .unwrap();
-        let mut revocation = tx
-            .prepare(
-                "INSERT INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 4, 'uid 0')",
-            )
-            .unwrap();
-        let mut items = Vec::new();
-        for number in 0..count / 10 {
-            items.push(
-                item.insert(params![format!("bench-{number}"), format!("{CERTIFICATES}/host-{number}.acme.com"), now])
-                    .unwrap(),
-            );
-        }
-        let (mut ends_later, mut left) = (0, revoked);
-        for number in 0..count {
-            // From a month ago to three months ahead.
-            let not_after = now - LIFE / 3 + number * (LIFE / 3 * 4) / count;
-            let (name, shard, serial) = (items[(number % (count / 10)) as usize], number / 10_000, serial(number));
-            let mut der = leaf.to_vec();
-            der[serial_at..serial_at + 16].copy_from_slice(&serial);
-            let row = params![
-                serial,
-                issuer,
-                signer,
-                account,
-                name,
-                number / (count / 10) + 1,
-                not_after - LIFE,
-                not_after,
-                shard,
-                der
-            ];
-            let id = certificate.insert(row).unwrap();
-            if not_after <= now + DAY {
-                continue;
-            }
-            ends_later += 1;
-            if left > 0 && ends_later % 7 == 0 {
-                left -= 1;
-                revocation.execute(params![signer, serial, id, shard, not_after, now - DAY]).unwrap();
-            } else {
-                living.push(number);
-            }
-        }
-        assert_eq!(left, 0, "too few to revoke");
-    }
-    tx.execute_batch(
-        "INSERT OR IGNORE INTO crls (signer, shard, base_url)
-             SELECT DISTINCT c.signer, c.shard, l.base_url FROM certificates c JOIN crls l ON l.signer = c.signer AND l.shard = 0
-             WHERE c.shard IS NOT NULL;
-         UPDATE crls SET changes = changes + 1,
-             leaves = (SELECT count(*) FROM certificates c WHERE c.signer = crls.signer AND c.shard = crls.shard);",
-    )
-    .unwrap();
-    tx.commit().unwrap();
-    living
-}
-
-/// As ours: 16 octets, of which the first does not make it negative.
-fn serial(number: i64) -> [u8; 16] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, &number.to_be_bytes());
-    let mut serial: [u8; 16] = digest.as_ref()[..16].try_into().unwrap();
-    serial[0] = 0x40 | serial[0] & 0x3f;
-    serial
-}
-
-/// The first INTEGER after the version.
-fn serial_of(leaf: &[u8]) -> &[u8] {
-    let [0xa0, 3, 2, 1, 2, 2, length, rest @ ..] = &leaf[8..] else { panic!("not a certificate of version 3") };
-    let octets = &rest[..usize::from(*length)];
-    &octets[octets.len() - 16..]
 }
 
 fn times(count: usize, mut act: impl FnMut(usize)) -> Vec<Duration> {
