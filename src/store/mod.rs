@@ -74,7 +74,7 @@ impl Store {
     pub fn open(path: &Path) -> Result<Store> {
         let connection = schema::open(path)?;
         let settings_version = Arc::new(AtomicU64::new(1));
-        let writer = Writer::start(connection, Arc::clone(&settings_version))?;
+        let writer = Writer::new(connection, Arc::clone(&settings_version));
         Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer, settings_version })
     }
 
@@ -134,12 +134,14 @@ impl<'c> Write<'c> {
 
     /// The same for a column that nobody remembers, in a table of which other columns are remembered.
     fn execute_on_record(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
+        log::trace!("{sql}");
         Ok(self.db.prepare_cached(sql)?.execute(parameters)?)
     }
 
     /// Run an INSERT and give the new row's id.
     fn insert(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
         self.note_settings(sql);
+        log::trace!("{sql}");
         Ok(self.db.prepare_cached(sql)?.insert(parameters)?)
     }
 }
@@ -168,6 +170,7 @@ impl Read<'_> {
         parameters: impl rusqlite::Params,
         row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>> {
+        log::trace!("{sql}");
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query(parameters)?;
         match rows.next()? {
@@ -183,6 +186,7 @@ impl Read<'_> {
         parameters: impl rusqlite::Params,
         row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
+        log::trace!("{sql}");
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map(parameters, row)?;
         Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?)

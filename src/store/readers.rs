@@ -9,14 +9,20 @@ use std::sync::{Condvar, Mutex, PoisonError};
 const CONNECTIONS: usize = 4;
 
 pub(super) struct Readers {
-    idle: Mutex<Vec<Connection>>,
+    pool: Mutex<Pool>,
     returned: Condvar,
+}
+
+struct Pool {
+    idle: Vec<Connection>,
+    /// How many wait for one: a condition variable makes a system call for each notice, whether anybody waits or not.
+    waiting: usize,
 }
 
 impl Readers {
     pub(super) fn open(path: &Path) -> Result<Readers> {
         let idle = (0..CONNECTIONS).map(|_| schema::open_for_reading(path)).collect::<Result<Vec<_>>>()?;
-        Ok(Readers { idle: Mutex::new(idle), returned: Condvar::new() })
+        Ok(Readers { pool: Mutex::new(Pool { idle, waiting: 0 }), returned: Condvar::new() })
     }
 
     pub(super) fn read<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
@@ -28,12 +34,14 @@ impl Readers {
     }
 
     fn lend(&self) -> Result<Lent<'_>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(connection) = idle.pop() {
+            if let Some(connection) = pool.idle.pop() {
                 return Ok(Lent { readers: self, connection: Some(connection) });
             }
-            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+            pool.waiting += 1;
+            pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
+            pool.waiting -= 1;
         }
     }
 }
@@ -56,8 +64,11 @@ impl Drop for Lent<'_> {
             if !connection.is_autocommit() {
                 let _ = connection.execute_batch("ROLLBACK");
             }
-            self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            self.readers.returned.notify_one();
+            let mut pool = self.readers.pool.lock().unwrap_or_else(PoisonError::into_inner);
+            pool.idle.push(connection);
+            if pool.waiting > 0 {
+                self.readers.returned.notify_one();
+            }
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so all changes go through
-//! one thread, which runs what has queued up, each in a savepoint, and commits once. Whoever asked waits for that commit.
+//! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so changes that are asked for
+//! at the same time share one. There is no thread for it: whoever asks while nobody commits leads, runs what has queued up,
+//! each change in a savepoint, and commits once; whoever asks meanwhile waits for that commit to end, and one of them leads
+//! the next. A change that comes alone is made and committed by its own thread, which is woken by nobody.
 
 use super::Write;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// More than the request workers and commands that can wait at once; a bound in case that ever changes.
 const LARGEST_BATCH: usize = 256;
@@ -16,38 +17,91 @@ const LARGEST_BATCH: usize = 256;
 const MOST_TURNS: usize = 8;
 
 pub(super) struct Writer {
-    jobs: Option<Sender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    /// Taken by whoever leads, for one batch.
+    db: Mutex<Connection>,
+    queue: Mutex<Queue>,
+    /// Raised with each commit that changes settings.
+    settings_version: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Box<dyn Job>>,
+    /// Whether somebody leads.
+    is_led: bool,
 }
 
 impl Writer {
-    /// `settings_version` is raised with each commit that changes settings.
-    pub(super) fn start(db: Connection, settings_version: Arc<AtomicU64>) -> Result<Writer> {
-        let (jobs, queue) = channel();
-        let thread = std::thread::Builder::new()
-            .name("writer".into())
-            .spawn(move || run(&db, &queue, &settings_version))
-            .map_err(|e| Error::unavailable(format!("the writer thread cannot be started: {e}")))?;
-        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+    pub(super) fn new(db: Connection, settings_version: Arc<AtomicU64>) -> Writer {
+        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version }
     }
 
     pub(super) fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let gone = || Error::unavailable("the daemon is stopping");
-        let (job, result) = job(work);
-        self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
-        result.recv().map_err(|_| gone())?
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let (job, turns) = job(work);
+        let leads = {
+            let mut queue = self.queue();
+            queue.jobs.push(job);
+            !std::mem::replace(&mut queue.is_led, true)
+        };
+        if leads {
+            self.lead();
         }
+        loop {
+            match turns.recv() {
+                Ok(Turn::Lead) => self.lead(),
+                Ok(Turn::Over(result)) => return result,
+                Err(_) => return Err(Error::internal("a change was lost")),
+            }
+        }
+    }
+
+    /// Commit what has queued up, and let one of those who came meanwhile lead on.
+    fn lead(&self) {
+        let mut batch = self.gather();
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever happens, somebody has to lead on.
+        let committed = catch_unwind(AssertUnwindSafe(|| commit_together(&db, &mut batch)))
+            .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
+        drop(db);
+        match &committed {
+            Err(e) => log::error!("a commit of {} changes failed: {e}", batch.len()),
+            Ok(true) => drop(self.settings_version.fetch_add(1, Ordering::Release)),
+            Ok(false) => {}
+        }
+        let committed = committed.map(|_| ());
+        // The next commit first: it takes the longest.
+        let mut queue = self.queue();
+        match queue.jobs.first() {
+            Some(next) => next.lead(),
+            None => queue.is_led = false,
+        }
+        drop(queue);
+        for job in batch {
+            job.finish(&committed);
+        }
+    }
+
+    /// What has queued up, and what is about to: threads that are ready to run come first, for as long as they bring more.
+    /// When nobody else is at work, that takes no time.
+    fn gather(&self) -> Vec<Box<dyn Job>> {
+        let mut count = 0;
+        for _ in 0..MOST_TURNS {
+            std::thread::yield_now();
+            let before = std::mem::replace(&mut count, self.queue().jobs.len());
+            if count == before {
+                break;
+            }
+        }
+        let mut queue = self.queue();
+        let end = queue.jobs.len().min(LARGEST_BATCH);
+        queue.jobs.drain(..end).collect()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,22 +109,31 @@ impl Drop for Writer {
 trait Job: Send {
     /// Do the work and keep the result. True when it is to be kept in the transaction.
     fn run(&mut self, write: &Write<'_>) -> bool;
+    /// Let the asker lead.
+    fn lead(&self);
     /// Tell the asker: what the work gave when the commit succeeded, otherwise why it did not.
     fn finish(self: Box<Self>, committed: &Result<()>);
+}
+
+/// What becomes of somebody who asked.
+enum Turn<T> {
+    /// To commit what has queued up.
+    Lead,
+    Over(Result<T>),
 }
 
 struct Change<T, F> {
     work: Option<F>,
     result: Option<Result<T>>,
-    reply: SyncSender<Result<T>>,
+    asker: SyncSender<Turn<T>>,
 }
 
-/// A change, and where its result will come out.
+/// A change, and where its asker hears of it. There is room for both turns, so that nobody waits to tell.
 fn job<T: Send + 'static>(
     work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
-) -> (Box<dyn Job>, Receiver<Result<T>>) {
-    let (reply, result) = sync_channel(1);
-    (Box::new(Change { work: Some(work), result: None, reply }), result)
+) -> (Box<dyn Job>, Receiver<Turn<T>>) {
+    let (asker, turns) = sync_channel(2);
+    (Box::new(Change { work: Some(work), result: None, asker }), turns)
 }
 
 impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
@@ -83,6 +146,10 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
         keep
     }
 
+    fn lead(&self) {
+        let _ = self.asker.send(Turn::Lead);
+    }
+
     fn finish(self: Box<Self>, committed: &Result<()>) {
         let result = match (committed, self.result) {
             // A refusal too was decided on rows that are now gone.
@@ -90,39 +157,8 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(Error::internal("a change was not run")),
         };
-        let _ = self.reply.send(result);
+        let _ = self.asker.send(Turn::Over(result));
     }
-}
-
-fn run(db: &Connection, queue: &Receiver<Box<dyn Job>>, settings_version: &AtomicU64) {
-    while let Ok(first) = queue.recv() {
-        let mut batch = gather(first, queue);
-        let committed = commit_together(db, &mut batch);
-        match &committed {
-            Err(e) => log::error!("a commit of {} changes failed: {e}", batch.len()),
-            Ok(true) => drop(settings_version.fetch_add(1, Ordering::Release)),
-            Ok(false) => {}
-        }
-        let committed = committed.map(|_| ());
-        for job in batch {
-            job.finish(&committed);
-        }
-    }
-}
-
-/// The first change, and those that are about to be asked for: threads that are ready to run come first, for as long as they
-/// bring more. When nobody else is at work, that takes no time.
-fn gather(first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-    let mut batch = vec![first];
-    for _ in 0..MOST_TURNS {
-        std::thread::yield_now();
-        let before = batch.len();
-        batch.extend(queue.try_iter().take(LARGEST_BATCH - before));
-        if batch.len() == before {
-            break;
-        }
-    }
-    batch
 }
 
 /// Whether settings were changed.
@@ -169,12 +205,13 @@ fn statement(db: &Connection, sql: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::error::Class;
+    use std::sync::mpsc::channel;
 
     fn counter() -> (tempfile::TempDir, Writer) {
         let dir = tempfile::tempdir().unwrap();
         let db = Connection::open(dir.path().join("db")).unwrap();
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
-        (dir, Writer::start(db, Arc::default()).unwrap())
+        (dir, Writer::new(db, Arc::default()))
     }
 
     fn insert(n: i64) -> impl FnOnce(&Write<'_>) -> Result<i64> {
@@ -198,6 +235,43 @@ mod tests {
     }
 
     #[test]
+    fn what_has_queued_up_meanwhile_shares_one_commit() {
+        let (dir, writer) = counter();
+        // What others see of the file.
+        let outside = Arc::new(Mutex::new(Connection::open(dir.path().join("db")).unwrap()));
+        let committed = move || {
+            let outside = outside.lock().unwrap();
+            outside.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).map_err(Error::from)
+        };
+        let (open, gate) = channel::<()>();
+        let (tell, runs) = channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                writer.change(move |_| {
+                    tell.send(()).unwrap();
+                    gate.recv().map_err(|e| Error::internal(e.to_string()))
+                })
+            });
+            runs.recv().unwrap();
+            let askers: Vec<_> = (0..32)
+                .map(|n| {
+                    let committed = committed.clone();
+                    let writer = &writer;
+                    scope.spawn(move || writer.change(move |w| insert(n)(w).and_then(|_| committed())))
+                })
+                .collect();
+            while writer.queue().jobs.len() < 32 {
+                std::thread::yield_now();
+            }
+            open.send(()).unwrap();
+            for asker in askers {
+                assert_eq!(asker.join().unwrap().unwrap(), 0, "nothing was committed before the last of them had run");
+            }
+        });
+        assert_eq!(count(&writer), 32);
+    }
+
+    #[test]
     fn a_lost_transaction_fails_everybody_in_its_batch_and_nobody_after() {
         for lost in 0..3 {
             let db = Connection::open_in_memory().unwrap();
@@ -217,7 +291,8 @@ mod tests {
             let committed = commit_together(&db, &mut batch).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
             for answer in answers {
-                assert_eq!(answer.recv().unwrap().map_err(|e| e.class()), Err(Class::Unavailable), "{lost}");
+                let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
+                assert_eq!(answer.map_err(|e| e.class()), Err(Class::Unavailable), "{lost}");
             }
             let rows = || db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!(rows(), 0, "what came before and after the change that lost it is gone");
@@ -226,7 +301,7 @@ mod tests {
             let mut batch = vec![next];
             let committed = commit_together(&db, &mut batch).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
-            assert!(answer.recv().unwrap().is_ok() && rows() == 1, "the next batch commits as ever");
+            assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))) && rows() == 1, "the next batch commits as ever");
         }
     }
 }
