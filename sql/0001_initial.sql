@@ -193,9 +193,8 @@ CREATE TABLE authorizations (
     unchallenged INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX authorizations_by_expiry ON authorizations (expires);
-CREATE INDEX authorizations_standing ON authorizations (account, identifier, expires) WHERE standing = 1;
 CREATE INDEX authorizations_of_domains ON authorizations (account) WHERE subdomains = 1;
-CREATE INDEX authorizations_by_name ON authorizations (account, identifier, expires);
+CREATE INDEX authorizations_by_name ON authorizations (account, identifier, standing);
 
 -- `requested` without `validated` or `failed` is a validation that is due or running; it is taken up at every start.
 CREATE TABLE challenges (

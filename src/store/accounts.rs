@@ -1,7 +1,7 @@
 //! ACME accounts (RFC 8555, 7.1.2). An account belongs to one issuer.
 
 use super::{Read, Write};
-use crate::clock::Time;
+use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use rusqlite::Row;
 
@@ -176,16 +176,18 @@ impl Write<'_> {
         must_be_valid(changed)
     }
 
-    /// Note that the account asked for something.
+    /// Note, once an hour, that the account asked for something.
     ///
     /// # Errors
     /// AccountDeactivated when it is not valid any more.
     pub fn touch_account(&self, account: i64, now: Time) -> Result<()> {
-        let changed = self.execute_on_record(
-            "UPDATE accounts SET last_used = ?2 WHERE id = ?1 AND deactivated IS NULL AND deleted IS NULL",
-            (account, now),
-        )?;
-        must_be_valid(changed)
+        let sql = "SELECT last_used FROM accounts WHERE id = ?1 AND deactivated IS NULL AND deleted IS NULL";
+        let Some(last) = self.optional(sql, [account], |row| row.get::<_, Time>(0))? else { return must_be_valid(0) };
+        if (last..last.plus(Span::HOUR)).contains(&now) {
+            return Ok(());
+        }
+        self.execute_on_record("UPDATE accounts SET last_used = ?2 WHERE id = ?1", (account, now))?;
+        Ok(())
     }
 
     /// Deactivate an account and end what it has pending. Deactivating twice changes nothing.

@@ -1,11 +1,10 @@
 //! Authorizations (RFC 8555, 7.1.4). Only facts are stored; the status follows from them.
 
 use super::challenges::{CHALLENGE_COLUMNS, challenge_from};
-use super::{Challenge, Read, Write};
+use super::{Challenge, OrderName, Read, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use rusqlite::{Row, params};
-use std::collections::HashMap;
 
 /// An authorization with its challenges.
 #[derive(Clone, Debug)]
@@ -114,31 +113,37 @@ impl Read<'_> {
     pub fn authorization(&self, id: i64) -> Result<Option<Authorization>> {
         let sql = format!("SELECT {COLUMNS} FROM authorizations a WHERE a.id = ?1");
         let Some(mut authorization) = self.optional(&sql, [id], authorization_from)? else { return Ok(None) };
-        let sql = format!("SELECT {CHALLENGE_COLUMNS} FROM challenges WHERE authorization = ?1 ORDER BY id");
-        authorization.challenges = self.all(&sql, [id], challenge_from)?;
+        authorization.challenges = self.challenges_of(id)?;
         Ok(Some(authorization))
     }
 
-    /// The authorization of each identifier of an order, in their order.
-    pub(super) fn authorizations_of_order(&self, order: i64) -> Result<Vec<Authorization>> {
+    /// The identifiers of an order, in its order, each with its authorization.
+    pub(super) fn names_of_order(&self, order: i64) -> Result<Vec<(OrderName, Authorization)>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
+            "SELECT {COLUMNS}, l.identifier_type, l.identifier
+             FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
              WHERE l.order_id = ?1 ORDER BY l.position"
         );
-        let mut authorizations = self.all(&sql, [order], authorization_from)?;
-        let sql = format!(
-            "SELECT {CHALLENGE_COLUMNS} FROM challenges
-             WHERE authorization IN (SELECT authorization FROM order_authorizations WHERE order_id = ?1) ORDER BY id"
-        );
-        let mut challenges: HashMap<i64, Vec<Challenge>> = HashMap::new();
-        for challenge in self.all(&sql, [order], challenge_from)? {
-            challenges.entry(challenge.authorization).or_default().push(challenge);
-        }
-        for authorization in &mut authorizations {
+        let mut names = self.all(&sql, [order], |row| {
+            Ok((OrderName { kind: row.get(9)?, value: row.get(10)? }, authorization_from(row)?))
+        })?;
+        for at in 0..names.len() {
+            let (before, rest) = names.split_at_mut(at);
+            let Some((_, authorization)) = rest.first_mut() else { break };
             // Several names may share one for a domain above them.
-            authorization.challenges = challenges.get(&authorization.id).cloned().unwrap_or_default();
+            let known = before.iter().find(|(_, a)| a.id == authorization.id).map(|(_, a)| a.challenges.clone());
+            authorization.challenges = known.map_or_else(|| self.challenges_of(authorization.id), Ok)?;
         }
-        Ok(authorizations)
+        Ok(names)
+    }
+
+    /// The challenges of an authorization, the oldest first. They are so few that they are sorted here: SQLite makes a table
+    /// for that.
+    fn challenges_of(&self, authorization: i64) -> Result<Vec<Challenge>> {
+        let sql = format!("SELECT {CHALLENGE_COLUMNS} FROM challenges WHERE authorization = ?1");
+        let mut challenges = self.all(&sql, [authorization], challenge_from)?;
+        challenges.sort_by_key(|challenge| challenge.id);
+        Ok(challenges)
     }
 
     /// A valid authorization of the account for a name, the one that lasts longest: made by newAuthz, or validated after

@@ -137,12 +137,7 @@ impl Read<'_> {
             },
         )?;
         let Some(mut order) = found else { return Ok(None) };
-        order.names = self.all(
-            "SELECT identifier_type, identifier FROM order_authorizations WHERE order_id = ?1 ORDER BY position",
-            [id],
-            |row| Ok(OrderName { kind: row.get(0)?, value: row.get(1)? }),
-        )?;
-        order.authorizations = self.authorizations_of_order(id)?;
+        (order.names, order.authorizations) = self.names_of_order(id)?.into_iter().unzip();
         Ok(Some(order))
     }
 

@@ -23,6 +23,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
          PRAGMA recursive_triggers = ON;
+         PRAGMA wal_autocheckpoint = 4000;
          PRAGMA cache_size = -8192;",
     )
     .map_err(|e| named(e.into()))?;
