@@ -3,7 +3,7 @@
 //! breaks or is overdue is closed and never used again.
 
 use super::refusal::Refusal;
-use crate::http::{Door, HEADER_DOOR, HEADER_SECRET};
+use crate::http::{Door, HEADER_FROM_DOOR};
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 use std::collections::VecDeque;
@@ -68,8 +68,7 @@ struct Exchange {
 impl Backends {
     pub(super) fn new(socket: PathBuf, secret: &str, count: usize, first_token: usize) -> Backends {
         let door = Door::Probe.as_str();
-        let probe =
-            format!("GET / HTTP/1.1\r\nHost: door\r\n{HEADER_SECRET}: {secret}\r\n{HEADER_DOOR}: {door}\r\n\r\n");
+        let probe = format!("GET / HTTP/1.1\r\nHost: door\r\n{HEADER_FROM_DOOR}: {secret} {door} -\r\n\r\n");
         let connections = (0..count).map(|_| Connection::Closed).collect();
         Backends { socket, probe: probe.into_bytes(), first_token, connections, waiting: VecDeque::new() }
     }
@@ -217,9 +216,13 @@ impl Exchange {
                 Err(e) => return Err(e),
             }
         }
-        self.out = Vec::new();
-        self.sent = 0;
-        let mut buffer = [0u8; 16 * 1024];
+        if !self.out.is_empty() {
+            // The reply takes its time, and an event tells of it.
+            self.out = Vec::new();
+            self.sent = 0;
+            return Ok(None);
+        }
+        let mut buffer = [0u8; 4 * 1024];
         loop {
             if let Some(head) = self.whole()? {
                 return Ok(Some(head));

@@ -5,7 +5,7 @@ mod reply;
 mod routes;
 
 pub use reply::http_date;
-pub use routes::{Door, HEADER_DOOR, HEADER_PEER, HEADER_SECRET, Routes};
+pub use routes::{Door, HEADER_FROM_DOOR, Routes};
 
 use crate::error::{Error, Result};
 use reply::Answer;

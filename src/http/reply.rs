@@ -4,6 +4,7 @@ use crate::acme;
 use crate::clock::Time;
 use crate::keys::{hex, sha256};
 use crate::publication::Document;
+use std::io::Write;
 
 /// A reply of any room.
 pub(super) struct Answer {
@@ -65,17 +66,19 @@ impl Answer {
     /// Status line, headers, Content-Length, body; the body stays out for HEAD, and a 204 has neither (RFC 9110, 8.6).
     pub(super) fn into_bytes(self, head_only: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.body.len().saturating_add(512));
-        out.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).as_bytes());
+        // Writing to memory does not fail.
+        let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         if let Some(now) = self.at {
-            out.extend_from_slice(format!("Date: {}\r\n", http_date(now)).as_bytes());
+            let _ = write!(out, "Date: {}\r\n", http_date(now));
         }
         for (name, value) in &self.headers {
+            let _ = write!(out, "{name}: ");
             // Values are ours or were checked; this is the last place that could let one split a reply.
-            let clean: String = value.chars().filter(|c| !c.is_control()).collect();
-            out.extend_from_slice(format!("{name}: {clean}\r\n").as_bytes());
+            out.extend(value.bytes().filter(|byte| !byte.is_ascii_control()));
+            out.extend_from_slice(b"\r\n");
         }
         if self.status != 204 {
-            out.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
+            let _ = write!(out, "Content-Length: {}\r\n", self.body.len());
         }
         out.extend_from_slice(b"\r\n");
         if !head_only && self.status != 204 {

@@ -8,12 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tiny_http::Request;
 
-/// Says that a request comes from our front door; the front door takes it away from clients.
-pub const HEADER_SECRET: &str = "X-Certwright-Secret";
-/// The client's address.
-pub const HEADER_PEER: &str = "X-Certwright-Peer";
-/// Which door the client came through.
-pub const HEADER_DOOR: &str = "X-Certwright-Door";
+/// What our front door says of a request, in three words: the secret that shows that it is the door, which door the client
+/// came through, and the client's address. The front door takes it away from clients.
+pub const HEADER_FROM_DOOR: &str = "X-Certwright";
 
 /// The doors of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,19 +63,21 @@ impl Routes {
     pub(super) fn answer(&self, request: &Request, body: &[u8]) -> Answer {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{number}", self.run);
-        let given = header(request, HEADER_SECRET).unwrap_or_default();
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(given.as_bytes(), self.secret.as_bytes())) {
+        let mut words = header(request, HEADER_FROM_DOOR).unwrap_or_default().split(' ');
+        let secret = words.next().unwrap_or_default();
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(secret.as_bytes(), self.secret.as_bytes())) {
             return Answer::problem(403, "unauthorized", "this socket is for the front door");
         }
-        let answer = match header(request, HEADER_DOOR).and_then(Door::parse) {
-            Some(Door::Tls) => self.over_tls(request, body, &id),
-            Some(Door::Plain) => self.in_the_clear(request, body),
+        let door = words.next().and_then(Door::parse);
+        let peer = words.next().unwrap_or("-");
+        let answer = match door {
+            Some(Door::Tls) => self.over_tls(request, body, &id, peer),
+            Some(Door::Plain) => self.in_the_clear(request, body, peer),
             Some(Door::Probe) => Answer::new(204),
             None => not_found(),
         };
         log::debug!(
-            "request={id} peer={} method={} path={} status={}",
-            header(request, HEADER_PEER).unwrap_or("-"),
+            "request={id} peer={peer} method={} path={} status={}",
             request.method(),
             request.url(),
             answer.status()
@@ -86,7 +85,7 @@ impl Routes {
         answer.at(self.clock.now())
     }
 
-    fn over_tls(&self, request: &Request, body: &[u8], id: &str) -> Answer {
+    fn over_tls(&self, request: &Request, body: &[u8], id: &str, peer: &str) -> Answer {
         let (path, query) = match request.url().split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (request.url(), None),
@@ -100,13 +99,13 @@ impl Routes {
             query,
             content_type: header(request, "Content-Type"),
             body,
-            address: header(request, HEADER_PEER).unwrap_or("-"),
+            address: peer,
             id,
         });
         Answer::from_acme(reply)
     }
 
-    fn in_the_clear(&self, request: &Request, body: &[u8]) -> Answer {
+    fn in_the_clear(&self, request: &Request, body: &[u8], peer: &str) -> Answer {
         let method = request.method().as_str();
         let is_post = method == "POST" && request.url().starts_with("/ocsp/");
         if !is_post && method != "GET" && method != "HEAD" {
@@ -118,7 +117,7 @@ impl Routes {
             path: request.url(),
             content_type: header(request, "Content-Type"),
             body,
-            address: header(request, HEADER_PEER).unwrap_or("-"),
+            address: peer,
         };
         match self.publication.find(&question) {
             Ok(Some(document)) => Answer::from_document(document),

@@ -3,6 +3,7 @@
 use super::{Failure, Prober, Subject};
 use crate::error::{Class, Error};
 use crate::identifier::{Identifier, printable};
+use rustls::crypto::CryptoProvider;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver}
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 const MOST_REDIRECTS: usize = 10;
+const LARGEST_HEAD: usize = 16 * 1024;
 const LARGEST_BODY: u64 = 64 * 1024;
 
 pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), Failure> {
@@ -149,22 +151,31 @@ impl Reply {
 /// Ask the addresses of the host in turn until one answers.
 fn fetch(prober: &Prober, hop: &Hop, account: i64, deadline: Instant) -> Result<Reply, Failure> {
     prober.reach(&hop.host, hop.port, account, deadline, |target, connect, total| {
-        get(hop, target, connect, total).map_err(|e| explain(hop, target, &e))
+        get(&prober.crypto, hop, target, connect, total).map_err(|e| explain(hop, target, &e))
     })
 }
 
-fn get(hop: &Hop, target: SocketAddr, connect: Duration, total: Duration) -> Result<Reply, ureq::Error> {
+fn get(
+    provider: &Arc<CryptoProvider>,
+    hop: &Hop,
+    target: SocketAddr,
+    connect: Duration,
+    total: Duration,
+) -> Result<Reply, ureq::Error> {
     // https is reached by redirects only; whose certificate it is proves nothing here (RFC 8555, 8.3).
     let tls = TlsConfig::builder()
         .disable_verification(true)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .unversioned_rustls_crypto_provider(Arc::clone(provider))
         .build();
     let config = ureq::config::Config::builder()
         .proxy(None)
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .max_response_header_size(16 * 1024)
+        .max_response_header_size(LARGEST_HEAD)
+        // As large as what is read and written; ureq would zero a quarter of a megabyte for each request.
+        .input_buffer_size(LARGEST_HEAD)
+        .output_buffer_size(4 * 1024)
         .user_agent(concat!("certwright/", env!("CARGO_PKG_VERSION"), " (http-01)"))
         .timeout_connect(Some(connect))
         .timeout_global(Some(total))

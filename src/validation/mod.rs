@@ -24,6 +24,7 @@ use crate::settings::Settings;
 use crate::store::{Read, Remembered, Store, ValidationJob};
 use queue::{Next, Queue, Ticket};
 use resolver::Resolver;
+use rustls::crypto::CryptoProvider;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,6 +63,7 @@ impl Validation {
             http_01_port: settings.http_01_port,
             tls_alpn_01_port: settings.tls_alpn_01_port,
             issuers: Remembered::default(),
+            crypto: Arc::new(rustls::crypto::ring::default_provider()),
         });
         for number in 0..VALIDATORS {
             let (queue, store, clock, prober) =
@@ -101,6 +103,8 @@ struct Prober {
     http_01_port: u16,
     tls_alpn_01_port: u16,
     issuers: Remembered<i64, Judge>,
+    /// For https, which redirects may lead to.
+    crypto: Arc<CryptoProvider>,
 }
 
 /// Why a validation did not succeed.
