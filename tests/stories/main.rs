@@ -51,4 +51,5 @@ mod tls;
 
 // The house itself.
 mod documents;
+mod plans;
 mod rooms;

@@ -1,0 +1,76 @@
+//! What a request costs does not grow with what the store holds: every statement on its way goes by an index.
+
+use crate::world::daemon::Ca;
+use crate::world::issuer::Issuer;
+use crate::world::plain::CHECKED;
+use crate::world::responder::Responder;
+use rusqlite::{Connection, OpenFlags};
+use std::collections::BTreeSet;
+
+/// Tables that grow with use. The others hold what administrators set up.
+const GROWING: [&str; 9] = [
+    "accounts",
+    "authorizations",
+    "challenges",
+    "orders",
+    "order_authorizations",
+    "certificates",
+    "revocations",
+    "audit",
+    "items",
+];
+
+#[test]
+fn no_request_of_a_client_walks_over_a_table_that_grows() {
+    let ca = Ca::start();
+    let issuer = ca.make_issuer_with("acme.com", &[&CHECKED[..], &["--reuse-authorizations", "1d"]].concat());
+    let responder = Responder::start(ca.place.address, ca.http_01_port);
+    let limits = ["--pending-orders", "100", "--pending-authorizations", "100", "--failed-validations", "5"];
+    let set = [&["set-limits", "--cert-issuer-name", &issuer.name][..], &limits, &["--certificates-per-week", "100"]];
+    ca.run(&set.concat()).succeeded();
+    let before = ca.log().len();
+    live(&ca, &issuer, &responder);
+    let statements = statements(&ca.log()[before..]);
+    assert!(statements.len() > 40, "only {} statements were told of", statements.len());
+
+    let path = ca.state_dir().join("certwright.db");
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    for statement in statements.iter().filter(|s| GROWING.iter().any(|table| s.contains(table))) {
+        for step in plan(&db, statement) {
+            // The newest row is the first that such a walk meets; a row of values is no table.
+            let is_short = statement.ends_with("FROM audit ORDER BY id DESC LIMIT 1") || step == "SCAN CONSTANT ROW";
+            let walks = step.starts_with("SCAN") && !is_short;
+            assert!(!walks, "{step}: {statement}");
+        }
+    }
+}
+
+/// What clients do, from the first account to a revocation.
+fn live(ca: &Ca, issuer: &Issuer, responder: &Responder) {
+    let client = ca.client(issuer);
+    for _ in 0..2 {
+        client.obtain(&["acme.com"], responder);
+    }
+    let order = client.order(&["acme.com"]);
+    client.fetch(&order.url).expect(200);
+    client.fetch(&format!("{}/orders", client.account.as_ref().unwrap())).expect(200);
+    ca.unchallenged_client(issuer, "acme.com").order(&["acme.com"]);
+}
+
+fn statements(log: &str) -> BTreeSet<String> {
+    let told = log.lines().filter_map(|line| line.strip_prefix("TRACE store: "));
+    told.map(str::to_owned).collect()
+}
+
+fn plan(db: &Connection, statement: &str) -> Vec<String> {
+    let mut explained = db.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+    for parameter in 1..=explained.parameter_count() {
+        explained.raw_bind_parameter(parameter, 1).unwrap();
+    }
+    let mut rows = explained.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        steps.push(row.get(3).unwrap());
+    }
+    steps
+}
