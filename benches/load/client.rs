@@ -22,6 +22,7 @@ pub struct Client {
     account: String,
     directory: Value,
     nonce: Option<String>,
+    requests: usize,
     name: String,
     csr: String,
 }
@@ -33,6 +34,8 @@ pub struct Issuance {
     pub whole: Duration,
     /// Without what the client waited and polled: the replies that an order consists of.
     pub polls_aside: Duration,
+    /// How many requests it took.
+    pub requests: usize,
 }
 
 impl Client {
@@ -45,6 +48,7 @@ impl Client {
             account: String::new(),
             directory: Value::Null,
             nonce: None,
+            requests: 0,
             name: name.to_owned(),
             csr: base64url::encode(Csr::for_names(&[name]).der),
             key,
@@ -74,7 +78,7 @@ impl Client {
 
     /// newOrder, authorization, challenge, polls, finalize, download.
     pub fn issue(&mut self) -> Issuance {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), self.requests);
         let mut polled = Duration::ZERO;
         let url = text(&self.directory, "newOrder");
         let payload = format!(r#"{{"identifiers":[{{"type":"dns","value":"{}"}}]}}"#, self.name);
@@ -97,7 +101,7 @@ impl Client {
         let chain = self.expect(200, order["certificate"].as_str().expect("a certificate"), "");
         assert!(chain.body.starts_with(b"-----BEGIN CERTIFICATE-----"));
         let whole = start.elapsed();
-        Issuance { whole, polls_aside: whole.saturating_sub(polled) }
+        Issuance { whole, polls_aside: whole.saturating_sub(polled), requests: self.requests - before }
     }
 
     /// Requests that need no account.
@@ -158,6 +162,7 @@ impl Client {
     }
 
     fn exchange(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<Reply> {
+        self.requests += 1;
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.target.connect()?,

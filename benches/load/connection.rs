@@ -41,6 +41,7 @@ impl Target {
         Target { address, host: host.to_string(), config: Arc::new(config) }
     }
 
+    /// A connection whose handshake is done.
     pub fn connect(&self) -> std::io::Result<Connection> {
         let name = ServerName::try_from(self.host.clone()).unwrap();
         let mut session = ClientConnection::new(self.config.clone(), name).unwrap();

@@ -70,10 +70,26 @@ fn main() {
     if wants("size") {
         size(&mut report);
     }
-    println!("{}\n{}", floor.markdown(), report.markdown());
+    println!("{}\n\n{}\n{}", machine(), floor.markdown(), report.markdown());
     for row in report.short() {
         println!("falls short: {row}");
     }
+}
+
+/// Where it was measured.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let memory = read("/proc/meminfo");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "{}, {cores} cores, Linux {}, {}",
+        model.trim_start_matches(['\t', ' ', ':']),
+        kernel.trim(),
+        memory.lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
+    )
 }
 
 fn issuance(report: &mut Report, floor: &Floor) {
@@ -98,6 +114,9 @@ fn issuance(report: &mut Report, floor: &Floor) {
                 .add(&format!("{what}server CPU each"), "ms", most_cpu, run.cpu)
                 .floor(limit)
                 .pebble(other.as_ref().map(|o| o.cpu));
+            report
+                .add(&format!("{what}requests each"), "", Goal::None, run.requests())
+                .pebble(other.as_ref().map(Run::requests));
             report.add(&format!("{what}issuance, median"), "ms", Goal::None, run.whole(0.5));
             report.add(&format!("{what}issuance, p99"), "ms", Goal::None, run.whole(0.99));
             report.add(&format!("{what}polls aside, median"), "ms", Goal::None, run.polls_aside(0.5));
@@ -153,6 +172,8 @@ fn filled(report: &mut Report) {
     let mut empty = Subject::start("EC256");
     let mut filled = Subject::start("EC256");
     filled.fill(CERTIFICATES, ACCOUNTS);
+    let bytes = filled.database_size() as f64 / CERTIFICATES as f64;
+    report.add("database, each certificate with its order and audit row", "B", Goal::None, bytes);
     report.add(
         "start to the first directory, 1,000,000 certificates",
         "ms",

@@ -22,7 +22,7 @@ impl Run {
 
     /// Let each client fetch one thing for a while.
     pub fn of_requests(clients: Vec<Client>, process: Process, length: Duration, method: &str, path: &str) -> Run {
-        let nothing = Issuance { whole: Duration::ZERO, polls_aside: Duration::ZERO };
+        let nothing = Issuance { whole: Duration::ZERO, polls_aside: Duration::ZERO, requests: 1 };
         Run::of(clients, process, length, |client, done| {
             let reply = client.fetch(method, path);
             assert!(reply.status == 200 || reply.status == 204, "{method} {path}: {}", reply.status);
@@ -72,6 +72,11 @@ impl Run {
     /// The same without waiting and polls.
     pub fn polls_aside(&self, share: f64) -> f64 {
         self.at(share, |issuance| issuance.polls_aside)
+    }
+
+    /// How many requests an issuance took, polls and all.
+    pub fn requests(&self) -> f64 {
+        self.issuances.iter().map(|issuance| issuance.requests).sum::<usize>() as f64 / self.issuances.len() as f64
     }
 
     fn at(&self, share: f64, part: impl Fn(&Issuance) -> Duration) -> f64 {

@@ -105,6 +105,11 @@ impl Subject {
         first.join().unwrap()
     }
 
+    /// Bytes of the database file.
+    pub fn database_size(&self) -> u64 {
+        std::fs::metadata(self.ca.state_dir().join("certwright.db")).unwrap().len()
+    }
+
     pub fn restart(&mut self) {
         assert!(self.ca.stop().success());
         launch(&mut self.ca);
