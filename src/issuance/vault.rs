@@ -129,6 +129,7 @@ impl Vault {
                 true => self.store.change(move |write| write.forget_passing_fragments(&fragments))?,
             }
         }
+        self.places.remove_cut_short();
         let data_key = data_key.map(|key| key.fragments);
         let known: Vec<&str> =
             in_use.iter().map(|(fragments, _)| fragments).chain(&data_key).map(|f| key_part(f)).collect();

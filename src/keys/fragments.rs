@@ -168,11 +168,16 @@ impl Places {
         }
     }
 
-    /// The key-encryption keys of which there are fragments, and the files of writes that a crash cut short are removed.
-    pub fn keys_found(&self) -> BTreeSet<String> {
-        for path in self.files().filter(|path| path.extension().is_some_and(|e| e == "new")) {
+    /// Remove what a crash left of fragments that were being written. Other files of a directory, which may serve other
+    /// things as well, are nobody's business here.
+    pub fn remove_cut_short(&self) {
+        for path in files_in(&self.written).filter(|path| is_cut_short(path)) {
             let _ = std::fs::remove_file(path);
         }
+    }
+
+    /// The key-encryption keys of which there are fragments.
+    pub fn keys_found(&self) -> BTreeSet<String> {
         self.set_names().map(|set| key_part(&set).to_owned()).collect()
     }
 
@@ -189,8 +194,7 @@ impl Places {
     }
 
     fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        let read = |dir: &PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        self.written.iter().chain(&self.credentials).flat_map(read)
+        files_in(&self.written).chain(files_in(self.credentials.as_slice()))
     }
 
     /// Read a fragment from its place, or from another: places are added and put into another order, files stay.
@@ -236,8 +240,25 @@ pub fn key_part(set: &str) -> &str {
     set.split_once('-').map_or(set, |(key, _)| key)
 }
 
+fn files_in(places: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    let read = |dir: &PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    places.iter().flat_map(read)
+}
+
 fn file_name(key: &str, number: usize, of: usize) -> String {
     format!("{key}.{number}-of-{of}.fragment")
+}
+
+/// Whether a file is a fragment that has not got its name yet: two parts in hexadecimal, the place, and `.new`.
+fn is_cut_short(path: &Path) -> bool {
+    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".new"));
+    let parts = name.and_then(|name| name.split_once('.')).and_then(|(set, place)| {
+        let ((key, shares), (number, of)) = (set.split_once('-')?, place.split_once("-of-")?);
+        Some(is_hex(key, 32) && is_hex(shares, 8) && is_number(number) && is_number(of))
+    });
+    parts == Some(true)
 }
 
 /// A key has 2 to 16 fragments; one alone would be no split at all.
@@ -295,6 +316,21 @@ mod tests {
         more.remove("k", 3);
         let refusal = more.join("k", 3).err().unwrap();
         assert!(refusal.detail().contains("k.1-of-3.fragment is missing"), "{refusal}");
+    }
+
+    #[test]
+    fn what_a_crash_cut_short_is_removed_and_the_files_of_others_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("fragments");
+        std::fs::create_dir(&place).unwrap();
+        let ours = format!("{}-{}.2-of-3.new", "0a".repeat(16), "1b".repeat(4));
+        let others = ["certwright.new", "backup-1.2-of-3.new", "a.b.new", &format!("{ours}er")].map(str::to_owned);
+        for name in others.iter().chain([&ours]) {
+            std::fs::write(place.join(name), "").unwrap();
+        }
+        Places::new(dir.path(), &[]).remove_cut_short();
+        assert!(!place.join(&ours).exists());
+        assert!(others.iter().all(|name| place.join(name).exists()));
     }
 
     #[test]
