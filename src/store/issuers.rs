@@ -74,7 +74,7 @@ impl Read<'_> {
     /// The database's.
     pub fn issuers(&self) -> Result<Vec<Issuer>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM issuers WHERE item IN (SELECT id FROM items WHERE deleted IS NULL) ORDER BY item"
+            "SELECT {COLUMNS} FROM issuers WHERE EXISTS (SELECT 1 FROM items i WHERE i.id = issuers.item AND i.deleted IS NULL) ORDER BY item"
         );
         self.all(&sql, [], issuer_from)?.into_iter().map(|issuer| self.with_lists(issuer)).collect()
     }

@@ -20,9 +20,12 @@ const GROWING: [&str; 9] = [
     "items",
 ];
 
+/// Indexes of what is due or was made by the daemon for itself, which are walked over on purpose.
+const SHORT: [&str; 2] = ["challenges_due", "certificates_of_responders"];
+
 #[test]
-fn no_request_of_a_client_walks_over_a_table_that_grows() {
-    let ca = Ca::start();
+fn neither_a_request_of_a_client_nor_a_start_walks_over_a_table_that_grows() {
+    let mut ca = Ca::start();
     let issuer = ca.make_issuer_with("acme.com", &[&CHECKED[..], &["--reuse-authorizations", "1d"]].concat());
     let responder = Responder::start(ca.place.address, ca.http_01_port);
     let limits = ["--pending-orders", "100", "--pending-authorizations", "100", "--failed-validations", "5"];
@@ -30,19 +33,28 @@ fn no_request_of_a_client_walks_over_a_table_that_grows() {
     ca.run(&set.concat()).succeeded();
     let before = ca.log().len();
     live(&ca, &issuer, &responder);
+    ca.restart();
     let statements = statements(&ca.log()[before..]);
-    assert!(statements.len() > 40, "only {} statements were told of", statements.len());
+    assert!(statements.len() > 60, "only {} statements were told of", statements.len());
 
     let path = ca.state_dir().join("certwright.db");
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    for statement in statements.iter().filter(|s| GROWING.iter().any(|table| s.contains(table))) {
+    for statement in &statements {
         for step in plan(&db, statement) {
-            // The newest row is the first that such a walk meets; a row of values is no table.
-            let is_short = statement.ends_with("FROM audit ORDER BY id DESC LIMIT 1") || step == "SCAN CONSTANT ROW";
-            let walks = step.starts_with("SCAN") && !is_short;
-            assert!(!walks, "{step}: {statement}");
+            assert!(!walks_over_much(&step, statement), "{step}: {statement}");
         }
     }
+}
+
+fn walks_over_much(step: &str, statement: &str) -> bool {
+    let Some(walk) = step.strip_prefix("SCAN ") else { return false };
+    let name = walk.split(' ').next().unwrap();
+    let words: Vec<&str> = statement.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let grows = |table: &str| table == name || words.windows(2).any(|pair| pair == [table, name]);
+    let is_short = SHORT.iter().any(|index| walk.ends_with(index))
+        // The newest row is the first that such a walk meets.
+        || statement.ends_with("FROM audit ORDER BY id DESC LIMIT 1");
+    GROWING.iter().any(|table| grows(table)) && !is_short
 }
 
 /// What clients do, from the first account to a revocation.
