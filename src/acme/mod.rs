@@ -29,6 +29,7 @@ use nonce::Nonces;
 use request::KnownAccount;
 use route::{Resource, Route};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The ACME side of all issuers.
@@ -76,7 +77,7 @@ pub struct Reply {
     /// The status.
     pub status: u16,
     /// Headers, Content-Type among them, Content-Length not.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -92,7 +93,7 @@ impl Reply {
         reply
     }
 
-    fn header(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+    fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Reply {
         self.headers.push((name, value.into()));
         self
     }

@@ -39,7 +39,7 @@ pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
     members.insert("status".into(), status.into());
     let mut reply = problem(status, &Value::Object(members));
     if let Some(location) = error.location() {
-        reply = reply.header("Location", location);
+        reply = reply.header("Location", location.to_owned());
     }
     match error.class() {
         Class::Unavailable => reply.header("Retry-After", RETRY_UNAVAILABLE),

@@ -4,12 +4,13 @@ use crate::acme;
 use crate::clock::Time;
 use crate::keys::{hex, sha256};
 use crate::publication::Document;
+use std::borrow::Cow;
 use std::io::Write;
 
 /// A reply of any room.
 pub(super) struct Answer {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
     body: Vec<u8>,
     at: Option<Time>,
 }
@@ -48,7 +49,7 @@ impl Answer {
         answer
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Answer {
         self.headers.push((name, value.into()));
         self
     }
