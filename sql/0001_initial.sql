@@ -194,7 +194,7 @@ CREATE TABLE authorizations (
 ) STRICT;
 CREATE INDEX authorizations_by_expiry ON authorizations (expires);
 CREATE INDEX authorizations_of_domains ON authorizations (account) WHERE subdomains = 1;
-CREATE INDEX authorizations_by_name ON authorizations (account, identifier, standing);
+CREATE INDEX authorizations_by_name ON authorizations (account, identifier, standing, expires);
 
 -- `requested` without `validated` or `failed` is a validation that is due or running; it is taken up at every start.
 CREATE TABLE challenges (
