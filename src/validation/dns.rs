@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 const PER_SERVER: Duration = Duration::from_secs(2);
 const LONGEST_CNAME_CHAIN: usize = 8;
+/// Datagrams with another id that are passed over after the time.
+const MOST_STRAYS: usize = 16;
 
 /// The servers that are asked, in turn until one answers.
 pub(super) struct DnsClient {
@@ -110,6 +112,8 @@ struct Exchange {
     id: u16,
     question: Vec<u8>,
     until: Instant,
+    /// When everything about the name is too late.
+    deadline: Instant,
 }
 
 impl Exchange {
@@ -125,7 +129,7 @@ impl Exchange {
             Ok(socket)
         };
         let socket = send().map_err(|e: std::io::Error| format!("it cannot be asked ({e})"))?;
-        Ok(Exchange { server, socket, id, question, until: deadline.min(Instant::now() + PER_SERVER) })
+        Ok(Exchange { server, socket, id, question, until: deadline.min(Instant::now() + PER_SERVER), deadline })
     }
 
     fn end(&self) -> Result<Vec<u8>, String> {
@@ -134,11 +138,14 @@ impl Exchange {
         if !truncated {
             return Ok(reply);
         }
-        by_tcp(self.server, &self.question, self.until).map_err(|e| format!("no answer by TCP ({e})"))
+        // Time of its own: this one's may have gone by while the other family was waited for.
+        let until = self.deadline.min(Instant::now() + PER_SERVER);
+        by_tcp(self.server, &self.question, until).map_err(|e| format!("no answer by TCP ({e})"))
     }
 
     fn receive(&self) -> std::io::Result<Vec<u8>> {
         let mut buffer = [0u8; 4096];
+        let mut strays = 0;
         loop {
             let left = remaining(self.until);
             // What has come while another question was waited for is still good.
@@ -148,7 +155,10 @@ impl Exchange {
             if reply.get(..2) == Some(&self.id.to_be_bytes()) {
                 return Ok(reply.to_vec());
             }
-            left?;
+            strays += 1;
+            if strays > MOST_STRAYS {
+                left?;
+            }
         }
     }
 }

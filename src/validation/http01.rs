@@ -173,9 +173,10 @@ fn get(
         .max_redirects(0)
         .max_redirects_will_error(false)
         .max_response_header_size(LARGEST_HEAD)
-        // As large as what is read and written; ureq would zero a quarter of a megabyte for each request.
-        .input_buffer_size(LARGEST_HEAD)
-        .output_buffer_size(4 * 1024)
+        // As large as what is read and written, the longest URL that a redirect can name among it; ureq would zero a quarter
+        // of a megabyte for each request.
+        .input_buffer_size(LARGEST_HEAD + 1)
+        .output_buffer_size(LARGEST_HEAD + 1024)
         .user_agent(concat!("certwright/", env!("CARGO_PKG_VERSION"), " (http-01)"))
         .timeout_connect(Some(connect))
         .timeout_global(Some(total))
