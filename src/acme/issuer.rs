@@ -24,8 +24,9 @@ impl Issuers {
 pub(super) struct IssuerContext {
     pub(super) item: Item,
     pub(super) policy: Arc<IssuerPolicy>,
-    /// The hosts of all issuers.
-    pub(super) own_hosts: Arc<Vec<Identifier>>,
+    /// The hosts of all issuers. When they cannot be told nothing new is permitted; what is issued can still be fetched and
+    /// revoked.
+    own_hosts: Result<Arc<Vec<Identifier>>>,
     /// What the URLs of its resources begin with.
     base: String,
     /// Every URL that the issuer ever had; clients keep what they were told.
@@ -49,9 +50,14 @@ impl IssuerContext {
         let own_hosts = read.all_issuer_urls()?.iter().map(|url| Ok(GatewayUrl::parse(url)?.host().clone())).collect();
         let own_hosts: Result<Vec<Identifier>> = own_hosts;
         let own_hosts =
-            own_hosts.map_err(|e| Error::internal(format!("the URL of an issuer cannot be understood: {e}")))?;
+            own_hosts.map(Arc::new).map_err(|e| Error::internal(format!("the URL of an issuer is damaged: {e}")));
         let known_urls = read.issuer_urls(item.id)?;
-        Ok(IssuerContext { item, policy: Arc::new(policy), own_hosts: Arc::new(own_hosts), base, known_urls })
+        Ok(IssuerContext { item, policy: Arc::new(policy), own_hosts, base, known_urls })
+    }
+
+    /// The daemon's own hosts.
+    pub(super) fn own_hosts(&self) -> Result<Arc<Vec<Identifier>>> {
+        self.own_hosts.clone()
     }
 
     /// The URL of a resource, for links.

@@ -107,7 +107,7 @@ impl Acme {
         let bounds = domains.map(|domains| EabBounds::parse(domains)).transpose();
         Ok(Permission {
             policy: Arc::clone(&issuer.policy),
-            own_hosts: Arc::clone(&issuer.own_hosts),
+            own_hosts: issuer.own_hosts()?,
             bounds: bounds
                 .map_err(|e| Error::internal(format!("what {} permits cannot be told: {e}", issuer.item.name)))?,
             constraints: self.issuance.name_constraints(&issuer.policy)?,

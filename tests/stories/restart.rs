@@ -1,13 +1,16 @@
 //! The daemon ends in the middle of everything, politely or not, and goes on where it was.
 
 use crate::world::account_key::AccountKey;
+use crate::world::acme::Client;
+use crate::world::base64url;
 use crate::world::csr::Csr;
 use crate::world::daemon::{Ca, is_taken};
 use crate::world::issuer::CERTIFICATES;
-use crate::world::judges::assert_trusted;
+use crate::world::judges::{assert_trusted, certificates};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::{eventually, seconds};
 use crate::world::responder::{Answer, Responder};
+use serde_json::json;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -134,4 +137,22 @@ fn whoever_gave_a_command_when_sigterm_came_is_told_the_truth() {
     if !exists {
         assert_says(&told.refused(), &["ended"]);
     }
+}
+
+#[test]
+fn a_damaged_url_of_one_issuer_stops_orders_and_neither_downloads_nor_revocation() {
+    let mut ca = Ca::start();
+    let issuer = ca.make_issuer("acme.com");
+    let client = ca.unchallenged_client(&issuer, "acme.com");
+    let order = client.order(&["acme.com"]);
+    client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
+    let chain = client.certificate(&order);
+    assert!(ca.stop().success());
+    ca.tamper("INSERT INTO issuer_urls (issuer, url, since) SELECT issuer, 'nonsense', 0 FROM issuer_urls");
+    ca.launch();
+    let client = Client { wire: issuer.wire(), ..client };
+    client.ask_for(&["acme.com"]).expect(500);
+    assert_eq!(client.certificate(&order), chain);
+    let der = base64url::encode(&certificates(&chain)[0]);
+    client.post(&client.url("revokeCert"), &json!({"certificate": der})).expect(200);
 }
