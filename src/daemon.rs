@@ -127,7 +127,7 @@ impl Drop for Daemon {
         self.events = None;
         self.validation.stop();
         // A validation that still runs holds the store open, so that SQLite does not do this by itself.
-        if let Err(e) = self.store.checkpoint() {
+        if let Err(e) = self.store.close() {
             log::warn!("certwright.db-wal has to be kept beside certwright.db: {e}");
         }
     }

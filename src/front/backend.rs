@@ -216,12 +216,8 @@ impl Exchange {
                 Err(e) => return Err(e),
             }
         }
-        if !self.out.is_empty() {
-            // The reply takes its time, and an event tells of it.
-            self.out = Vec::new();
-            self.sent = 0;
-            return Ok(None);
-        }
+        self.out = Vec::new();
+        self.sent = 0;
         let mut buffer = [0u8; 4 * 1024];
         loop {
             if let Some(head) = self.whole()? {

@@ -1,6 +1,7 @@
 //! Leaves for ready orders: prepare, lint, sign, verify, commit; only then may the reply leave.
 
 use super::Issuance;
+use super::chains::check_chain;
 use super::points::LeafPoints;
 use crate::ca::{CertificateRequest, Leaf, Serial, Validity, prepare_leaf, verify_for_names};
 use crate::clock::{Span, Time};
@@ -86,6 +87,8 @@ impl Issuance {
         let now = self.clock.now();
         let spki = ready.request.public_key().to_spki();
         let signer_key = ready.policy.signer_key;
+        // Before anything is signed for it.
+        self.store.read(|read| read.check_not_blocked(&spki))?;
         let (ca, signer) = self.signing(signer_key)?;
         if !ca.validity.covers(now) {
             return Err(Error::unavailable(
@@ -140,6 +143,7 @@ impl Issuance {
             if !write.is_usable(new.issuer)? || !write.is_usable(signer_key)? {
                 return Err(Error::unavailable("the issuer or its signer key was disabled meanwhile"));
             }
+            check_chain(write, new.signer)?;
             write.check_not_blocked(&spki)?;
             write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, now)?;
             write.finalize_order(id, &csr_hash, now)?;

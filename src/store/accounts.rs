@@ -24,7 +24,7 @@ pub struct Account {
     pub eab: Option<String>,
     /// When it was made.
     pub created: Time,
-    /// When it last ordered something.
+    /// When it last ordered something, to the hour.
     pub last_used: Time,
     /// When it was deactivated.
     pub deactivated: Option<Time>,

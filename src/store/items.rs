@@ -259,7 +259,7 @@ impl Write<'_> {
                 &item.description,
             ),
         )?;
-        self.set_tags(id, &item.tags)?;
+        self.insert_tags(id, &item.tags)?;
         Ok(id)
     }
 
@@ -326,6 +326,10 @@ impl Write<'_> {
 
     fn set_tags(&self, id: i64, tags: &[String]) -> Result<()> {
         self.execute("DELETE FROM item_tags WHERE item = ?1", [id])?;
+        self.insert_tags(id, tags)
+    }
+
+    fn insert_tags(&self, id: i64, tags: &[String]) -> Result<()> {
         for tag in tags {
             self.execute("INSERT OR IGNORE INTO item_tags (item, tag) VALUES (?1, ?2)", (id, tag))?;
         }

@@ -78,11 +78,12 @@ impl Store {
         Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer, settings_version })
     }
 
-    /// Bring everything into the one file that people copy; to be called at the end.
+    /// Take no more changes, and bring everything into the one file that people copy.
     ///
     /// # Errors
     /// Unavailable when somebody reads for longer than a second or the disk is full; nothing is lost then.
-    pub fn checkpoint(&self) -> Result<()> {
+    pub fn close(&self) -> Result<()> {
+        self.writer.close();
         schema::checkpoint(&self.path)
     }
 

@@ -82,7 +82,7 @@ pub(super) fn writes_records(sql: &str) -> bool {
         matches!(*word, "INSERT" | "OR" | "IGNORE" | "REPLACE" | "INTO" | "UPDATE" | "DELETE" | "FROM")
     });
     let table = words.next().unwrap_or_default();
-    let is_insert = sql.starts_with("INSERT INTO");
+    let is_insert = sql.starts_with("INSERT INTO") && !sql.contains("ON CONFLICT");
     // New rows of these are remembered by nobody yet.
     RECORDS.contains(&table) || (is_insert && matches!(table, "items" | "accounts"))
 }
@@ -90,6 +90,47 @@ pub(super) fn writes_records(sql: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+    use crate::store::Write;
+
+    #[test]
+    fn what_was_made_of_settings_is_kept_until_a_change_to_one_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("db")).unwrap();
+        let remembered = Remembered::<i64, usize>::default();
+        let made = std::cell::Cell::new(0);
+        let find = || {
+            let make = || {
+                made.set(made.get() + 1);
+                Ok(made.get())
+            };
+            remembered.find(&store, 7, make).map(|value| *value)
+        };
+        let settings = |write: &Write<'_>| write.execute("UPDATE items SET enabled = 1 WHERE id = 0", []);
+        let records = |write: &Write<'_>| write.execute("UPDATE orders SET expires = 1 WHERE id = 0", []);
+        assert_eq!((find(), find()), (Ok(1), Ok(1)));
+        store.change(records).unwrap();
+        assert_eq!(find(), Ok(1), "records are no settings");
+        store.change(settings).unwrap();
+        assert_eq!((find(), find()), (Ok(2), Ok(2)));
+        let refused: Result<()> = store.change(move |write| settings(write).and(Err(Error::conflict("no"))));
+        assert!(refused.is_err());
+        assert_eq!(find(), Ok(2), "what was undone changed nothing");
+
+        let late = |store: &Store| {
+            store.change(settings)?;
+            Ok(0)
+        };
+        assert_eq!(remembered.find(&store, 8, || late(&store)).map(|value| *value), Ok(0));
+        assert_eq!(
+            remembered.find(&store, 8, || Ok(9)).map(|value| *value),
+            Ok(9),
+            "what was made while settings changed is not kept"
+        );
+        let refusal = || Err(Error::conflict("not yet"));
+        assert!(remembered.find(&store, 10, refusal).is_err());
+        assert_eq!(remembered.find(&store, 10, || Ok(1)).map(|value| *value), Ok(1), "errors are not kept");
+    }
 
     #[test]
     fn statements_about_settings_are_told_from_those_about_records() {
@@ -103,6 +144,7 @@ mod tests {
             "INSERT OR IGNORE INTO issuer_urls (issuer) VALUES (?1)",
             "INSERT INTO revocations (signer) VALUES (?1)",
             "UPDATE items SET enabled = ?1",
+            "INSERT INTO items (name) VALUES (?1) ON CONFLICT (name) DO UPDATE SET enabled = 0",
             "WITH x AS (SELECT 1) UPDATE orders SET csr_hash = ?1",
             "",
         ] {

@@ -108,9 +108,14 @@ impl Write<'_> {
             RevocablePlace::CaCertificate => (None, Some(CA_SHARD)),
             RevocablePlace::Unknown => (None, None),
         };
-        let changed = self.execute(
-            "INSERT INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by,
-             invalid_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (signer, serial) DO NOTHING",
+        let sql = "INSERT INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by,
+             invalid_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (signer, serial) DO NOTHING";
+        if !matches!(what.place, RevocablePlace::Leaf(..)) {
+            // Chains are remembered, leaves are not.
+            self.note_settings(sql);
+        }
+        let changed = self.execute_on_record(
+            sql,
             (
                 what.signer,
                 &what.serial,

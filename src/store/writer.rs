@@ -6,15 +6,17 @@
 use super::Write;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// More than the request workers and commands that can wait at once; a bound in case that ever changes.
 const LARGEST_BATCH: usize = 256;
-/// How often others are let go first.
-const MOST_TURNS: usize = 8;
+/// How long others are let go first.
+const LONGEST_GATHERING: Duration = Duration::from_micros(500);
 
 pub(super) struct Writer {
     /// Taken by whoever leads, for one batch.
@@ -29,6 +31,13 @@ struct Queue {
     jobs: Vec<Box<dyn Job>>,
     /// Whether somebody leads.
     is_led: bool,
+    /// Whether nothing more is taken.
+    is_closed: bool,
+}
+
+thread_local! {
+    /// Whether this thread commits at the moment: if it asked for another change it would wait for itself.
+    static LEADS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Writer {
@@ -40,9 +49,15 @@ impl Writer {
         &self,
         work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        if LEADS.get() {
+            return Err(Error::internal("a change was asked for within a change"));
+        }
         let (job, turns) = job(work);
         let leads = {
             let mut queue = self.queue();
+            if queue.is_closed {
+                return Err(Error::unavailable("the daemon is stopping"));
+            }
             queue.jobs.push(job);
             !std::mem::replace(&mut queue.is_led, true)
         };
@@ -58,18 +73,33 @@ impl Writer {
         }
     }
 
+    /// Take nothing more, and return when what was asked for is committed.
+    pub(super) fn close(&self) {
+        self.queue().is_closed = true;
+        while self.queue().is_led {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Commit what has queued up, and let one of those who came meanwhile lead on.
     fn lead(&self) {
         let mut batch = self.gather();
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         // Whatever happens, somebody has to lead on.
+        LEADS.set(true);
         let committed = catch_unwind(AssertUnwindSafe(|| commit_together(&db, &mut batch)))
             .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
+        if !db.is_autocommit() {
+            let _ = statement(&db, "ROLLBACK");
+        }
+        LEADS.set(false);
         drop(db);
-        match &committed {
-            Err(e) => log::error!("a commit of {} changes failed: {e}", batch.len()),
-            Ok(true) => drop(self.settings_version.fetch_add(1, Ordering::Release)),
-            Ok(false) => {}
+        if let Err(e) = &committed {
+            log::error!("a commit of {} changes failed: {e}", batch.len());
+        }
+        // After a failure nothing is known for certain.
+        if !matches!(committed, Ok(false)) {
+            self.settings_version.fetch_add(1, Ordering::Release);
         }
         let committed = committed.map(|_| ());
         // The next commit first: it takes the longest.
@@ -87,8 +117,9 @@ impl Writer {
     /// What has queued up, and what is about to: threads that are ready to run come first, for as long as they bring more.
     /// When nobody else is at work, that takes no time.
     fn gather(&self) -> Vec<Box<dyn Job>> {
-        let mut count = 0;
-        for _ in 0..MOST_TURNS {
+        let (mut count, start) = (0, Instant::now());
+        // A thread that computes for itself would keep everybody waiting.
+        while start.elapsed() < LONGEST_GATHERING {
             std::thread::yield_now();
             let before = std::mem::replace(&mut count, self.queue().jobs.len());
             if count == before {
@@ -232,6 +263,48 @@ mod tests {
         assert_eq!(panicked.map_err(|e| e.class()), Err(Class::Internal));
         writer.change(insert(4)).unwrap();
         assert_eq!(count(&writer), 2);
+    }
+
+    #[test]
+    fn a_change_within_a_change_is_an_error_and_stops_nobody() {
+        let (_dir, writer) = counter();
+        let writer = Arc::new(writer);
+        let inner = Arc::clone(&writer);
+        let within = writer.change(move |_| inner.change(insert(1)));
+        assert_eq!(within.map_err(|e| e.class()), Err(Class::Internal));
+        writer.change(insert(2)).unwrap();
+        assert_eq!(count(&writer), 1);
+    }
+
+    #[test]
+    fn after_its_close_it_takes_nothing() {
+        let (_dir, writer) = counter();
+        writer.close();
+        assert_eq!(writer.change(insert(1)).map_err(|e| e.class()), Err(Class::Unavailable));
+    }
+
+    #[test]
+    fn those_who_wait_are_committed_after_a_commit_that_failed() {
+        let (_dir, writer) = counter();
+        let (tell, runs) = channel::<()>();
+        let (open, gate) = channel::<()>();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| {
+                writer.change(move |w| {
+                    tell.send(()).unwrap();
+                    gate.recv().unwrap();
+                    w.db.execute_batch("ROLLBACK").map_err(Error::from)
+                })
+            });
+            runs.recv().unwrap();
+            let next = scope.spawn(|| writer.change(insert(1)));
+            while writer.queue().jobs.is_empty() {
+                std::thread::yield_now();
+            }
+            open.send(()).unwrap();
+            assert_eq!(first.join().unwrap().map_err(|e| e.class()), Err(Class::Unavailable));
+            assert_eq!(next.join().unwrap(), Ok(1));
+        });
     }
 
     #[test]
