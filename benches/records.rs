@@ -118,7 +118,7 @@ struct Subject {
 impl Subject {
     fn new(count: i64, revoked: i64) -> Subject {
         let mut ca = Ca::planned(&[]);
-        launch(&mut ca);
+        ca.launch_as_a_service();
         let issuer = ca.make_issuer_with("acme.com", &CHECKED);
         let client = ca.unchallenged_client(&issuer, "acme.com");
         let order = client.order(&["acme.com"]);
@@ -134,7 +134,7 @@ impl Subject {
         assert!(ca.stop().success());
         let filling = Filling { leaf: &leaf, certificates: count, revoked, accounts: 0, orders: false };
         let living = filling.write(&ca);
-        launch(&mut ca);
+        ca.launch_as_a_service();
         Subject {
             lists: [
                 format!("/crl/{identifier}/{}.crl", (count - 1) / 10_000 / 2),
@@ -181,18 +181,11 @@ impl Subject {
                 }
                 start.elapsed()
             });
-            launch(&mut self.ca);
+            self.ca.launch_as_a_service();
             first.join().unwrap()
         };
         (0..STARTS).map(start).collect()
     }
-}
-
-/// As a service runs it: it does not tell everything that it does.
-fn launch(ca: &mut Ca) {
-    ca.launch_with(|command| {
-        command.env("RUST_LOG", "info");
-    });
 }
 
 fn try_get(address: SocketAddr, path: &str) -> Option<()> {

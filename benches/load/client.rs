@@ -6,6 +6,7 @@ use crate::world::acme::external_account_binding;
 use crate::world::base64url;
 use crate::world::csr::Csr;
 use crate::world::issuer::{Eab, text};
+use crate::world::wire::path;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -177,9 +178,4 @@ impl Client {
 
 fn json(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).expect("JSON")
-}
-
-fn path(url: &str) -> &str {
-    let rest = url.strip_prefix("https://").expect("an https URL");
-    &rest[rest.find('/').expect("a path")..]
 }

@@ -8,10 +8,8 @@ use crate::filled::Filling;
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::issuer::{CSR_CONF, ISSUER, Issuer, SIGNER_KEY};
-use crate::world::judges::certificates;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use crate::world::judges;
+use crate::world::wire::{path, roots};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -24,17 +22,11 @@ pub struct Subject {
     named: usize,
 }
 
-/// The path of a URL of an issuer.
-fn path(url: &str) -> &str {
-    let rest = url.strip_prefix("https://").expect("an https URL");
-    &rest[rest.find('/').expect("a path")..]
-}
-
 impl Subject {
     /// A daemon whose issuer signs with a key of this kind.
     pub fn start(algorithm: &str) -> Subject {
         let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
-        launch(&mut ca);
+        ca.launch_as_a_service();
         let conf = ca.place.write("csr.conf", CSR_CONF);
         let key = format!(
             "create-dfc-key --name {SIGNER_KEY} --alg {algorithm} --generate-self-signed-certificate true \
@@ -82,9 +74,9 @@ impl Subject {
         client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
         let chain = client.certificate(&order);
         assert!(self.ca.stop().success());
-        let leaf = certificates_of(&chain);
-        Filling { leaf: &leaf, certificates, revoked: 0, accounts, orders: true }.write(&self.ca);
-        launch(&mut self.ca);
+        let leaf = &judges::certificates(&chain)[0];
+        Filling { leaf, certificates, revoked: 0, accounts, orders: true }.write(&self.ca);
+        self.ca.launch_as_a_service();
     }
 
     /// How long it takes from the start of the process to the first answer to a client, over a new connection.
@@ -101,7 +93,7 @@ impl Subject {
                 std::thread::sleep(Duration::from_micros(500));
             }
         });
-        launch(&mut self.ca);
+        self.ca.launch_as_a_service();
         first.join().unwrap()
     }
 
@@ -112,25 +104,6 @@ impl Subject {
 
     pub fn restart(&mut self) {
         assert!(self.ca.stop().success());
-        launch(&mut self.ca);
+        self.ca.launch_as_a_service();
     }
-}
-
-fn certificates_of(chain: &str) -> Vec<u8> {
-    certificates(chain)[0].to_vec()
-}
-
-pub fn roots(pem: &str) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    roots
-}
-
-/// As a service runs it: it does not tell everything that it does.
-fn launch(ca: &mut Ca) {
-    ca.launch_with(|command| {
-        command.env("RUST_LOG", "info");
-    });
 }

@@ -3,7 +3,7 @@
 use super::issuer::IssuerContext;
 use super::request::{Authenticated, SelfSigned};
 use super::route::Resource;
-use super::{Acme, Reply, Request, not_yours, problem};
+use super::{Acme, Reply, Request, problem};
 use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, printable};
 use crate::jose::{ExternalAccountBinding, thumbprint};
@@ -68,9 +68,7 @@ impl Acme {
 
     /// An account is read, changed and deactivated at its URL (RFC 8555, 7.3.2 and 7.3.6).
     pub(super) fn account(&self, request: &Authenticated<'_>, id: i64, address: &str) -> Result<Reply> {
-        if request.account.id != id {
-            return Err(not_yours("account"));
-        }
+        request.check_owns(Some(id), "account")?;
         let mut account = Account::clone(&request.account);
         if !request.is_post_as_get() {
             let payload = request.object()?;
@@ -89,9 +87,7 @@ impl Acme {
     /// The orders of an account, in pages (RFC 8555, 7.1.2.1).
     pub(super) fn account_orders(&self, request: &Authenticated<'_>, id: i64, query: Option<&str>) -> Result<Reply> {
         request.post_as_get()?;
-        if request.account.id != id {
-            return Err(not_yours("list of orders"));
-        }
+        request.check_owns(Some(id), "list of orders")?;
         let after = match query {
             None => 0,
             Some(query) => query

@@ -5,7 +5,7 @@ use super::issuer::IssuerContext;
 use super::order::{PENDING_LIFETIME, dns_challenges, name_of, new_authorization, parse_identifier, tokens};
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply, no_such, not_yours};
+use super::{Acme, Reply, no_such};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
@@ -81,7 +81,8 @@ impl Acme {
 
     pub(super) fn own_authorization(&self, request: &Authenticated<'_>, id: i64) -> Result<Authorization> {
         let authorization = self.store.read(|read| read.authorization(id))?.ok_or_else(|| no_such("authorization"))?;
-        if authorization.account == request.account.id { Ok(authorization) } else { Err(not_yours("authorization")) }
+        request.check_owns(Some(authorization.account), "authorization")?;
+        Ok(authorization)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply, no_such, not_yours};
+use super::{Acme, Reply, no_such};
 use crate::error::Result;
 
 impl Acme {
@@ -10,9 +10,7 @@ impl Acme {
     pub(super) fn certificate(&self, request: &Authenticated<'_>, id: i64, chain: i64) -> Result<Reply> {
         request.post_as_get()?;
         let certificate = self.store.read(|read| read.certificate(id))?.ok_or_else(|| no_such("certificate"))?;
-        if certificate.account != Some(request.account.id) {
-            return Err(not_yours("certificate"));
-        }
+        request.check_owns(certificate.account, "certificate")?;
         let chains = self.issuance.pem_chains(&certificate)?;
         let numbered = || (0i64..).zip(&chains);
         let (_, pem) = numbered().find(|(number, _)| *number == chain).ok_or_else(|| no_such("chain"))?;

@@ -3,7 +3,7 @@
 use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply, no_such, not_yours, problem};
+use super::{Acme, Reply, no_such, problem};
 use crate::error::{Error, Result};
 use crate::store::{AuthorizationStatus, Challenge, ChallengeStatus};
 use serde_json::{Map, Value, json};
@@ -16,9 +16,7 @@ impl Acme {
             None => Ok(None),
         })?;
         let (mut challenge, authorization) = found.ok_or_else(|| no_such("challenge"))?;
-        if authorization.account != request.account.id {
-            return Err(not_yours("authorization"));
-        }
+        request.check_owns(Some(authorization.account), "authorization")?;
         if !request.is_post_as_get() {
             request.object()?;
             request.issuer.check_enabled()?;

@@ -47,10 +47,9 @@ impl IssuerContext {
             .map_err(|e| Error::internal(format!("the settings of {} cannot be understood: {e}", item.name)))?;
         let url = policy.acme.as_ref().ok_or_else(unknown)?;
         let base = acme_url(&url.to_string(), &item.display_id, "");
-        let own_hosts = read.all_issuer_urls()?.iter().map(|url| Ok(GatewayUrl::parse(url)?.host().clone())).collect();
-        let own_hosts: Result<Vec<Identifier>> = own_hosts;
-        let own_hosts =
-            own_hosts.map(Arc::new).map_err(|e| Error::internal(format!("the URL of an issuer is damaged: {e}")));
+        let host = |url: &String| Ok(GatewayUrl::parse(url)?.host().clone());
+        let own_hosts = read.all_issuer_urls()?.iter().map(host).collect::<Result<Vec<_>>>().map(Arc::new);
+        let own_hosts = own_hosts.map_err(|e| Error::internal(format!("the URL of an issuer is damaged: {e}")));
         let known_urls = read.issuer_urls(item.id)?;
         Ok(IssuerContext { item, policy: Arc::new(policy), own_hosts, base, known_urls })
     }

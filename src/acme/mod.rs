@@ -226,11 +226,6 @@ fn preflight(methods: &[&str]) -> Reply {
         .header("Access-Control-Max-Age", "86400")
 }
 
-/// A resource of another account. RFC 8555, 6.3: the server verifies that the account has access to the resource.
-fn not_yours(what: &str) -> Error {
-    Error::new(Class::Unauthorized, format!("this {what} belongs to another account"))
-}
-
 fn no_such(what: &str) -> Error {
     Error::not_found(format!("there is no such {what}"))
 }

@@ -3,7 +3,7 @@
 use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply, no_such, not_yours, problem};
+use super::{Acme, Reply, no_such, problem};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, Identifier, printable};
@@ -97,7 +97,8 @@ impl Acme {
 
     pub(super) fn own_order(&self, request: &Authenticated<'_>, id: i64) -> Result<Order> {
         let order = self.store.read(|read| read.order(id))?.ok_or_else(|| no_such("order"))?;
-        if order.account == request.account.id { Ok(order) } else { Err(not_yours("order")) }
+        request.check_owns(Some(order.account), "order")?;
+        Ok(order)
     }
 
     /// What the account of a request may ask its issuer for.

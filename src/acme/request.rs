@@ -50,6 +50,15 @@ pub(super) struct Authenticated<'i> {
 }
 
 impl Authenticated<'_> {
+    /// RFC 8555, 6.3: the server verifies that the account has access to the resource.
+    pub(super) fn check_owns(&self, owner: Option<i64>, what: &str) -> Result<()> {
+        if owner == Some(self.account.id) {
+            Ok(())
+        } else {
+            Err(Error::new(Class::Unauthorized, format!("this {what} belongs to another account")))
+        }
+    }
+
     /// The payload of a POST that is not a POST-as-GET.
     pub(super) fn object(&self) -> Result<Map<String, Value>> {
         json::parse_object(&self.payload)

@@ -129,19 +129,19 @@ fn issuing_distribution_point(scope: &CrlScope) -> Option<Vec<u8>> {
 /// The last look at the bytes that are about to be signed.
 fn check(content: &[u8], meant: &Crl, issuer: &IssuerNames<'_>, signature: &[u8]) -> Result<()> {
     let seen = CrlContent::parse(content).map_err(|e| lint(e.detail()))?;
-    let expect = |holds: bool, rule: &str| if holds { Ok(()) } else { Err(lint(rule)) };
-    expect(seen.signature_identifier == signature, "the signature algorithm is not the signer's")?;
-    expect(seen.issuer == issuer.subject, "the issuer is not the signer's subject")?;
-    expect(seen.this_update == meant.this_update, "thisUpdate is not the one that was meant")?;
-    expect(seen.next_update == Some(meant.next_update), "nextUpdate is not the one that was meant")?;
-    expect(meant.this_update < meant.next_update, "it would end before it begins")?;
-    expect(seen.number == Some(meant.number), "the number is not the one that was meant")?;
-    expect(seen.entries == meant.entries, "the entries are not those that were meant")?;
+    let require = |holds: bool, rule: &str| if holds { Ok(()) } else { Err(lint(rule)) };
+    require(seen.signature_identifier == signature, "the signature algorithm is not the signer's")?;
+    require(seen.issuer == issuer.subject, "the issuer is not the signer's subject")?;
+    require(seen.this_update == meant.this_update, "thisUpdate is not the one that was meant")?;
+    require(seen.next_update == Some(meant.next_update), "nextUpdate is not the one that was meant")?;
+    require(meant.this_update < meant.next_update, "it would end before it begins")?;
+    require(seen.number == Some(meant.number), "the number is not the one that was meant")?;
+    require(seen.entries == meant.entries, "the entries are not those that were meant")?;
     let mut serials: Vec<&[u8]> = seen.entries.iter().map(|e| e.serial.as_slice()).collect();
     serials.sort_unstable();
     serials.dedup();
-    expect(serials.len() == seen.entries.len(), "a serial number stands twice")?;
-    expect(seen.is_partial == (meant.scope != CrlScope::Complete), "the scope is not the one that was meant")
+    require(serials.len() == seen.entries.len(), "a serial number stands twice")?;
+    require(seen.is_partial == (meant.scope != CrlScope::Complete), "the scope is not the one that was meant")
 }
 
 fn lint(rule: &str) -> Error {

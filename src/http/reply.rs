@@ -75,7 +75,7 @@ impl Answer {
         for (name, value) in &self.headers {
             let _ = write!(out, "{name}: ");
             // Values are ours or were checked; this is the last place that could let one split a reply.
-            out.extend(value.bytes().filter(|byte| !byte.is_ascii_control()));
+            value.split(char::is_control).for_each(|part| out.extend_from_slice(part.as_bytes()));
             out.extend_from_slice(b"\r\n");
         }
         if self.status != 204 {

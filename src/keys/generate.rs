@@ -1,6 +1,6 @@
 //! Generating private keys, as PKCS #8 (RFC 5208, RFC 5958).
 
-use super::KeyAlgorithm;
+use super::{KeyAlgorithm, sha256};
 use crate::der::{self, oid};
 use crate::error::{Error, Result};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -29,7 +29,13 @@ pub fn generate(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>> {
 
 fn rsa_pkcs8(bits: usize) -> Result<Zeroizing<Vec<u8>>> {
     let failed = || Error::internal("the RSA key could not be generated");
-    let key = rsa::PrivateKey::new(&mut RingRandom::new()?, bits).map_err(|_| failed())?;
+    let mut random = RingRandom::new(|block| SystemRandom::new().fill(block).is_ok())?;
+    let key = rsa::PrivateKey::new(&mut random, bits).map_err(|_| failed())?;
+    if random.has_failed {
+        return Err(Error::internal(
+            "the system stopped giving random bytes while a key was made; the key was dropped",
+        ));
+    }
     let [p, q] = key.primes() else { return Err(failed()) };
     let (dp, dq) = (key.dp().ok_or_else(failed)?, key.dq().ok_or_else(failed)?);
     let coefficient = key.crt_coefficient().ok_or_else(failed)?;
@@ -59,29 +65,37 @@ pub(super) fn rsa_private_key_info(private_key: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// ring's generator in the shape that the rsa crate wants, in blocks, since it is asked for numbers one by one.
 struct RingRandom {
-    system: SystemRandom,
+    /// Fills a block, or says that it cannot.
+    fill: fn(&mut [u8]) -> bool,
     block: Zeroizing<[u8; 256]>,
     used: usize,
+    /// The rsa crate takes no error, so that it has to come to an end with numbers that are not random; what it makes of
+    /// them must not be used.
+    has_failed: bool,
 }
 
 impl RingRandom {
-    fn new() -> Result<Self> {
-        // One trial here gives an error early; a generator that worked once and fails later aborts the operation below.
-        let mut random = RingRandom { system: SystemRandom::new(), block: Zeroizing::new([0; 256]), used: 256 };
-        random.refill().map_err(|_| Error::internal("the system gives no random bytes"))?;
-        Ok(random)
+    fn new(fill: fn(&mut [u8]) -> bool) -> Result<Self> {
+        let mut random = RingRandom { fill, block: Zeroizing::new([0; 256]), used: 0, has_failed: false };
+        random.refill();
+        if random.has_failed { Err(Error::internal("the system gives no random bytes")) } else { Ok(random) }
     }
 
-    fn refill(&mut self) -> std::result::Result<(), ring::error::Unspecified> {
+    fn refill(&mut self) {
         self.used = 0;
-        self.system.fill(&mut self.block[..])
+        if !(self.fill)(&mut self.block[..]) {
+            self.has_failed = true;
+            // Other numbers each time, so that the search for a prime ends.
+            for part in self.block.chunks_mut(32) {
+                part.copy_from_slice(&sha256(part));
+            }
+        }
     }
 
-    #[expect(clippy::panic, reason = "the rsa crate takes no error here, and a key of known bytes would be worse")]
     fn take(&mut self, out: &mut [u8]) {
         for byte in out {
-            if self.used == self.block.len() && self.refill().is_err() {
-                panic!("the system's random generator failed in the middle of making a key");
+            if self.used == self.block.len() {
+                self.refill();
             }
             *byte = self.block.get(self.used).copied().unwrap_or_default();
             self.used += 1;
@@ -111,3 +125,28 @@ impl rsa::rand_core::TryRng for RingRandom {
 }
 
 impl rsa::rand_core::TryCryptoRng for RingRandom {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static BLOCKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// One block, then nothing: less than a key needs.
+    fn one_block(block: &mut [u8]) -> bool {
+        BLOCKS.set(BLOCKS.get() + 1);
+        BLOCKS.get() <= 1 && SystemRandom::new().fill(block).is_ok()
+    }
+
+    #[test]
+    fn a_generator_that_stops_in_the_middle_is_noticed_and_the_search_ends() {
+        let mut random = RingRandom::new(one_block).unwrap();
+        let key = rsa::PrivateKey::new(&mut random, 3072);
+        assert!(key.is_ok(), "{:?}", key.err());
+        assert!(random.has_failed, "{} blocks", BLOCKS.get());
+        assert!(RingRandom::new(|_| false).is_err(), "one that never worked");
+    }
+}

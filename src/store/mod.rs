@@ -53,8 +53,6 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use writer::Writer;
 
 /// The database of one state directory.
@@ -62,8 +60,6 @@ pub struct Store {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
-    /// Counts the commits that changed settings.
-    settings_version: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -73,9 +69,7 @@ impl Store {
     /// Unavailable or Internal, with what is wrong with the file.
     pub fn open(path: &Path) -> Result<Store> {
         let connection = schema::open(path)?;
-        let settings_version = Arc::new(AtomicU64::new(1));
-        let writer = Writer::new(connection, Arc::clone(&settings_version));
-        Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer, settings_version })
+        Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer: Writer::new(connection) })
     }
 
     /// Take no more changes, and bring everything into the one file that people copy.
@@ -102,11 +96,6 @@ impl Store {
     /// The closure's own, or Unavailable when the database cannot be read.
     pub fn read<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
         self.readers.read(work)
-    }
-
-    /// Grows with each commit that changed settings, before whoever asked for it hears of it.
-    fn settings_version(&self) -> u64 {
-        self.settings_version.load(Ordering::Acquire)
     }
 }
 

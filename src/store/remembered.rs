@@ -34,7 +34,7 @@ impl<K: Eq + Hash, V> Remembered<K, V> {
     /// Those of `make`, which are not kept.
     pub fn find(&self, store: &Store, key: K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
         // Before anything is read: what changes meanwhile makes the result old.
-        let version = store.settings_version();
+        let version = store.writer.settings_version();
         {
             let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(value) = held.values.get(&key).filter(|_| held.version == version) {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// More than the request workers and commands that can wait at once; a bound in case that ever changes.
@@ -22,8 +22,8 @@ pub(super) struct Writer {
     /// Taken by whoever leads, for one batch.
     db: Mutex<Connection>,
     queue: Mutex<Queue>,
-    /// Raised with each commit that changes settings.
-    settings_version: Arc<AtomicU64>,
+    /// Counts the commits that changed settings.
+    settings_version: AtomicU64,
 }
 
 #[derive(Default)]
@@ -41,8 +41,13 @@ thread_local! {
 }
 
 impl Writer {
-    pub(super) fn new(db: Connection, settings_version: Arc<AtomicU64>) -> Writer {
-        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version }
+    pub(super) fn new(db: Connection) -> Writer {
+        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version: AtomicU64::new(1) }
+    }
+
+    /// Grows with each commit that changed settings, before whoever asked for it hears of it.
+    pub(super) fn settings_version(&self) -> u64 {
+        self.settings_version.load(Ordering::Acquire)
     }
 
     pub(super) fn change<T: Send + 'static>(
@@ -85,13 +90,8 @@ impl Writer {
     fn lead(&self) {
         let mut batch = self.gather();
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever happens, somebody has to lead on.
         LEADS.set(true);
-        let committed = catch_unwind(AssertUnwindSafe(|| commit_together(&db, &mut batch)))
-            .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
-        if !db.is_autocommit() {
-            let _ = statement(&db, "ROLLBACK");
-        }
+        let committed = commit_together(&db, &mut batch);
         LEADS.set(false);
         drop(db);
         if let Err(e) = &committed {
@@ -194,7 +194,9 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
 
 /// Whether settings were changed.
 fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool> {
-    let outcome = run_batch(db, batch);
+    // Whatever happens, somebody has to lead on.
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch)))
+        .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
     if outcome.is_err() && !db.is_autocommit() {
         // The error that made the batch fail is the one to report.
         let _ = statement(db, "ROLLBACK");
@@ -236,13 +238,14 @@ fn statement(db: &Connection, sql: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::error::Class;
+    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     fn counter() -> (tempfile::TempDir, Writer) {
         let dir = tempfile::tempdir().unwrap();
         let db = Connection::open(dir.path().join("db")).unwrap();
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
-        (dir, Writer::new(db, Arc::default()))
+        (dir, Writer::new(db))
     }
 
     fn insert(n: i64) -> impl FnOnce(&Write<'_>) -> Result<i64> {

@@ -1,10 +1,13 @@
 //! What a request costs does not grow with what the store holds: every statement on its way goes by an index.
 
+use crate::world::base64url;
 use crate::world::daemon::Ca;
 use crate::world::issuer::Issuer;
+use crate::world::judges::certificates;
 use crate::world::plain::CHECKED;
 use crate::world::responder::Responder;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Tables that grow with use. The others hold what administrators set up.
@@ -65,13 +68,14 @@ fn walks_over_much(step: &str, statement: &str) -> bool {
 /// What clients do, from the first account to a revocation.
 fn live(ca: &Ca, issuer: &Issuer, responder: &Responder) {
     let client = ca.client(issuer);
-    for _ in 0..2 {
-        client.obtain(&["acme.com"], responder);
-    }
+    client.obtain(&["acme.com"], responder);
+    let chain = client.obtain(&["acme.com"], responder);
     let order = client.order(&["acme.com"]);
     client.fetch(&order.url).expect(200);
     client.fetch(&format!("{}/orders", client.account.as_ref().unwrap())).expect(200);
     ca.unchallenged_client(issuer, "acme.com").order(&["acme.com"]);
+    let certificate = base64url::encode(&certificates(&chain)[0]);
+    client.post(&client.url("revokeCert"), &json!({"certificate": certificate})).expect(200);
 }
 
 fn statements(log: &str) -> BTreeSet<String> {

@@ -193,6 +193,10 @@ fn dns_that_fails_is_told_and_a_truncated_answer_is_fetched_over_tcp() {
     assert_eq!(scene.client.settled(&order.url, &["pending"])["status"], "ready");
     assert!(scene.ca.dns.asked().iter().any(|asked| asked.over_tcp));
 
+    scene.ca.dns.be(Mood::TruncatingAndDeaf);
+    let order = scene.proven();
+    assert_eq!(scene.client.settled(&order.url, &["pending"])["status"], "ready", "the other family's time is its own");
+
     scene.ca.dns.be(Mood::Failing);
     let error = scene.fails();
     assert_eq!(kind(&error), "dns", "{error}");

@@ -4,7 +4,7 @@ use simple_dns::rdata::{A, AAAA, CAA, RData, TXT};
 use simple_dns::{CLASS, CharacterString, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub enum Mood {
     Failing,
     /// Over UDP nothing but the truncation bit; over TCP the whole answer.
     Truncating,
+    /// The same, and questions for AAAA vanish, as some boxes in between have it.
+    TruncatingAndDeaf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,9 +138,10 @@ fn answer(question: &[u8], state: &Mutex<State>, over_tcp: bool) -> Option<Vec<u
     reply.questions.push(asked.clone());
     match state.mood {
         Mood::Silent => return None,
+        Mood::TruncatingAndDeaf if Record::Address(Ipv6Addr::LOCALHOST.into()).is(asked.qtype) => return None,
         Mood::Failing => *reply.rcode_mut() = RCODE::ServerFailure,
-        Mood::Truncating if !over_tcp => reply.set_flags(PacketFlag::TRUNCATION),
-        Mood::Answering | Mood::Truncating => match state.table.get(&name) {
+        Mood::Truncating | Mood::TruncatingAndDeaf if !over_tcp => reply.set_flags(PacketFlag::TRUNCATION),
+        Mood::Answering | Mood::Truncating | Mood::TruncatingAndDeaf => match state.table.get(&name) {
             None => *reply.rcode_mut() = RCODE::NameError,
             Some(records) => reply.answers.extend(
                 records

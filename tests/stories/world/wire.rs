@@ -34,15 +34,11 @@ impl Wire {
         root_pem: &str,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Wire {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(roots(root_pem))
             .with_no_client_auth();
         Wire { address, host: host.to_string(), config: Arc::new(config) }
     }
@@ -217,7 +213,17 @@ pub fn read_reply(connection: &mut impl Read, method: &str) -> std::io::Result<R
     Ok(reply)
 }
 
-fn path(url: &str) -> &str {
+/// The certificates of a PEM text, to be trusted.
+pub fn roots(pem: &str) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    roots
+}
+
+/// The path of an https URL; what is none is a path already.
+pub fn path(url: &str) -> &str {
     match url.strip_prefix("https://") {
         Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         None => url,
