@@ -39,8 +39,10 @@
 mod world;
 
 mod filled;
+mod service;
 
 use filled::{Filling, serial, serial_of};
+use service::launch;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use world::csr::Csr;
@@ -118,7 +120,7 @@ struct Subject {
 impl Subject {
     fn new(count: i64, revoked: i64) -> Subject {
         let mut ca = Ca::planned(&[]);
-        ca.launch_as_a_service();
+        launch(&mut ca);
         let issuer = ca.make_issuer_with("acme.com", &CHECKED);
         let client = ca.unchallenged_client(&issuer, "acme.com");
         let order = client.order(&["acme.com"]);
@@ -134,7 +136,7 @@ impl Subject {
         assert!(ca.stop().success());
         let filling = Filling { leaf: &leaf, certificates: count, revoked, accounts: 0, orders: false };
         let living = filling.write(&ca);
-        ca.launch_as_a_service();
+        launch(&mut ca);
         Subject {
             lists: [
                 format!("/crl/{identifier}/{}.crl", (count - 1) / 10_000 / 2),
@@ -181,7 +183,7 @@ impl Subject {
                 }
                 start.elapsed()
             });
-            self.ca.launch_as_a_service();
+            launch(&mut self.ca);
             first.join().unwrap()
         };
         (0..STARTS).map(start).collect()

@@ -24,6 +24,8 @@ mod process;
 mod report;
 mod responder;
 mod run;
+#[path = "../service.rs"]
+mod service;
 mod subject;
 
 use floor::Floor;

@@ -5,6 +5,7 @@ use super::connection::Target;
 use super::process::Process;
 use super::responder::Responder;
 use crate::filled::Filling;
+use crate::service::launch;
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::issuer::{CSR_CONF, ISSUER, Issuer, SIGNER_KEY};
@@ -26,7 +27,7 @@ impl Subject {
     /// A daemon whose issuer signs with a key of this kind.
     pub fn start(algorithm: &str) -> Subject {
         let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
-        ca.launch_as_a_service();
+        launch(&mut ca);
         let conf = ca.place.write("csr.conf", CSR_CONF);
         let key = format!(
             "create-dfc-key --name {SIGNER_KEY} --alg {algorithm} --generate-self-signed-certificate true \
@@ -76,7 +77,7 @@ impl Subject {
         assert!(self.ca.stop().success());
         let leaf = &judges::certificates(&chain)[0];
         Filling { leaf, certificates, revoked: 0, accounts, orders: true }.write(&self.ca);
-        self.ca.launch_as_a_service();
+        launch(&mut self.ca);
     }
 
     /// How long it takes from the start of the process to the first answer to a client, over a new connection.
@@ -93,7 +94,7 @@ impl Subject {
                 std::thread::sleep(Duration::from_micros(500));
             }
         });
-        self.ca.launch_as_a_service();
+        launch(&mut self.ca);
         first.join().unwrap()
     }
 
@@ -104,6 +105,6 @@ impl Subject {
 
     pub fn restart(&mut self) {
         assert!(self.ca.stop().success());
-        self.ca.launch_as_a_service();
+        launch(&mut self.ca);
     }
 }

@@ -147,6 +147,9 @@ mod tests {
         let key = rsa::PrivateKey::new(&mut random, 3072);
         assert!(key.is_ok(), "{:?}", key.err());
         assert!(random.has_failed, "{} blocks", BLOCKS.get());
+        let before = random.block.clone();
+        random.refill();
+        assert_ne!(before, random.block, "numbers that repeat may hold no prime");
         assert!(RingRandom::new(|_| false).is_err(), "one that never worked");
     }
 }

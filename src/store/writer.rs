@@ -287,6 +287,20 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_that_is_refused_leaves_no_transaction_behind() {
+        let (dir, _) = counter();
+        let db = Connection::open(dir.path().join("db")).unwrap();
+        let deferred = "CREATE TABLE c (t INTEGER REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED)";
+        db.execute_batch(&format!("PRAGMA foreign_keys = ON; {deferred}")).unwrap();
+        let writer = Writer::new(db);
+        // Each statement is fine, the COMMIT is not.
+        let refused = writer.change(|w| w.insert("INSERT INTO c (t) VALUES (99)", []));
+        assert_eq!(refused.map_err(|e| e.class()), Err(Class::Unavailable));
+        writer.change(insert(1)).unwrap();
+        assert_eq!(count(&writer), 1);
+    }
+
+    #[test]
     fn those_who_wait_are_committed_after_a_commit_that_failed() {
         let (_dir, writer) = counter();
         let (tell, runs) = channel::<()>();

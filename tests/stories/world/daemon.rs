@@ -74,13 +74,6 @@ impl Ca {
         self.plain_listen = address(&status, "plain_listen");
     }
 
-    /// Start it as a service runs it: it does not tell everything that it does.
-    pub fn launch_as_a_service(&mut self) {
-        self.launch_with(|command| {
-            command.env("RUST_LOG", "info");
-        });
-    }
-
     /// Further flags for the next start.
     pub fn add_flags(&mut self, flags: &[&str]) {
         self.flags.extend(flags.iter().map(ToString::to_string));
