@@ -29,6 +29,8 @@ pub(super) struct IssuerContext {
     own_hosts: Result<Arc<Vec<Identifier>>>,
     /// What the URLs of its resources begin with.
     base: String,
+    /// The Link header of its replies (RFC 8555, 7.1).
+    index_link: String,
     /// Every URL that the issuer ever had; clients keep what they were told.
     known_urls: Vec<String>,
 }
@@ -51,7 +53,8 @@ impl IssuerContext {
         let own_hosts = read.all_issuer_urls()?.iter().map(host).collect::<Result<Vec<_>>>().map(Arc::new);
         let own_hosts = own_hosts.map_err(|e| Error::internal(format!("the URL of an issuer is damaged: {e}")));
         let known_urls = read.issuer_urls(item.id)?;
-        Ok(IssuerContext { item, policy: Arc::new(policy), own_hosts, base, known_urls })
+        let index_link = format!("<{}>;rel=\"index\"", url_under(&base, Resource::Directory));
+        Ok(IssuerContext { item, policy: Arc::new(policy), own_hosts, base, index_link, known_urls })
     }
 
     /// The daemon's own hosts.
@@ -61,7 +64,7 @@ impl IssuerContext {
 
     /// The URL of a resource, for links.
     pub(super) fn url_of(&self, resource: Resource<'_>) -> String {
-        format!("{}{}", self.base, resource.path())
+        url_under(&self.base, resource)
     }
 
     /// The URL of an account, as DNS records are to name it.
@@ -69,8 +72,9 @@ impl IssuerContext {
         self.url_of(Resource::Account(account))
     }
 
-    pub(super) fn directory_url(&self) -> String {
-        self.url_of(Resource::Directory)
+    /// The Link header that leads to the directory.
+    pub(super) fn index_link(&self) -> &str {
+        &self.index_link
     }
 
     /// The resource of this issuer that a URL names, under whichever of its URLs.
@@ -94,4 +98,12 @@ impl IssuerContext {
             Err(Error::unauthorized("this issuer is disabled at the moment; ask its administrator"))
         }
     }
+}
+
+fn url_under(base: &str, resource: Resource<'_>) -> String {
+    let path = resource.path();
+    let mut url = String::with_capacity(base.len().saturating_add(path.len()));
+    url.push_str(base);
+    url.push_str(&path);
+    url
 }

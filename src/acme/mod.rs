@@ -24,13 +24,17 @@ use crate::error::{Class, Error, Result};
 use crate::issuance::Issuance;
 use crate::store::{AuditEntry, Remembered, Store};
 use crate::validation::Validation;
-use issuer::Issuers;
+use issuer::{IssuerContext, Issuers};
 use nonce::Nonces;
 use request::KnownAccount;
 use route::{Resource, Route};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// What a reply is given room for at first: its headers, and an order or an authorization.
+const MOST_HEADERS: usize = 8;
+const USUAL_BODY: usize = 1024;
 
 /// The ACME side of all issuers.
 pub struct Acme {
@@ -65,8 +69,8 @@ pub struct Request<'a> {
 /// What became known of a request while it was looked at.
 #[derive(Default)]
 struct Seen {
-    /// The directory's URL, once the issuer is known.
-    index: Option<String>,
+    /// The issuer, once it is known, for a link to its directory.
+    issuer: Option<Arc<IssuerContext>>,
     /// The account, once it is authenticated.
     account: Option<i64>,
 }
@@ -84,12 +88,14 @@ pub struct Reply {
 
 impl Reply {
     fn new(status: u16) -> Reply {
-        Reply { status, headers: Vec::new(), body: Vec::new() }
+        Reply { status, headers: Vec::with_capacity(MOST_HEADERS), body: Vec::new() }
     }
 
     fn json(status: u16, value: &Value) -> Reply {
         let mut reply = Reply::new(status).header("Content-Type", "application/json");
-        reply.body = value.to_string().into_bytes();
+        reply.body.reserve(USUAL_BODY);
+        // A value has text for its names and no number that JSON lacks, and writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut reply.body, value);
         reply
     }
 
@@ -129,8 +135,8 @@ impl Acme {
         if request.method == "POST" {
             reply = reply.header("Replay-Nonce", self.nonces.issue()).header("Cache-Control", "no-store");
         }
-        if let Some(directory) = seen.index {
-            reply = reply.header("Link", format!("<{directory}>;rel=\"index\""));
+        if let Some(issuer) = seen.issuer {
+            reply = reply.header("Link", issuer.index_link().to_owned());
         }
         // RFC 8555, 6.1: clients may be web pages.
         reply
@@ -163,7 +169,7 @@ impl Acme {
         }
         let issuer = self.issuers.find(&self.store, route)?;
         if route.resource != Resource::Directory {
-            seen.index = Some(issuer.directory_url());
+            seen.issuer = Some(Arc::clone(&issuer));
         }
         if request.method != "POST" {
             return match route.resource {

@@ -52,9 +52,8 @@ impl Acme {
         let new = NewOrder { account, expires, not_before, not_after, profile, replaces };
         let order = self.store.change(move |write| {
             write.touch_account(account, now)?;
-            for kind in [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek] {
-                write.check_limit(issuer_id, account, kind, now)?;
-            }
+            let limited = [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek];
+            write.check_limits(issuer_id, account, &limited, now)?;
             let mut names: Vec<(OrderName, i64)> = Vec::with_capacity(wanted.len());
             let mut made: Vec<(&Name, i64)> = Vec::new();
             let proved = if subdomains { write.proved_domains(account, now)? } else { Vec::new() };
@@ -257,7 +256,7 @@ pub(super) fn new_authorization(
 ) -> Result<i64> {
     // What needs no challenge is never pending and never fails.
     if !new.unchallenged {
-        write.check_limit(issuer, account, LimitKind::PendingAuthorizations, now)?;
+        write.check_limits(issuer, account, &[LimitKind::PendingAuthorizations], now)?;
         write.check_failures(issuer, account, &new.name.base, now)?;
     }
     write.insert_authorization(account, new, now)

@@ -2,16 +2,45 @@
 
 use crate::error::{Error, Result};
 
-/// The two characters for 62 and 63, which are all that the alphabets differ in.
-pub type Alphabet = [u8; 2];
+/// Sixty-four characters, and what each character stands for.
+#[derive(Debug)]
+pub struct Alphabet {
+    characters: [u8; 64],
+    /// By character; [`FOREIGN`] for those that are not in it.
+    values: [u8; 256],
+}
+
 /// base64 (RFC 4648, 4).
-pub const STANDARD: Alphabet = *b"+/";
+pub static STANDARD: Alphabet = Alphabet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
 /// base64url (RFC 4648, 5).
-pub const URL_SAFE: Alphabet = *b"-_";
+pub static URL_SAFE: Alphabet = Alphabet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+const FOREIGN: u8 = 0xff;
+
+impl Alphabet {
+    #[allow(clippy::indexing_slicing)] // While compiling; a place that is not there stops the compiler.
+    const fn of(characters: &[u8; 64]) -> Alphabet {
+        let mut values = [FOREIGN; 256];
+        let mut value = 0;
+        while value < 64 {
+            values[characters[value as usize] as usize] = value;
+            value += 1;
+        }
+        Alphabet { characters: *characters, values }
+    }
+
+    fn character(&self, bits: u32) -> char {
+        self.characters.get((bits & 0x3f) as usize).copied().map_or('=', char::from)
+    }
+
+    fn value(&self, character: u8) -> u8 {
+        self.values.get(usize::from(character)).copied().unwrap_or(FOREIGN)
+    }
+}
 
 /// Encode as base64 with padding.
 pub fn to_base64(bytes: &[u8]) -> String {
-    let mut out = encode(STANDARD, bytes);
+    let mut out = encode(&STANDARD, bytes);
     while !out.len().is_multiple_of(4) {
         out.push('=');
     }
@@ -27,18 +56,20 @@ pub fn from_base64(text: &str) -> Result<Vec<u8>> {
     if !text.len().is_multiple_of(4) || text.len().saturating_sub(body.len()) > 2 {
         return Err(Error::malformed("a value is not base64: its padding is wrong"));
     }
-    decode(STANDARD, body).map_err(|why| Error::malformed(format!("a value is not base64: {why}")))
+    decode(&STANDARD, body).map_err(|why| Error::malformed(format!("a value is not base64: {why}")))
 }
 
 /// Encode without padding.
-pub fn encode(alphabet: Alphabet, bytes: &[u8]) -> String {
+pub fn encode(alphabet: &Alphabet, bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |sum, &b| sum << 8 | u32::from(b)) << (8 * (3 - group.len()));
-        for place in 0..=group.len() {
-            let [.., sextet] = (bits >> (18 - 6 * place) & 0x3f).to_be_bytes();
-            out.push(char::from(character(alphabet, sextet)));
-        }
+    let (groups, rest) = bytes.as_chunks::<3>();
+    for &[a, b, c] in groups {
+        let bits = u32::from_be_bytes([0, a, b, c]);
+        out.extend([18, 12, 6, 0].map(|shift| alphabet.character(bits >> shift)));
+    }
+    if !rest.is_empty() {
+        let bits = rest.iter().fold(0, |sum, &b| sum << 8 | u32::from(b)) << (8 * (3 - rest.len()));
+        out.extend((0..=rest.len()).map(|place| alphabet.character(bits >> (18 - 6 * place))));
     }
     out
 }
@@ -47,48 +78,39 @@ pub fn encode(alphabet: Alphabet, bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// Why not, when there is padding, white space, a foreign character, an impossible length, or a stray bit at the end.
-pub fn decode(alphabet: Alphabet, text: &str) -> std::result::Result<Vec<u8>, &'static str> {
+pub fn decode(alphabet: &Alphabet, text: &str) -> std::result::Result<Vec<u8>, &'static str> {
+    const FOREIGN_CHARACTER: &str = "it has a character outside the alphabet (padding is one)";
     let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    for group in text.as_bytes().chunks(4) {
-        let mut bits: u32 = 0;
-        for &c in group {
-            let value = value_of(alphabet, c).ok_or("it has a character outside the alphabet (padding is one)")?;
-            bits = bits << 6 | u32::from(value);
+    let (groups, rest) = text.as_bytes().as_chunks::<4>();
+    for group in groups {
+        let [a, b, c, d] = group.map(|character| alphabet.value(character));
+        if a.max(b).max(c).max(d) == FOREIGN {
+            return Err(FOREIGN_CHARACTER);
         }
-        let (bytes, stray) = match group.len() {
-            4 => (3, 0),
-            3 => (2, bits & 0b11),
-            2 => (1, bits & 0b1111),
-            _ => return Err("its length is impossible"),
-        };
-        if stray != 0 {
-            return Err("its last character has bits that mean nothing");
-        }
-        let aligned = bits << (6 * (4 - group.len()));
-        out.extend(aligned.to_be_bytes().iter().skip(1).take(bytes));
+        let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        out.extend_from_slice(&bytes);
     }
+    let mut bits: u32 = 0;
+    for &character in rest {
+        let value = alphabet.value(character);
+        if value == FOREIGN {
+            return Err(FOREIGN_CHARACTER);
+        }
+        bits = bits << 6 | u32::from(value);
+    }
+    let (bytes, stray) = match rest.len() {
+        0 => return Ok(out),
+        3 => (2, bits & 0b11),
+        2 => (1, bits & 0b1111),
+        _ => return Err("its length is impossible"),
+    };
+    if stray != 0 {
+        return Err("its last character has bits that mean nothing");
+    }
+    let aligned = bits << (6 * (4 - rest.len()));
+    out.extend(aligned.to_be_bytes().iter().skip(1).take(bytes));
     Ok(out)
-}
-
-fn character([at_62, at_63]: Alphabet, sextet: u8) -> u8 {
-    match sextet {
-        0..=25 => b'A' + sextet,
-        26..=51 => b'a' + (sextet - 26),
-        52..=61 => b'0' + (sextet - 52),
-        62 => at_62,
-        _ => at_63,
-    }
-}
-
-fn value_of([at_62, at_63]: Alphabet, c: u8) -> Option<u8> {
-    match c {
-        b'A'..=b'Z' => Some(c - b'A'),
-        b'a'..=b'z' => Some(c - b'a' + 26),
-        b'0'..=b'9' => Some(c - b'0' + 52),
-        _ if c == at_62 => Some(62),
-        _ if c == at_63 => Some(63),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -99,14 +121,14 @@ mod tests {
     fn each_text_has_one_value_and_each_value_one_text() {
         for length in 0..100usize {
             let bytes: Vec<u8> = (0..length).map(|i| (i * 37) as u8).collect();
-            assert_eq!(decode(URL_SAFE, &encode(URL_SAFE, &bytes)).as_deref(), Ok(&bytes[..]));
+            assert_eq!(decode(&URL_SAFE, &encode(&URL_SAFE, &bytes)).as_deref(), Ok(&bytes[..]));
             assert_eq!(from_base64(&to_base64(&bytes)), Ok(bytes));
         }
-        assert_eq!(encode(URL_SAFE, b"\xff\xfe\xfd"), "__79");
-        assert_eq!(encode(STANDARD, b"\xfb\xff"), "+/8");
+        assert_eq!(encode(&URL_SAFE, b"\xff\xfe\xfd"), "__79");
+        assert_eq!(encode(&STANDARD, b"\xfb\xff"), "+/8");
         assert_eq!(to_base64(b"f"), "Zg==", "RFC 4648, 10");
         for bad in ["A", "AA==", "AA=", "AB", "AAB", "A A", "AA\n", "+/", "AAAAA", "é"] {
-            assert!(decode(URL_SAFE, bad).is_err(), "{bad}");
+            assert!(decode(&URL_SAFE, bad).is_err(), "{bad}");
         }
         for bad in ["A", "AA", "AAA", "AA=A", "AB==", "A===", "====", "__79", "AAAA\n", "Zg=", "Zg==Zg=="] {
             assert!(from_base64(bad).is_err(), "{bad}");

@@ -82,7 +82,9 @@ fn serve(routes: &Routes, mut request: Request) {
 }
 
 fn answer(routes: &Routes, request: &mut Request) -> Answer {
-    let mut body = Vec::new();
+    // As large as the door says, which has the whole body.
+    let mut body =
+        Vec::with_capacity(request.body_length().unwrap_or_default().min(LARGEST_BODY as usize).saturating_add(1));
     if request.as_reader().take(LARGEST_BODY + 1).read_to_end(&mut body).is_err() || body.len() as u64 > LARGEST_BODY {
         return Answer::problem(413, "malformed", "the body is larger than 128 KiB");
     }

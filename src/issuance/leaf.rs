@@ -145,7 +145,7 @@ impl Issuance {
             }
             check_chain(write, new.signer)?;
             write.check_not_blocked(&spki)?;
-            write.check_limit(new.issuer, account, LimitKind::CertificatesPerWeek, now)?;
+            write.check_limits(new.issuer, account, &[LimitKind::CertificatesPerWeek], now)?;
             write.finalize_order(id, &csr_hash, now)?;
             let item = item.map(|item| certificate_item(write, &item, now)).transpose()?;
             let id = write.insert_certificate(&NewCertificate { item, ..new }, now)?;

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// Encode.
 pub fn encode(bytes: &[u8]) -> String {
-    base64::encode(URL_SAFE, bytes)
+    base64::encode(&URL_SAFE, bytes)
 }
 
 /// Decode.
@@ -13,5 +13,5 @@ pub fn encode(bytes: &[u8]) -> String {
 /// # Errors
 /// Malformed when it is not the one text that `encode` gives for some bytes.
 pub fn decode(text: &str) -> Result<Vec<u8>> {
-    base64::decode(URL_SAFE, text).map_err(|why| Error::malformed(format!("a value is not unpadded base64url: {why}")))
+    base64::decode(&URL_SAFE, text).map_err(|why| Error::malformed(format!("a value is not unpadded base64url: {why}")))
 }

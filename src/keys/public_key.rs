@@ -4,6 +4,7 @@ use super::{Hash, sha256, weak};
 use crate::der::{self, Reader, oid};
 use crate::error::{Class, Error, Result};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use std::borrow::Cow;
 
 /// A public key of a supported kind, well formed and not known to be weak. That an EC point lies on its curve is seen
 /// by [`PublicKey::verify`], and no key is accepted anywhere before a signature by it has been verified.
@@ -189,22 +190,17 @@ impl PublicKey {
                 ));
             }
         };
-        let key = match &self.0 {
-            Kind::Rsa { .. } => self.key_bits(),
-            Kind::P256(point) | Kind::P384(point) => point.clone(),
-            Kind::Ed25519(key) => key.to_vec(),
-        };
-        UnparsedPublicKey::new(algorithm, key)
+        UnparsedPublicKey::new(algorithm, self.key_bits())
             .verify(message, signature)
             .map_err(|_| Error::unauthorized("the signature does not verify under its key"))
     }
 
     /// The content of the BIT STRING subjectPublicKey.
-    pub fn key_bits(&self) -> Vec<u8> {
+    pub fn key_bits(&self) -> Cow<'_, [u8]> {
         match &self.0 {
-            Kind::Rsa { modulus, exponent } => der::sequence(&[der::unsigned(modulus), der::unsigned(exponent)]),
-            Kind::P256(point) | Kind::P384(point) => point.clone(),
-            Kind::Ed25519(key) => key.to_vec(),
+            Kind::Rsa { modulus, exponent } => der::sequence(&[der::unsigned(modulus), der::unsigned(exponent)]).into(),
+            Kind::P256(point) | Kind::P384(point) => point.into(),
+            Kind::Ed25519(key) => key.into(),
         }
     }
 }

@@ -35,6 +35,15 @@ impl LimitKind {
     }
 }
 
+/// Of an account, or of its issuer as a whole: a kind, and how many.
+struct Limits(Vec<(Option<i64>, String, i64)>);
+
+impl Limits {
+    fn of(&self, account: Option<i64>, kind: LimitKind) -> Option<i64> {
+        self.0.iter().find(|(whose, name, _)| *whose == account && name == kind.name()).map(|(_, _, limit)| *limit)
+    }
+}
+
 impl Read<'_> {
     /// The limit that was set for an account, or for the issuer as a whole.
     ///
@@ -46,6 +55,16 @@ impl Read<'_> {
             (issuer, account, kind.name()),
             |row| row.get(0),
         )
+    }
+
+    /// Everything that bounds an account, read by one statement, since most installations have set nothing.
+    fn limits_of(&self, issuer: i64, account: i64) -> Result<Limits> {
+        let limits = self.all(
+            "SELECT account, kind, value FROM limits WHERE issuer = ?1 AND coalesce(account, 0) IN (0, ?2)",
+            (issuer, account),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        Ok(Limits(limits))
     }
 
     /// Whether any limit is set for an issuer.
@@ -121,13 +140,14 @@ impl Read<'_> {
         Ok(issued.unwrap_or(now).plus(Span::days(7)))
     }
 
-    /// Whether an account, and its issuer as a whole, may have one more of a kind.
+    /// Whether an account, and its issuer as a whole, may have one more of each of these kinds.
     ///
     /// # Errors
     /// RateLimited, with how long to wait where that is known.
-    pub fn check_limit(&self, issuer: i64, account: i64, kind: LimitKind, now: Time) -> Result<()> {
-        for whose in [Some(account), None] {
-            let Some(limit) = self.limit(issuer, whose, kind)? else { continue };
+    pub fn check_limits(&self, issuer: i64, account: i64, kinds: &[LimitKind], now: Time) -> Result<()> {
+        let limits = self.limits_of(issuer, account)?;
+        for (kind, whose) in kinds.iter().flat_map(|kind| [(*kind, Some(account)), (*kind, None)]) {
+            let Some(limit) = limits.of(whose, kind) else { continue };
             let count = self.count_of(issuer, whose, kind, now)?;
             if count < limit {
                 continue;
@@ -153,10 +173,8 @@ impl Read<'_> {
     /// RateLimited, with how long to wait.
     pub fn check_failures(&self, issuer: i64, account: i64, identifier: &str, now: Time) -> Result<()> {
         let kind = LimitKind::FailedValidations;
-        let own = self.limit(issuer, Some(account), kind)?;
-        let Some(limit) = own.map_or_else(|| self.limit(issuer, None, kind), |own| Ok(Some(own)))? else {
-            return Ok(());
-        };
+        let limits = self.limits_of(issuer, account)?;
+        let Some(limit) = limits.of(Some(account), kind).or_else(|| limits.of(None, kind)) else { return Ok(()) };
         let (count, first) = self.failed_validations(account, identifier, now)?;
         if count < limit {
             return Ok(());
