@@ -5,7 +5,7 @@ use super::signed::Signed;
 use crate::der::{self, Reader, oid};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
-use crate::keys::PublicKey;
+use crate::keys::{ClaimedKey, PublicKey};
 use std::collections::BTreeSet;
 
 /// The most names that a request, and so an order, can have.
@@ -50,7 +50,7 @@ fn parse(request: &[u8]) -> Result<CertificateRequest> {
     info.unsigned()?;
     let common_names = common_names(info.enter(der::SEQUENCE)?)?;
     let (_, _, spki) = info.any()?;
-    let public_key = PublicKey::from_spki(spki)?;
+    let claimed = ClaimedKey::from_spki(spki)?;
     let mut identifiers = match info.optional(der::context_constructed(0))? {
         Some(attributes) => requested_names(Reader::new(attributes))?,
         None => BTreeSet::new(),
@@ -59,7 +59,7 @@ fn parse(request: &[u8]) -> Result<CertificateRequest> {
     for name in common_names {
         identifiers.insert(Identifier::parse_host(&name).map_err(|e| bad(format!("the CSR's common name: {e}")))?);
     }
-    signed.verify(&public_key)?;
+    let public_key = claimed.proved_by(|key| signed.verify(key))?;
     Ok(CertificateRequest { public_key, identifiers })
 }
 

@@ -46,6 +46,7 @@ mod races;
 mod validation;
 
 // What stands between us and the network.
+mod costs;
 mod door;
 mod tls;
 
