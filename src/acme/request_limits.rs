@@ -81,7 +81,8 @@ impl RequestLimits {
 
 fn wait(wait: Option<Duration>, which: &str) -> Result<()> {
     let Some(wait) = wait else { return Ok(()) };
-    let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX).saturating_add(1);
+    let begun = i64::from(wait.subsec_nanos() > 0);
+    let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX).saturating_add(begun);
     let what = format!("there are too many requests {which}; wait for {seconds} s, and send them more slowly");
     Err(Error::new(Class::RateLimited, what).retry_after(seconds))
 }

@@ -48,6 +48,7 @@ mod validation;
 // What stands between us and the network.
 mod costs;
 mod door;
+mod secrets;
 mod tls;
 
 // The house itself.
