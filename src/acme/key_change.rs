@@ -13,7 +13,7 @@ use serde_json::Value;
 impl Acme {
     pub(super) fn key_change(&self, request: &Authenticated<'_>, address: &str) -> Result<Reply> {
         let inner = Jws::parse(request.payload()).map_err(|e| e.context("the inner JWS"))?;
-        let KeyReference::Jwk(new_key) = inner.key() else {
+        let KeyReference::Jwk(claimed) = inner.key() else {
             return Err(Error::malformed("the inner JWS has the new key as \"jwk\""));
         };
         if inner.nonce().is_some() {
@@ -22,7 +22,8 @@ impl Acme {
         if inner.url() != request.url() {
             return Err(Error::malformed("the inner JWS has another \"url\" than the outer one"));
         }
-        let payload = json::parse_object(inner.verify(new_key)?)?;
+        let (new_key, payload) = inner.verify_own(claimed)?;
+        let payload = json::parse_object(payload)?;
         let account = payload.get("account").and_then(Value::as_str).unwrap_or_default();
         if request.issuer.resource_at(account) != Some(Resource::Account(request.account.id)) {
             return Err(Error::malformed(
@@ -31,10 +32,10 @@ impl Acme {
         }
         let old_key = parse_jwk(payload.get("oldKey").unwrap_or(&Value::Null))
             .map_err(|e| Error::malformed(format!("\"oldKey\" in the inner payload: {e}")))?;
-        if thumbprint(&old_key) != request.account.thumbprint {
+        if thumbprint(old_key.unproved()) != request.account.thumbprint {
             return Err(Error::malformed("\"oldKey\" in the inner payload is not the key of the account"));
         }
-        self.change_key(request, new_key, address)
+        self.change_key(request, &new_key, address)
     }
 
     fn change_key(&self, request: &Authenticated<'_>, new_key: &PublicKey, address: &str) -> Result<Reply> {

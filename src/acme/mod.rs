@@ -14,6 +14,7 @@ mod order;
 mod problem;
 mod renewal_info;
 mod request;
+mod request_limits;
 mod revoke;
 mod route;
 
@@ -27,6 +28,7 @@ use crate::validation::Validation;
 use issuer::{IssuerContext, Issuers};
 use nonce::Nonces;
 use request::KnownAccount;
+use request_limits::RequestLimits;
 use route::{Resource, Route};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -43,6 +45,7 @@ pub struct Acme {
     validation: Arc<Validation>,
     clock: Clock,
     nonces: Nonces,
+    limits: RequestLimits,
     issuers: Issuers,
     accounts: Remembered<i64, KnownAccount>,
 }
@@ -117,6 +120,7 @@ impl Acme {
             validation,
             clock,
             nonces: Nonces::new()?,
+            limits: RequestLimits::new(),
             issuers: Issuers::default(),
             accounts: Remembered::default(),
         })

@@ -1,4 +1,5 @@
-//! Who sent a request: content type, JWS, URL, nonce, account, signature, in the order of what they cost.
+//! Who sent a request: content type, JWS, URL, nonce, account, limits, signature, strength of the key, in the order of
+//! what they cost.
 
 use super::issuer::IssuerContext;
 use super::route::Resource;
@@ -109,10 +110,10 @@ impl Acme {
         issuer: &'i IssuerContext,
         request: &Request<'_>,
     ) -> Result<Authenticated<'i>> {
-        self.by_account(issuer, &self.fresh_jws(issuer, request)?)
+        self.by_account(issuer, request, &self.fresh_jws(issuer, request)?)
     }
 
-    fn by_account<'i>(&self, issuer: &'i IssuerContext, jws: &Jws) -> Result<Authenticated<'i>> {
+    fn by_account<'i>(&self, issuer: &'i IssuerContext, request: &Request<'_>, jws: &Jws) -> Result<Authenticated<'i>> {
         let KeyReference::Kid(kid) = jws.key() else {
             return Err(Error::malformed("this request is signed with \"kid\", the account's URL, not with \"jwk\""));
         };
@@ -121,7 +122,10 @@ impl Acme {
         if account.issuer != issuer.item.id {
             return Err(unknown_account());
         }
-        let payload = jws.verify(&account.key)?.to_vec();
+        self.limits.check_account(request.address, id)?;
+        let payload =
+            jws.verify(&account.key).inspect_err(|_| self.limits.count_impostor(request.address, id))?.to_vec();
+        self.limits.count_account(id);
         // Only now, so that nobody else learns the state of an account.
         if account.status() != AccountStatus::Valid {
             return Err(Error::new(Class::AccountDeactivated, "the account is deactivated; register with another key"));
@@ -131,24 +135,25 @@ impl Acme {
 
     /// Authenticate by the key in the request (RFC 8555, 6.2: `jwk`).
     pub(super) fn self_signed(&self, issuer: &IssuerContext, request: &Request<'_>) -> Result<SelfSigned> {
-        self.by_key(&self.fresh_jws(issuer, request)?)
+        self.by_key(request, &self.fresh_jws(issuer, request)?)
     }
 
     /// Authenticate by whichever of the two the request has.
     pub(super) fn signed_either_way<'i>(&self, issuer: &'i IssuerContext, request: &Request<'_>) -> Result<Signed<'i>> {
         let jws = self.fresh_jws(issuer, request)?;
         match jws.key() {
-            KeyReference::Kid(_) => self.by_account(issuer, &jws).map(Signed::ByAccount),
-            KeyReference::Jwk(_) => self.by_key(&jws).map(Signed::ByKey),
+            KeyReference::Kid(_) => self.by_account(issuer, request, &jws).map(Signed::ByAccount),
+            KeyReference::Jwk(_) => self.by_key(request, &jws).map(Signed::ByKey),
         }
     }
 
-    fn by_key(&self, jws: &Jws) -> Result<SelfSigned> {
-        let KeyReference::Jwk(key) = jws.key() else {
+    fn by_key(&self, request: &Request<'_>, jws: &Jws) -> Result<SelfSigned> {
+        let KeyReference::Jwk(claimed) = jws.key() else {
             return Err(Error::malformed("this request is signed with \"jwk\", the key itself, not with \"kid\""));
         };
-        let payload = json::parse_object(jws.verify(key)?)?;
-        Ok(SelfSigned { key: key.clone(), url: jws.url().to_owned(), payload })
+        self.limits.admit_stranger(request.address)?;
+        let (key, payload) = jws.verify_own(claimed)?;
+        Ok(SelfSigned { key, url: jws.url().to_owned(), payload: json::parse_object(payload)? })
     }
 
     /// A JWS for this URL with a nonce that was not used before. Its signature is not verified yet.

@@ -9,6 +9,7 @@ use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::identifier::Network;
 use crate::settings::{EventUrl, Settings, TlsFiles};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -48,6 +49,7 @@ fn variables() -> std::result::Result<Vec<(String, String)>, Failure> {
 
 /// Run the daemon until SIGTERM or SIGINT; `started` is called when it answers.
 pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Result<()> {
+    close_memory();
     // Before anything starts, so that no signal is missed.
     let mut signals = Signals::watch()?;
     let daemon = Daemon::start(settings, Clock::system())?;
@@ -71,6 +73,16 @@ pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Resul
     });
     drop(daemon);
     Ok(())
+}
+
+/// Keys will be in memory: no other process of the same user may look into it, and no crash may write it to a disk. The
+/// kernel gives the files of this process in /proc to root.
+fn close_memory() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let closed = set_dumpable_behavior(DumpableBehavior::NotDumpable).and_then(|()| setrlimit(Resource::Core, none));
+    if let Err(e) = closed {
+        log::warn!("the memory of this process, in which keys will be, cannot be closed to its user: {e}");
+    }
 }
 
 /// Log lines to standard error: level, place, text. RUST_LOG chooses; the journal adds the time.

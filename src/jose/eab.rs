@@ -67,7 +67,7 @@ impl ExternalAccountBinding {
         }
         let bound = parse_jwk(&json::parse(&parts.payload_bytes().map_err(inner)?).map_err(inner)?).map_err(inner)?;
         // By thumbprint, since clients write the same key with members in another order.
-        if thumbprint(&bound) != thumbprint(account_key) {
+        if thumbprint(bound.unproved()) != thumbprint(account_key) {
             return Err(Error::malformed(
                 "externalAccountBinding binds another key than the one that signed the request",
             ));

@@ -3,7 +3,7 @@
 use super::base64url;
 use crate::error::{Class, Error, Result};
 use crate::identifier::printable;
-use crate::keys::{KeyParts, PublicKey, sha256};
+use crate::keys::{ClaimedKey, KeyParts, PublicKey, sha256};
 use serde_json::{Map, Value};
 
 /// Members that only a private or symmetric key has.
@@ -12,8 +12,12 @@ const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
 /// Parse a JWK.
 ///
 /// # Errors
-/// BadPublicKey when it is malformed, private, weak or of a kind that is not supported.
-pub fn parse_jwk(jwk: &Value) -> Result<PublicKey> {
+/// BadPublicKey when it is malformed, private, or of a kind or size that is not supported.
+pub fn parse_jwk(jwk: &Value) -> Result<ClaimedKey> {
+    parse(jwk).map(ClaimedKey::new)
+}
+
+fn parse(jwk: &Value) -> Result<PublicKey> {
     let members = jwk.as_object().ok_or_else(|| bad("the jwk is not a JSON object"))?;
     if let Some(private) = PRIVATE_MEMBERS.iter().find(|m| members.contains_key(**m)) {
         return Err(bad(format!("the jwk has the private member \"{private}\"; send the public key only")));
@@ -69,7 +73,7 @@ mod tests {
     #[test]
     fn the_example_of_rfc_8037_has_its_thumbprint() {
         let jwk = serde_json::json!({"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-        assert_eq!(thumbprint(&parse_jwk(&jwk).unwrap()), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert_eq!(thumbprint(parse_jwk(&jwk).unwrap().unproved()), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
@@ -79,7 +83,7 @@ mod tests {
              oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdA\
              ZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-\
              kEgU8awapJzKnqDKgw"});
-        assert_eq!(thumbprint(&parse_jwk(&jwk).unwrap()), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(thumbprint(parse_jwk(&jwk).unwrap().unproved()), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     }
 
     #[test]

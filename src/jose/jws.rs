@@ -3,7 +3,7 @@
 use super::{base64url, json, parse_jwk};
 use crate::error::{Class, Error, Result};
 use crate::identifier::printable;
-use crate::keys::{Hash, PublicKey, SignatureEncoding};
+use crate::keys::{ClaimedKey, Hash, PublicKey, SignatureEncoding};
 use serde_json::{Map, Value};
 
 /// A JWS that is well formed. Nothing in it may be believed before [`Jws::verify`].
@@ -22,7 +22,7 @@ pub struct Jws {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyReference {
     /// By the key itself.
-    Jwk(PublicKey),
+    Jwk(ClaimedKey),
     /// By an account URL.
     Kid(String),
 }
@@ -54,7 +54,7 @@ impl Jws {
             _ => return Err(Error::malformed("the protected header must have exactly one of \"jwk\" and \"kid\"")),
         };
         if let KeyReference::Jwk(key) = &key {
-            algorithm.check_fits(key)?;
+            algorithm.check_fits(key.unproved())?;
         }
         let nonce = match header.get("nonce") {
             None => None,
@@ -85,6 +85,15 @@ impl Jws {
     /// The URL that it was signed for.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Verify the signature by the key that the JWS shows; give that key, no longer merely claimed, and the payload.
+    ///
+    /// # Errors
+    /// As [`Jws::verify`]; BadPublicKey when the key is weak.
+    pub fn verify_own(&self, key: &ClaimedKey) -> Result<(PublicKey, &[u8])> {
+        let key = key.proved_by(|key| self.verify(key).map(drop))?;
+        Ok((key, &self.payload))
     }
 
     /// Verify the signature and give the payload.

@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod blocked;
+mod claimed;
 mod fragments;
 mod generate;
 mod import;
@@ -13,6 +14,7 @@ mod weak;
 
 pub use algorithm::{Hash, KeyAlgorithm};
 pub use blocked::parse_blocked_keys;
+pub use claimed::ClaimedKey;
 pub use fragments::{Places, Share, check_split_level, key_part};
 pub use generate::generate;
 pub use import::private_key_from_pem;

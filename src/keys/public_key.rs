@@ -6,8 +6,8 @@ use crate::error::{Class, Error, Result};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use std::borrow::Cow;
 
-/// A public key of a supported kind, well formed and not known to be weak. That an EC point lies on its curve is seen
-/// by [`PublicKey::verify`], and no key is accepted anywhere before a signature by it has been verified.
+/// A public key of a supported kind, well formed. That an EC point lies on its curve is seen by [`PublicKey::verify`]; what
+/// a stranger shows is a [`ClaimedKey`](super::ClaimedKey) until a signature by it has been verified and it is not weak.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(Kind);
 
@@ -37,9 +37,9 @@ impl PublicKey {
     /// An RSA key from big-endian numbers without leading zeros.
     ///
     /// # Errors
-    /// BadPublicKey when it is malformed or weak.
+    /// BadPublicKey when it is malformed, or of a size that is not supported.
     pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey> {
-        weak::check_rsa(modulus, exponent)?;
+        weak::check_rsa_size(modulus, exponent)?;
         Ok(PublicKey(Kind::Rsa { modulus: modulus.to_vec(), exponent: exponent.to_vec() }))
     }
 
@@ -69,22 +69,30 @@ impl PublicKey {
         Ok(PublicKey(Kind::Ed25519(key)))
     }
 
-    /// Parse a SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
-    ///
-    /// # Errors
-    /// Malformed when it is not DER, BadPublicKey when the kind is not supported or the key is weak.
-    pub fn from_spki(spki: &[u8]) -> Result<PublicKey> {
-        let key = PublicKey::known(spki)?;
-        match &key.0 {
-            Kind::Rsa { modulus, exponent } => weak::check_rsa(modulus, exponent)?,
-            Kind::Ed25519(point) => weak::check_ed25519(point)?,
-            Kind::P256(_) | Kind::P384(_) => {}
+    /// Whether its numbers have the sizes that they must have: what costs next to nothing to see.
+    pub(super) fn check_form(&self) -> Result<()> {
+        match &self.0 {
+            Kind::Rsa { modulus, exponent } => weak::check_rsa_size(modulus, exponent),
+            Kind::Ed25519(point) => weak::check_ed25519(point),
+            Kind::P256(_) | Kind::P384(_) => Ok(()),
         }
-        Ok(key)
     }
 
-    /// The same for a key that was judged when it was first seen, such as an account's; looking for weaknesses costs more
-    /// than a signature.
+    /// Look for weaknesses, which costs more than to verify a signature.
+    ///
+    /// # Errors
+    /// BadPublicKey when it is weak.
+    pub fn check_strength(&self) -> Result<()> {
+        match &self.0 {
+            Kind::Rsa { modulus, .. } => {
+                log::trace!("an RSA key is looked at for weaknesses");
+                weak::check_modulus(modulus)
+            }
+            Kind::Ed25519(_) | Kind::P256(_) | Kind::P384(_) => Ok(()),
+        }
+    }
+
+    /// Parse a SubjectPublicKeyInfo (RFC 5280, 4.1.2.7) of a key that was judged when it was first seen, such as an account's.
     ///
     /// # Errors
     /// Malformed when it is not DER, BadPublicKey when the kind is not supported.
@@ -190,6 +198,7 @@ impl PublicKey {
                 ));
             }
         };
+        log::trace!("a signature is verified");
         UnparsedPublicKey::new(algorithm, self.key_bits())
             .verify(message, signature)
             .map_err(|_| Error::unauthorized("the signature does not verify under its key"))

@@ -87,7 +87,9 @@ impl Pair {
         match self {
             Pair::Rsa(pair) => {
                 let numbers = PublicKeyComponents::<Vec<u8>>::from(pair.public());
-                PublicKey::rsa(&numbers.n, &numbers.e)
+                let key = PublicKey::rsa(&numbers.n, &numbers.e)?;
+                key.check_strength()?;
+                Ok(key)
             }
             Pair::Ec(pair) => {
                 let point = pair.public_key().as_ref();
@@ -109,7 +111,7 @@ mod tests {
         for algorithm in KeyAlgorithm::ALL {
             let signer = Signer::from_pkcs8(algorithm, Hash::Sha256, &generate(algorithm).unwrap()).unwrap();
             let signature = signer.sign(b"message").unwrap();
-            let key = PublicKey::from_spki(&signer.public_key().to_spki()).unwrap();
+            let key = PublicKey::known(&signer.public_key().to_spki()).unwrap();
             assert_eq!(&key, signer.public_key());
             let hash = algorithm.default_hash();
             assert_eq!(key.verify(hash, SignatureEncoding::Asn1, b"message", &signature), Ok(()));

@@ -1,6 +1,7 @@
 //! What an issuer permits. Settings are parsed into types that cannot say nonsense; settings that cannot be parsed are an
 //! error to whoever reads them, so that an unreadable policy permits nothing.
 
+mod buckets;
 mod challenge;
 mod gateway_url;
 mod issuer_policy;
@@ -8,6 +9,7 @@ mod names;
 mod permission;
 mod profile;
 
+pub use buckets::{Buckets, Rate};
 pub use challenge::ChallengeType;
 pub use gateway_url::GatewayUrl;
 pub use issuer_policy::{DEFAULT_OCSP_TTL, IssuerPolicy, LONGEST_ACME_TTL, SUBJECT_LISTS};

@@ -81,5 +81,6 @@ mod subdomains;
 // What holds everywhere.
 mod odd_input;
 mod odd_payloads;
+mod odd_requests;
 mod races;
 mod strangers;

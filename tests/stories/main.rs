@@ -46,7 +46,9 @@ mod races;
 mod validation;
 
 // What stands between us and the network.
+mod costs;
 mod door;
+mod secrets;
 mod tls;
 
 // The house itself.

@@ -1,10 +1,11 @@
 //! HTTP/1.1 over TLS by hand: everything that a client could put on the wire, proper or not.
 
+use rustix::net::{AddressFamily, SocketType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Wire {
     pub address: SocketAddr,
     pub host: String,
+    /// Where the client is, if that matters.
+    source: Option<Ipv4Addr>,
     config: Arc<ClientConfig>,
 }
 
@@ -40,7 +43,20 @@ impl Wire {
             .unwrap()
             .with_root_certificates(roots(root_pem))
             .with_no_client_auth();
-        Wire { address, host: host.to_string(), config: Arc::new(config) }
+        Wire { address, host: host.to_string(), source: None, config: Arc::new(config) }
+    }
+
+    /// The same client at another address of this machine; 127.0.0.0/8 has plenty.
+    pub fn at(&self, source: Ipv4Addr) -> Wire {
+        Wire { source: Some(source), ..self.clone() }
+    }
+
+    fn reach(&self) -> std::io::Result<TcpStream> {
+        let Some(source) = self.source else { return TcpStream::connect(self.address) };
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        rustix::net::bind(&socket, &SocketAddr::from((source, 0)))?;
+        rustix::net::connect(&socket, &self.address)?;
+        Ok(socket.into())
     }
 
     /// A connection whose handshake is done and whose certificate is verified for the host.
@@ -51,7 +67,7 @@ impl Wire {
     pub fn try_connect(&self) -> std::io::Result<Connection> {
         let name = ServerName::try_from(self.host.clone()).unwrap();
         let mut session = ClientConnection::new(self.config.clone(), name).unwrap();
-        let mut stream = TcpStream::connect(self.address)?;
+        let mut stream = self.reach()?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;

@@ -1,0 +1,150 @@
+//! How often one address, and one account, may make us verify a signature. Looked at before each of them.
+//!
+//! What an account signs is counted against that account alone, and only once it is verified, so that nobody uses up what
+//! belongs to another. What only shows a key is counted against the address that it comes from, and so is, for each account
+//! by itself, what names an account and is not signed by it. So an attacker does not keep out the accounts behind the same
+//! router.
+
+use crate::error::{Class, Error, Result};
+use crate::identifier::Peer;
+use crate::policy::{Buckets, Rate};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Requests that show a key of their own, from one address. Six hundred machines that are set up at once behind one router
+/// get their accounts; twenty signatures a second are a five-hundredth of a core.
+const STRANGERS: Rate = Rate { burst: 600, interval: Duration::from_millis(50) };
+
+/// Requests from one address that are not signed by the account that they name. A client with the right key makes none; one
+/// that mixes up two keys is told some times. Who knows a thousand accounts buys a hundred signatures a second.
+const IMPOSTORS: Rate = Rate { burst: 20, interval: Duration::from_secs(10) };
+
+/// Requests of one account. A thousand certificates at once and then fifty a second are more than clients need that renew
+/// by the hundred; one in a loop gets a tenth of what a core answers.
+const ACCOUNTS: Rate = Rate { burst: 6_000, interval: Duration::from_micros(3_333) };
+
+pub(super) struct RequestLimits {
+    /// Not the clock of the machine: when that is set back, nobody must be kept out until it has caught up.
+    start: Instant,
+    strangers: Buckets<Peer>,
+    impostors: Buckets<(Peer, i64)>,
+    accounts: Buckets<i64>,
+}
+
+impl RequestLimits {
+    pub(super) fn new() -> RequestLimits {
+        RequestLimits {
+            start: Instant::now(),
+            strangers: Buckets::new(STRANGERS),
+            impostors: Buckets::new(IMPOSTORS),
+            accounts: Buckets::new(ACCOUNTS),
+        }
+    }
+
+    /// Let a request in that shows a key of its own.
+    ///
+    /// # Errors
+    /// RateLimited, with how long to wait.
+    pub(super) fn admit_stranger(&self, address: &str) -> Result<()> {
+        let Some(peer) = peer_at(address) else { return Ok(()) };
+        let now = self.start.elapsed();
+        wait(self.strangers.wait(peer, now), "from your address by keys without an account")?;
+        self.strangers.take(peer, now);
+        Ok(())
+    }
+
+    /// Whether a request that names this account may have its signature verified. To be counted afterwards.
+    ///
+    /// # Errors
+    /// RateLimited, with how long to wait.
+    pub(super) fn check_account(&self, address: &str, account: i64) -> Result<()> {
+        let now = self.start.elapsed();
+        wait(self.accounts.wait(account, now), "by this account")?;
+        match peer_at(address) {
+            Some(peer) => wait(self.impostors.wait((peer, account), now), "with wrong signatures for this account"),
+            None => Ok(()),
+        }
+    }
+
+    /// Count a request that this account has signed.
+    pub(super) fn count_account(&self, account: i64) {
+        self.accounts.take(account, self.start.elapsed());
+    }
+
+    /// Count a request that this account has not signed.
+    pub(super) fn count_impostor(&self, address: &str, account: i64) {
+        if let Some(peer) = peer_at(address) {
+            self.impostors.take((peer, account), self.start.elapsed());
+        }
+    }
+}
+
+fn wait(wait: Option<Duration>, which: &str) -> Result<()> {
+    let Some(wait) = wait else { return Ok(()) };
+    let begun = i64::from(wait.subsec_nanos() > 0);
+    let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX).saturating_add(begun);
+    let what = format!("there are too many requests {which}; wait for {seconds} s, and send them more slowly");
+    Err(Error::new(Class::RateLimited, what).retry_after(seconds))
+}
+
+/// Whom requests from an address are counted against. The machine itself is nobody: whoever passes requests on to us there
+/// shows all clients under this one address, and who is on the machine has better ways to keep it busy.
+fn peer_at(address: &str) -> Option<Peer> {
+    let address: IpAddr = address.parse().ok()?;
+    let itself = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+    (!itself.contains(&address.to_canonical())).then(|| Peer::of(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(result: Result<()>) -> Option<Class> {
+        result.err().map(|e| e.class())
+    }
+
+    /// Before its start no time passes.
+    fn standing_still() -> RequestLimits {
+        RequestLimits { start: Instant::now() + Duration::from_secs(86_400), ..RequestLimits::new() }
+    }
+
+    #[test]
+    fn strangers_are_held_back_by_address_and_no_account_behind_it_is() {
+        let limits = standing_still();
+        assert_eq!((0..2_000).filter(|_| limits.admit_stranger("192.0.2.1").is_ok()).count(), 600);
+        assert_eq!(class(limits.admit_stranger("::ffff:192.0.2.1")), Some(Class::RateLimited));
+        assert_eq!(limits.admit_stranger("192.0.2.2"), Ok(()));
+        assert_eq!(limits.check_account("192.0.2.1", 7), Ok(()));
+    }
+
+    #[test]
+    fn impostors_of_one_account_are_held_back_at_their_address_and_the_account_is_not_elsewhere() {
+        let limits = standing_still();
+        for host in 0..20 {
+            limits.count_impostor(&format!("2001:db8::{host:x}"), 7);
+        }
+        let refusal = limits.check_account("2001:db8::ffff:1", 7).unwrap_err();
+        assert_eq!((refusal.class(), refusal.wait()), (Class::RateLimited, Some(10)));
+        assert_eq!(limits.check_account("2001:db8::1", 8), Ok(()), "another account behind the same router");
+        assert_eq!(limits.check_account("2001:db8:0:1::1", 7), Ok(()), "the account in another network");
+    }
+
+    #[test]
+    fn an_account_in_a_loop_is_held_back_wherever_it_is_and_nobody_else() {
+        let limits = standing_still();
+        for _ in 0..100_000 {
+            limits.count_account(7);
+        }
+        assert_eq!(class(limits.check_account("192.0.2.1", 7)), Some(Class::RateLimited));
+        assert_eq!(class(limits.check_account("127.0.0.1", 7)), Some(Class::RateLimited));
+        assert_eq!(limits.check_account("192.0.2.1", 8), Ok(()));
+    }
+
+    #[test]
+    fn the_machine_itself_is_not_held_back_by_address() {
+        let limits = standing_still();
+        for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert!((0..2_000).all(|_| limits.admit_stranger(address).is_ok()), "{address}");
+        }
+    }
+}
