@@ -284,7 +284,7 @@ impl EventLoop {
             let _ = self.poll.registry().deregister(client.socket());
             self.counts.remove(client.peer);
             self.held = self.held.saturating_sub(client.held());
-            self.backends.forget(client.id);
+            self.backends.forget(client.peer, client.id);
             self.free.push(slot);
             self.shrink();
         }
