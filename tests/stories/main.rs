@@ -43,10 +43,12 @@ mod jws;
 mod nonces;
 mod orders;
 mod races;
+mod reach;
 mod validation;
 
 // What stands between us and the network.
 mod door;
+mod siege;
 mod tls;
 
 // The house itself.

@@ -49,11 +49,16 @@ impl Wire {
     }
 
     pub fn try_connect(&self) -> std::io::Result<Connection> {
-        let name = ServerName::try_from(self.host.clone()).unwrap();
-        let mut session = ClientConnection::new(self.config.clone(), name).unwrap();
-        let mut stream = TcpStream::connect(self.address)?;
+        let stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
+        self.over(stream)
+    }
+
+    /// The same over a connection that is there already, wherever it comes from.
+    pub fn over(&self, mut stream: TcpStream) -> std::io::Result<Connection> {
+        let name = ServerName::try_from(self.host.clone()).unwrap();
+        let mut session = ClientConnection::new(self.config.clone(), name).unwrap();
         stream.set_nodelay(true)?;
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
