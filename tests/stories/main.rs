@@ -20,6 +20,7 @@ mod quickstart;
 mod walkthrough;
 
 // An administrator's day.
+mod accidents;
 mod accounts;
 mod admin_socket;
 mod assumptions;
@@ -32,6 +33,7 @@ mod refusals;
 mod registration;
 mod restart;
 mod revocation;
+mod secrets;
 mod usage;
 
 // What is signed, before independent judges.

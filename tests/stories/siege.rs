@@ -6,11 +6,12 @@ mod field;
 use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
 use crate::world::base64url;
-use crate::world::wire::{Connection, path, read_reply};
+use crate::world::wire::{Connection, path, read_reply, read_to_close};
 use field::{Field, Siege};
 use rustix::net::sockopt::set_socket_linger;
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::process::Command;
 use std::time::Duration;
 
 #[test]
@@ -48,7 +49,8 @@ fn slow_heads_are_borne() {
 
 #[test]
 fn five_hundred_slow_bodies_are_borne() {
-    Siege { name: "slow bodies", troops: 2, open_at_least: 400 }.is_withstood(|field, troop| {
+    Siege { name: "slow bodies", troops: 3, open_at_least: 600 }.is_withstood(|field, troop| {
+        // Those of the first hold a place only, the others as much memory as they can.
         let so_far = if troop == 0 { 1 } else { 120 * 1024 };
         let begun = |number| {
             let mut connection = field.connect_by_tls(number)?;
@@ -60,7 +62,7 @@ fn five_hundred_slow_bodies_are_borne() {
             connection.write_all(&vec![b'{'; so_far])?;
             Ok(connection)
         };
-        field.hold(250, begun, |connection| connection.write_all(b"{"));
+        field.hold(500, begun, |connection| connection.write_all(b"{"));
     });
 }
 
@@ -207,6 +209,93 @@ fn connections_that_come_and_go_are_borne() {
             _ => field.connect_to(field.plain_listen, number, None).map(drop),
         });
     });
+}
+
+#[test]
+fn a_full_house_lets_honest_clients_in() {
+    // A little more than a quarter is for the daemon itself.
+    Siege { name: "full house", troops: 2, open_at_least: 700 }.is_withstood_by(with_1024_descriptors, |field, _| {
+        let by_tls = |number| field.connect_by_tls(number);
+        field.hold(1_000, by_tls, |connection| Field::is_open(&connection.sock));
+    });
+}
+
+#[test]
+fn floods_of_requests_within_requests_are_borne() {
+    Siege { name: "requests within requests", troops: 4, open_at_least: 0 }.is_withstood(|field, troop| {
+        let url = field.client.url("newOrder");
+        let target = path(&url);
+        let hidden = "GET /hidden HTTP/1.1\r\nHost: ca.lan\r\n\r\n";
+        let length = hidden.len();
+        let post = |fields: &str, body: &str| format!("POST {target} HTTP/1.1\r\nHost: ca.lan\r\n{fields}\r\n{body}");
+        let chunks = format!("{length:x}\r\n{hidden}\r\n0\r\n\r\n");
+        let mut all = Vec::new();
+        for fields in [
+            format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
+            format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
+            format!("Content-Length: 0\r\nContent-Length: {length}\r\n"),
+            format!("Content-Length: {length}\r\nContent-Length: {length}\r\n"),
+            format!("Content-Length: 0, {length}\r\n"),
+            format!("Content-Length: {length} 0\r\n"),
+            format!("Content-Length: 0x{length:x}\r\n"),
+            format!("Content-Length: -{length}\r\n"),
+            format!("Content-Length : {length}\r\n"),
+            format!("Content-Length: 0\n Content-Length: {length}\r\n"),
+            format!("X: a\r\n\tContent-Length: {length}\r\n"),
+            format!("X: a\rContent-Length: {length}\r\n"),
+            format!("X: a\0Content-Length: {length}\r\n"),
+            "Content-Length: 18446744073709551616\r\n".into(),
+        ] {
+            all.push(post(&fields, hidden));
+        }
+        for coding in [
+            "xchunked",
+            "chunked, identity",
+            "identity, chunked",
+            "chunked, chunked",
+            "\"chunked\"",
+            "chunked;q=1",
+            "\u{b}chunked",
+            "\r\n chunked",
+            "chunked\r\nTransfer-Encoding: x",
+            "x\r\nTransfer-Encoding: chunked",
+            "",
+        ] {
+            all.push(post(&format!("Transfer-Encoding: {coding}\r\n"), &chunks));
+        }
+        let chunked = |chunks: &str| post("Transfer-Encoding: chunked\r\n", chunks);
+        for size in
+            ["0x{}", "+{}", "-{}", " {}", "{} ", "{}\t", "1000000000000000{}", "{}\n", "{};a\n", "{}h", "\u{661}", ""]
+        {
+            all.push(chunked(&format!("{}\r\n{hidden}\r\n0\r\n\r\n", size.replace("{}", &format!("{length:x}")))));
+        }
+        all.push(chunked(&format!("1\r\nab\r\n0\r\n\r\n{hidden}")));
+        all.push(chunked(&format!("1\r\na\n0\r\n\r\n{hidden}")));
+        all.push(chunked(&format!("{length:x}\n{hidden}\n0\n\n")));
+        all.push(format!("POST {target} HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+        all.push(format!("POST {target}\r\n\r\n{hidden}"));
+        all.push(format!(
+            "POST {target} HTTP/1.1\r\nHost: ca.lan\r\nHost: evil.lan\r\nContent-Length: {length}\r\n\r\n{hidden}"
+        ));
+        field.strike(|number| {
+            let request = &all[(number + troop * all.len() / 4) % all.len()];
+            let mut connection = field.connect_by_tls(number)?;
+            connection.write_all(request.as_bytes())?;
+            let said = read_to_close(&mut connection);
+            // One refusal, and nobody has seen what was hidden.
+            let refused = said.starts_with("HTTP/1.1 400 ") || said.starts_with("HTTP/1.1 413 ");
+            assert!(refused && said.matches("HTTP/1.1 ").count() == 1, "{request:?}: {said}");
+            Ok(())
+        });
+    });
+}
+
+/// The same command for a process that gets no more descriptors than this.
+fn with_1024_descriptors(command: &mut Command) {
+    let mut limited = Command::new("/usr/bin/prlimit");
+    limited.arg("--nofile=1024:1024").arg(command.get_program()).args(command.get_args());
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    *command = limited;
 }
 
 /// Say it, and hear what comes back to its end or for a moment.

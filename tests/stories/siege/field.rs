@@ -90,14 +90,16 @@ impl Siege {
         });
         issue();
 
+        let log = ca.log().len();
         let (memory, blows) = (process.peak_memory(), field.blows.load(Ordering::SeqCst));
         let name = self.name;
         println!(
-            "{name}: quiet {quiet}, under attack {besieged}, at most {} MiB, {blows} blows, {} B of log",
+            "{name}: quiet {quiet}, under attack {besieged}, at most {} MiB, {blows} blows, {log} B of log",
             memory >> 20,
-            ca.log().len()
         );
         assert!(memory < MOST_MEMORY, "{name}: {} MiB at most", memory >> 20);
+        // What honest clients do is told, and an attack now and then: nobody fills the disk by it.
+        assert!(log < (64 << 10) + (quiet.0.len() + besieged.0.len()) * 1024, "{name}: {log} B of log");
         besieged.assert_bearable(name, &quiet);
     }
 }

@@ -5,7 +5,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Longer than the door's deadlines for a request and its reply, so that a reply that never comes fails the story instead
@@ -18,6 +18,8 @@ pub struct Wire {
     pub address: SocketAddr,
     pub host: String,
     config: Arc<ClientConfig>,
+    /// Where replies are written down, for a story that looks for what must not be said.
+    pub record: Option<Arc<Mutex<String>>>,
 }
 
 pub type Connection = StreamOwned<ClientConnection, TcpStream>;
@@ -40,7 +42,7 @@ impl Wire {
             .unwrap()
             .with_root_certificates(roots(root_pem))
             .with_no_client_auth();
-        Wire { address, host: host.to_string(), config: Arc::new(config) }
+        Wire { address, host: host.to_string(), config: Arc::new(config), record: None }
     }
 
     /// A connection whose handshake is done and whose certificate is verified for the host.
@@ -97,8 +99,12 @@ impl Wire {
         head.push_str("Connection: close\r\n\r\n");
         let mut connection = self.try_connect()?;
         let sent = connection.write_all(&[head.as_bytes(), body].concat()).and_then(|()| connection.flush());
-        read_reply(&mut connection, method)
-            .map_err(|error| std::io::Error::new(error.kind(), format!("{error} (sending: {sent:?})")))
+        let reply = read_reply(&mut connection, method)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("{error} (sending: {sent:?})")))?;
+        if let Some(record) = &self.record {
+            record.lock().unwrap().push_str(&reply.to_string());
+        }
+        Ok(reply)
     }
 
     /// What comes back for these bytes, to the end of the connection.
