@@ -3,10 +3,11 @@
 //! breaks or is overdue is closed and never used again.
 
 use super::refusal::Refusal;
+use super::waiting::Waiting;
 use crate::http::{Door, HEADER_FROM_DOOR};
+use crate::identifier::Peer;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
-use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,8 +15,6 @@ use std::time::{Duration, Instant};
 /// How long a request may take, from its end to its answer.
 pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
-const MOST_WAITING: usize = 512;
-const MOST_WAITING_BYTES: usize = 16 << 20;
 const LARGEST_REPLY: usize = 16 << 20;
 
 /// Whose request it is: a slot and the number of its connection, so that a late reply finds nobody else.
@@ -28,6 +27,9 @@ pub(super) struct ClientId {
 /// A request on its way to a worker.
 pub(super) struct Request {
     pub(super) client: ClientId,
+    pub(super) peer: Peer,
+    /// How many requests of the connection were answered before.
+    pub(super) answered: u64,
     /// When the client gets an answer at the latest.
     pub(super) deadline: Instant,
     pub(super) bytes: Vec<u8>,
@@ -42,7 +44,7 @@ pub(super) struct Backends {
     probe: Vec<u8>,
     first_token: usize,
     connections: Vec<Connection>,
-    waiting: VecDeque<Request>,
+    waiting: Waiting,
 }
 
 enum Connection {
@@ -70,7 +72,7 @@ impl Backends {
         let door = Door::Probe.as_str();
         let probe = format!("GET / HTTP/1.1\r\nHost: door\r\n{HEADER_FROM_DOOR}: {secret} {door} -\r\n\r\n");
         let connections = (0..count).map(|_| Connection::Closed).collect();
-        Backends { socket, probe: probe.into_bytes(), first_token, connections, waiting: VecDeque::new() }
+        Backends { socket, probe: probe.into_bytes(), first_token, connections, waiting: Waiting::default() }
     }
 
     /// Whether a token is one of these connections'.
@@ -108,24 +110,21 @@ impl Backends {
         }
     }
 
-    /// Hand a request to an idle connection, or let it wait; false when too many wait already.
+    /// Hand a request to an idle connection, or let it wait; whatever there is no room for is refused.
     pub(super) fn submit(&mut self, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         let idle = self.connections.iter().position(|c| matches!(c, Connection::Open { work: Work::Idle, .. }));
         match idle {
             Some(at) => self.assign(at, request, registry, outcomes),
-            None if self.has_room_for(&request) => self.waiting.push_back(request),
-            None => outcomes.push((request.client, Err(Refusal::Busy))),
+            None => {
+                let given_up = self.waiting.push(request);
+                outcomes.extend(given_up.into_iter().map(|request| (request.client, Err(Refusal::Busy))));
+            }
         }
     }
 
-    fn has_room_for(&self, request: &Request) -> bool {
-        let bytes: usize = self.waiting.iter().map(|r| r.bytes.len()).sum();
-        self.waiting.len() < MOST_WAITING && bytes + request.bytes.len() <= MOST_WAITING_BYTES
-    }
-
     /// Forget what waits for a client that has gone.
-    pub(super) fn forget(&mut self, client: ClientId) {
-        self.waiting.retain(|request| request.client != client);
+    pub(super) fn forget(&mut self, peer: Peer, client: ClientId) {
+        self.waiting.forget(peer, client);
     }
 
     /// A connection is readable or writable.
@@ -145,8 +144,7 @@ impl Backends {
                 self.close(at, registry, outcomes);
             }
         }
-        let (late, waiting): (VecDeque<_>, _) = self.waiting.drain(..).partition(|request| now >= request.deadline);
-        self.waiting = waiting;
+        let late = self.waiting.take_late(now);
         outcomes.extend(late.into_iter().map(|request| (request.client, Err(Refusal::Overdue))));
         self.open_next(registry);
     }
@@ -179,7 +177,7 @@ impl Backends {
                     Work::Answering(client, _) => outcomes.push((client, Ok((reply, head)))),
                     Work::Probing(_) | Work::Idle => self.open_next(registry),
                 }
-                if let Some(next) = self.waiting.pop_front() {
+                if let Some(next) = self.waiting.pop() {
                     self.assign(at, next, registry, outcomes);
                 }
             }

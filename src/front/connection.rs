@@ -60,6 +60,8 @@ pub(super) struct Client {
     ended: bool,
     /// Read since the last request, or the beginning, and perhaps still with rustls.
     unread: usize,
+    /// How many requests were answered.
+    answered: u64,
     /// Whether it waits for its turn at the next turn of the loop.
     pub(super) deferred: bool,
 }
@@ -113,6 +115,7 @@ impl Client {
             written: 0,
             ended: false,
             unread: 0,
+            answered: 0,
             deferred: false,
         }
     }
@@ -171,6 +174,7 @@ impl Client {
     /// A worker has answered.
     pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) {
         let Phase::Answering { keep_alive, say_keep_alive } = self.phase else { return };
+        self.answered = self.answered.saturating_add(1);
         match outcome {
             Ok((reply, head)) => {
                 self.output = match (keep_alive, say_keep_alive) {
@@ -303,6 +307,8 @@ impl Client {
         }
         let request = Request {
             client: self.id,
+            peer: self.peer,
+            answered: self.answered,
             deadline: Instant::now() + OVERDUE,
             bytes: head.to_request(body, self.address, self.door, secret),
             head_only: head.method == "HEAD",

@@ -47,6 +47,8 @@ pub(super) struct EventLoop {
     counts: Counts,
     accepted: u64,
     held: usize,
+    /// Clients that made room in memory and were not told of yet.
+    let_go: usize,
     /// Clients whose handshake has to wait for the next turn.
     deferred: VecDeque<ClientId>,
     handshakes: HashMap<Peer, usize>,
@@ -89,6 +91,7 @@ impl EventLoop {
             counts: Counts::default(),
             accepted: 0,
             held: 0,
+            let_go: 0,
             deferred: VecDeque::new(),
             handshakes: HashMap::new(),
             settings,
@@ -284,7 +287,7 @@ impl EventLoop {
             let _ = self.poll.registry().deregister(client.socket());
             self.counts.remove(client.peer);
             self.held = self.held.saturating_sub(client.held());
-            self.backends.forget(client.id);
+            self.backends.forget(client.peer, client.id);
             self.free.push(slot);
             self.shrink();
         }
@@ -319,12 +322,16 @@ impl EventLoop {
     fn evict_for_memory(&mut self) {
         let holding = self.clients.iter().flatten().filter(|c| c.held() > 4096).map(Client::as_candidate);
         if let Some(slot) = choose(holding, &self.counts) {
-            log::warn!("clients hold too much memory; one was let go");
+            self.let_go += 1;
             self.remove(slot);
         }
     }
 
     fn tick(&mut self, now: Instant) {
+        // Once a tick, so that whoever is let go and comes again does not fill the log.
+        if self.let_go > 0 {
+            log::warn!("clients hold too much memory; {} were let go", std::mem::take(&mut self.let_go));
+        }
         let mut outcomes = Vec::new();
         self.backends.tick(now, self.poll.registry(), &mut outcomes);
         self.deliver(outcomes);

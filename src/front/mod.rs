@@ -13,6 +13,7 @@ mod listen;
 mod peers;
 mod refusal;
 mod tls;
+mod waiting;
 
 pub use listen::{Listener, listen, raise_descriptor_limit};
 

@@ -69,16 +69,20 @@ impl Drop for HttpServer {
 /// Answer one request; a panic costs this request only.
 fn serve(routes: &Routes, mut request: Request) {
     let head_only = *request.method() == Method::Head;
-    let answer = catch_unwind(AssertUnwindSafe(|| answer(routes, &mut request))).unwrap_or_else(|_| {
-        log::error!("a request panicked: {} {}", request.method(), request.url());
-        Answer::problem(500, "serverInternal", "the server met a fault; its log tells more")
-    });
+    let answer = answer_whatever_happens(&mut request, |request| answer(routes, request));
     let bytes = answer.into_bytes(head_only);
     // tiny_http would send long replies chunked, so the reply is written past it.
     let mut writer = request.into_writer();
     if let Err(e) = writer.write_all(&bytes).and_then(|()| writer.flush()) {
         log::debug!("a reply could not be handed to the front door: {e}");
     }
+}
+
+fn answer_whatever_happens(request: &mut Request, answer: impl FnOnce(&mut Request) -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(|| answer(request))).unwrap_or_else(|_| {
+        log::error!("a request panicked: {} {}", request.method(), request.url());
+        Answer::problem(500, "serverInternal", "the server met a fault; its log tells more")
+    })
 }
 
 fn answer(routes: &Routes, request: &mut Request) -> Answer {
@@ -89,4 +93,18 @@ fn answer(routes: &Routes, request: &mut Request) -> Answer {
         return Answer::problem(413, "malformed", "the body is larger than 128 KiB");
     }
     routes.answer(request, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_its_request_only() {
+        let mut request = Request::from(tiny_http::TestRequest::new());
+        let answer = answer_whatever_happens(&mut request, |_| panic!("on purpose"));
+        let text = String::from_utf8(answer.into_bytes(false)).unwrap();
+        assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("serverInternal"), "{text}");
+        assert!(!text.contains("on purpose"), "what went wrong is the log's: {text}");
+    }
 }

@@ -102,19 +102,27 @@ mod tests {
     }
 
     #[test]
-    fn certificates_and_audit_rows_can_be_neither_changed_nor_deleted() {
+    fn certificates_revocations_and_audit_rows_can_be_neither_changed_nor_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let db = open(&dir.path().join("db")).unwrap();
         db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
         let certificate =
             "INTO certificates (serial, purpose, issuer, signer, not_before, not_after, issued, certificate)
             VALUES (x'01', 'acme', 1, 1, 0, 0, 0, x'')";
+        let revocation =
+            "INTO revocations (signer, serial, not_after, at, reason, revoked_by) VALUES (1, x'01', 0, 0, 0, '')";
         let row = "INTO audit (id, at, actor, action, object, outcome, detail, hash) VALUES (1, 0, '', '', '', 'done', '', x'')";
-        db.execute_batch(&format!("INSERT {certificate}; INSERT {row}; UPDATE audit SET address = NULL")).unwrap();
+        db.execute_batch(&format!(
+            "INSERT {certificate}; INSERT {revocation}; INSERT {row}; UPDATE audit SET address = NULL"
+        ))
+        .unwrap();
         for forbidden in [
             "DELETE FROM certificates",
             "UPDATE certificates SET issued = 1",
             &format!("INSERT OR REPLACE {certificate}"),
+            "DELETE FROM revocations",
+            "UPDATE revocations SET not_after = 1",
+            &format!("INSERT OR REPLACE {revocation}"),
             "DELETE FROM audit",
             "UPDATE audit SET detail = 'x'",
             &format!("INSERT OR REPLACE {row}"),
@@ -122,5 +130,8 @@ mod tests {
             let message = db.execute_batch(forbidden).unwrap_err().to_string();
             assert!(message.contains("append-only"), "{forbidden}: {message}");
         }
+        let second = certificate.replace("x'')", "x'ff')");
+        let message = db.execute_batch(&format!("INSERT {second}")).unwrap_err().to_string();
+        assert!(message.contains("UNIQUE") && message.contains("serial"), "one serial number, two contents: {message}");
     }
 }

@@ -153,6 +153,29 @@ fn silent_connections_do_not_keep_an_administrator_out() {
 }
 
 #[test]
+fn unfinished_commands_do_not_keep_an_administrator_out() {
+    let ca = Ca::start();
+    let issuer = ca.make_issuer("acme.com");
+    let mut unfinished: Vec<UnixStream> = Vec::new();
+    for round in 0..3 {
+        // Twice as many as have a place; whoever was let go comes again.
+        for number in 0..128 {
+            if unfinished.get_mut(number).is_none_or(|socket| socket.write_all(b"a").is_err()) {
+                let mut socket = UnixStream::connect(ca.admin_socket()).unwrap();
+                let begun = [&b"{\"command\": \"status"[..], b"\x00\xff\xfe", b"[[[["][number % 3];
+                socket.write_all(begun).unwrap();
+                match unfinished.get_mut(number) {
+                    Some(place) => *place = socket,
+                    None => unfinished.push(socket),
+                }
+            }
+        }
+        still_well(&ca, &issuer);
+        assert_eq!(unfinished.len(), 128, "round {round}");
+    }
+}
+
+#[test]
 fn commands_are_answered_while_clients_keep_every_worker_busy() {
     let ca = Ca::start_with(&["--validation-allow", "127.0.0.0/8", "--workers", "4"]);
     let issuer = ca.make_issuer("acme.com");

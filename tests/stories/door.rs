@@ -7,6 +7,7 @@ use crate::world::wire::{Connection, Reply, read_reply, read_to_close};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -241,6 +242,31 @@ fn the_plain_door_has_the_same_manners_and_no_acme_behind_it() {
     let display_id = crate::world::issuer::text(&ca.describe(&issuer.name), "display_id");
     let root = say(&format!("GET /ca/{display_id}.pem HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\n\r\n"));
     assert!(root.starts_with("HTTP/1.1 200") && root.contains(issuer.root_pem.trim()), "{root}");
+}
+
+#[test]
+fn nobody_speaks_for_the_door() {
+    let (ca, issuer) = ca();
+    // What the door says to those behind it: a secret, which way a request came in, and from whom.
+    let header = certwright::http::HEADER_FROM_DOOR;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: ca.lan\r\n{header}: {} tls 192.0.2.1\r\nConnection: close\r\n\r\n",
+        path_of(&issuer.directory),
+        "0".repeat(64)
+    );
+    let mut stream = TcpStream::connect(ca.plain_listen).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    assert!(read_to_close(&mut stream).starts_with("HTTP/1.1 404"), "ACME in the clear");
+    assert!(issuer.wire().raw(request.as_bytes()).starts_with("HTTP/1.1 200"), "the field is nobody's");
+    assert!(!ca.log().contains("192.0.2.1"), "an address of the client's own choice is in the log");
+    // Whoever is behind the door takes nothing from others, and nobody else gets as far.
+    let socket = ca.state_dir().join("run/http.sock");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(socket.parent().unwrap()), 0o700);
+    let mut behind = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    behind.write_all(request.as_bytes()).unwrap();
+    let said = read_to_close(&mut behind);
+    assert!(said.starts_with("HTTP/1.1 4"), "{said}");
 }
 
 fn ca() -> (Ca, Issuer) {

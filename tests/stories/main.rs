@@ -20,6 +20,7 @@ mod quickstart;
 mod walkthrough;
 
 // An administrator's day.
+mod accidents;
 mod accounts;
 mod admin_socket;
 mod assumptions;
@@ -32,6 +33,7 @@ mod refusals;
 mod registration;
 mod restart;
 mod revocation;
+mod secrets;
 mod usage;
 
 // What is signed, before independent judges.
@@ -43,12 +45,14 @@ mod jws;
 mod nonces;
 mod orders;
 mod races;
+mod reach;
 mod validation;
 
 // What stands between us and the network.
 mod costs;
 mod door;
-mod secrets;
+mod memory;
+mod siege;
 mod tls;
 
 // The house itself.

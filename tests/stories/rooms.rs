@@ -51,6 +51,34 @@ fn no_room_reaches_upwards_or_sideways() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
+/// Another door to the signer, beside the one that asks for a ready order or a command, is how others signed what nobody
+/// was authorized to have.
+#[test]
+fn nobody_but_issuance_asks_a_signer_to_sign() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut files, mut seen, mut complaints) = (Vec::new(), 0, Vec::new());
+    collect(&source, &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // What a test of a unit does reaches nobody.
+        let code = text.split("#[cfg(test)]\n").next().unwrap();
+        let shown = file.strip_prefix(&source).unwrap();
+        let room = shown.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        for (at, _) in [".sign(", "Signer"].into_iter().flat_map(|word| code.match_indices(word)) {
+            let word = identifier(code[at..].trim_start_matches('.'));
+            let before = code[..at].chars().next_back().unwrap_or(' ');
+            let is_whole = word == "Signer" && !before.is_alphanumeric() || word == "sign";
+            match room {
+                _ if !is_whole => {}
+                "keys" | "ca" | "issuance" => seen += 1,
+                _ => complaints.push(format!("{}:{} names a signer", shown.display(), line_of(code, at))),
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+    assert!(seen > 10, "where are the signers?");
+}
+
 #[test]
 fn every_way_of_naming_a_room_is_seen() {
     let text =

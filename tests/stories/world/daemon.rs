@@ -11,6 +11,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 
 pub struct Ca {
     pub place: Place,
@@ -21,6 +22,8 @@ pub struct Ca {
     pub tls_alpn_01_port: u16,
     pub listen: SocketAddr,
     pub plain_listen: SocketAddr,
+    /// Everything that commands have said so far.
+    pub said: Mutex<String>,
     flags: Vec<String>,
     child: Option<Child>,
 }
@@ -49,6 +52,7 @@ impl Ca {
             dns: Dns::start(),
             listen,
             plain_listen: listen,
+            said: Mutex::default(),
             flags: flags.iter().map(ToString::to_string).collect(),
             child: None,
             place,
@@ -107,7 +111,9 @@ impl Ca {
     /// Run a command as a person would, with the socket named in the environment.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         let output = self.command(arguments).output().unwrap();
-        Outcome::new(format!("certwright {}", arguments.join(" ")), output)
+        let outcome = Outcome::new(format!("certwright {}", arguments.join(" ")), output);
+        self.said.lock().unwrap().push_str(&[&*outcome.stdout, &*outcome.stderr].concat());
+        outcome
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {

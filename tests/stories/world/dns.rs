@@ -46,6 +46,8 @@ pub struct Asked {
 #[derive(Default)]
 struct State {
     table: HashMap<String, Vec<Record>>,
+    /// What the table will say of names once they were asked about.
+    rebound: HashMap<String, Vec<Record>>,
     mood: Mood,
     asked: Vec<Asked>,
 }
@@ -69,6 +71,12 @@ impl Dns {
 
     pub fn point(&self, name: &str, address: impl Into<IpAddr>) {
         self.set(name, vec![Record::Address(address.into())]);
+    }
+
+    /// The name points here for whoever asks first, and there for everybody after him.
+    pub fn rebind(&self, name: &str, first: impl Into<IpAddr>, then: impl Into<IpAddr>) {
+        self.point(name, first);
+        self.state().rebound.insert(name.to_lowercase(), vec![Record::Address(then.into())]);
     }
 
     pub fn be(&self, mood: Mood) {
@@ -151,7 +159,14 @@ fn answer(question: &[u8], state: &Mutex<State>, over_tcp: bool) -> Option<Vec<u
             ),
         },
     }
-    Some(reply.build_bytes_vec().unwrap())
+    let bytes = reply.build_bytes_vec().unwrap();
+    // Both families are asked at once; A is the later question.
+    if Record::Address(Ipv4Addr::LOCALHOST.into()).is(asked.qtype)
+        && let Some(then) = state.rebound.remove(&name)
+    {
+        state.table.insert(name, then);
+    }
+    Some(bytes)
 }
 
 impl Record {

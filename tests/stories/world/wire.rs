@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Longer than the door's deadlines for a request and its reply, so that a reply that never comes fails the story instead
@@ -21,6 +21,8 @@ pub struct Wire {
     /// Where the client is, if that matters.
     source: Option<Ipv4Addr>,
     config: Arc<ClientConfig>,
+    /// Where replies are written down, for a story that looks for what must not be said.
+    pub record: Option<Arc<Mutex<String>>>,
 }
 
 pub type Connection = StreamOwned<ClientConnection, TcpStream>;
@@ -43,7 +45,7 @@ impl Wire {
             .unwrap()
             .with_root_certificates(roots(root_pem))
             .with_no_client_auth();
-        Wire { address, host: host.to_string(), source: None, config: Arc::new(config) }
+        Wire { address, host: host.to_string(), source: None, config: Arc::new(config), record: None }
     }
 
     /// The same client at another address of this machine; 127.0.0.0/8 has plenty.
@@ -65,11 +67,16 @@ impl Wire {
     }
 
     pub fn try_connect(&self) -> std::io::Result<Connection> {
-        let name = ServerName::try_from(self.host.clone()).unwrap();
-        let mut session = ClientConnection::new(self.config.clone(), name).unwrap();
-        let mut stream = self.reach()?;
+        let stream = self.reach()?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
+        self.over(stream)
+    }
+
+    /// The same over a connection that is there already, wherever it comes from.
+    pub fn over(&self, mut stream: TcpStream) -> std::io::Result<Connection> {
+        let name = ServerName::try_from(self.host.clone()).unwrap();
+        let mut session = ClientConnection::new(self.config.clone(), name).unwrap();
         stream.set_nodelay(true)?;
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
@@ -108,8 +115,12 @@ impl Wire {
         head.push_str("Connection: close\r\n\r\n");
         let mut connection = self.try_connect()?;
         let sent = connection.write_all(&[head.as_bytes(), body].concat()).and_then(|()| connection.flush());
-        read_reply(&mut connection, method)
-            .map_err(|error| std::io::Error::new(error.kind(), format!("{error} (sending: {sent:?})")))
+        let reply = read_reply(&mut connection, method)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("{error} (sending: {sent:?})")))?;
+        if let Some(record) = &self.record {
+            record.lock().unwrap().push_str(&reply.to_string());
+        }
+        Ok(reply)
     }
 
     /// What comes back for these bytes, to the end of the connection.

@@ -1,0 +1,248 @@
+//! Where a siege is laid: a daemon, an honest client whose issuances are timed in quiet and under attack, and the places
+//! that attackers come from.
+
+use crate::world::acme::Client;
+use crate::world::daemon::Ca;
+use crate::world::patience::{eventually, seconds};
+use crate::world::process::Process;
+use crate::world::responder::Responder;
+use crate::world::wire::{Connection, Wire};
+use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const MOST_MEMORY: u64 = 150 << 20;
+/// What is timed, in quiet and under attack.
+const ISSUANCES: usize = 25;
+const UNDER_ATTACK: Duration = Duration::from_secs(5);
+
+/// An attack as a story announces it.
+pub struct Siege {
+    pub name: &'static str,
+    /// How many threads make it.
+    pub troops: usize,
+    /// How many connections the daemon has open at least while it lasts.
+    pub open_at_least: usize,
+}
+
+/// What attackers see.
+pub struct Field {
+    pub client: Client,
+    pub plain_listen: SocketAddr,
+    in_place: AtomicUsize,
+    over: AtomicBool,
+    blows: AtomicUsize,
+}
+
+impl Siege {
+    /// The honest client gets every certificate in bearable time, memory stays within bounds, and afterwards all is freed.
+    pub fn is_withstood(&self, attack: impl Fn(&Field, usize) + Sync) {
+        self.is_withstood_by(|_| {}, attack);
+    }
+
+    /// The same for a daemon that is started in a way of its own.
+    pub fn is_withstood_by(&self, change: impl FnOnce(&mut Command), attack: impl Fn(&Field, usize) + Sync) {
+        let _alone = alone();
+        let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
+        ca.launch_with(|command| {
+            // As in service; writing more would be what is measured.
+            command.env("RUST_LOG", "info");
+            change(command);
+        });
+        let client = ca.client(&ca.make_issuer("acme.com"));
+        let responder = Responder::start(ca.place.address, ca.http_01_port);
+        let issue = || {
+            let start = Instant::now();
+            client.obtain(&["acme.com"], &responder);
+            start.elapsed()
+        };
+        let process = ca.process();
+        // What is opened once and kept is open from now on.
+        let quiet = Times::of(&issue, Duration::ZERO);
+        let descriptors = (0..10).map(|_| settled(&process)).min().unwrap();
+
+        let field = Field {
+            client: client.clone(),
+            plain_listen: ca.plain_listen,
+            in_place: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+            blows: AtomicUsize::new(0),
+        };
+        let besieged = std::thread::scope(|scope| {
+            let _over = Over(&field.over);
+            for number in 0..self.troops {
+                let (field, attack) = (&field, &attack);
+                scope.spawn(move || attack(field, number));
+            }
+            eventually("the attack is in place", seconds(90), || {
+                let all_in_place = field.in_place.load(Ordering::SeqCst) == self.troops;
+                (all_in_place && process.descriptors() >= descriptors + self.open_at_least).then_some(())
+            });
+            Times::of(&issue, UNDER_ATTACK)
+        });
+        eventually("the daemon lets go of everything", seconds(45), || {
+            (process.descriptors() <= descriptors).then_some(())
+        });
+        issue();
+
+        let log = ca.log().len();
+        let (memory, blows) = (process.peak_memory(), field.blows.load(Ordering::SeqCst));
+        let name = self.name;
+        println!(
+            "{name}: quiet {quiet}, under attack {besieged}, at most {} MiB, {blows} blows, {log} B of log",
+            memory >> 20,
+        );
+        assert!(memory < MOST_MEMORY, "{name}: {} MiB at most", memory >> 20);
+        // What honest clients do is told, and an attack now and then: nobody fills the disk by it.
+        assert!(log < (64 << 10) + (quiet.0.len() + besieged.0.len()) * 1024, "{name}: {log} B of log");
+        besieged.assert_bearable(name, &quiet);
+    }
+}
+
+/// How long issuances took, the longest last.
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn of(issue: &dyn Fn() -> Duration, least: Duration) -> Times {
+        let start = Instant::now();
+        let mut times = Vec::new();
+        while times.len() < ISSUANCES || start.elapsed() < least {
+            times.push(issue());
+        }
+        times.sort();
+        Times(times)
+    }
+
+    fn slowest(&self) -> Duration {
+        self.0[self.0.len() - 1]
+    }
+
+    fn assert_bearable(&self, name: &str, quiet: &Times) {
+        let bearable = quiet.slowest() * 10 + seconds(1);
+        // One may have met a machine that stood still.
+        let second = self.0[self.0.len() - 2];
+        assert!(second < bearable, "{name}: {self} under attack, {quiet} in quiet");
+    }
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let median = self.0[self.0.len() / 2];
+        write!(f, "{}/{} ms (median/slowest of {})", median.as_millis(), self.slowest().as_millis(), self.0.len())
+    }
+}
+
+impl Field {
+    pub fn wire(&self) -> &Wire {
+        &self.client.wire
+    }
+
+    /// A connection from one of many addresses, every other one from that of the honest client.
+    pub fn connect(&self, number: usize) -> std::io::Result<TcpStream> {
+        self.connect_to(self.wire().address, number, None)
+    }
+
+    /// The same with room for so many bytes that were not read yet.
+    pub fn connect_to(&self, to: SocketAddr, number: usize, room: Option<usize>) -> std::io::Result<TcpStream> {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        if number % 2 == 1 {
+            let host = u8::try_from(number / 2 % 32).unwrap() + 1;
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 66, host), 0))?;
+        }
+        if let Some(room) = room {
+            sockopt::set_socket_recv_buffer_size(&socket, room)?;
+        }
+        rustix::net::connect(&socket, &to)?;
+        let stream = TcpStream::from(socket);
+        // A daemon that does not answer must not keep the attack from ending.
+        stream.set_read_timeout(Some(seconds(5)))?;
+        stream.set_write_timeout(Some(seconds(5)))?;
+        Ok(stream)
+    }
+
+    pub fn connect_by_tls(&self, number: usize) -> std::io::Result<Connection> {
+        self.wire().over(self.connect(number)?)
+    }
+
+    /// Hold so many connections, drip into each at every round, and open another in place of each that is closed.
+    pub fn hold<C>(
+        &self,
+        count: usize,
+        open: impl Fn(usize) -> std::io::Result<C>,
+        drip: impl Fn(&mut C) -> std::io::Result<()>,
+    ) {
+        let mut held: Vec<Option<C>> = (0..count).map(|number| open(number).ok()).collect();
+        self.is_in_place();
+        while !self.is_over() {
+            for (number, place) in held.iter_mut().enumerate().take_while(|_| !self.is_over()) {
+                if place.as_mut().is_none_or(|connection| drip(connection).is_err()) {
+                    *place = open(number).ok();
+                    self.blows.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+            // The pace of a slow client.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Whether a connection that was silent so far has been closed.
+    pub fn is_open(stream: &TcpStream) -> std::io::Result<()> {
+        stream.set_nonblocking(true)?;
+        match stream.peek(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            _ => Err(ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
+    /// Strike until it is over, as fast as it goes, each time with another number. A blow may fail.
+    pub fn strike<T>(&self, mut blow: impl FnMut(usize) -> std::io::Result<T>) {
+        for number in 0.. {
+            let _ = blow(number);
+            if number == 0 {
+                self.is_in_place();
+            }
+            if self.is_over() {
+                return;
+            }
+            self.blows.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn is_in_place(&self) {
+        self.in_place.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+}
+
+/// The descriptors that are open in a moment in which nobody asks.
+fn settled(process: &Process) -> usize {
+    std::thread::sleep(Duration::from_millis(20));
+    process.descriptors()
+}
+
+/// Ends the attack even when the story fails in the middle.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// One siege at a time, since they are measured, with as many descriptors as this process may have.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    guard
+}
