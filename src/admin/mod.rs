@@ -128,7 +128,7 @@ impl Administration {
         // A refusal quotes what was given, which may be a megabyte.
         entry.detail = entry.detail.chars().take(LONGEST_REFUSAL).collect();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
-            log::error!("a refusal could not be audited: {e}");
+            log::log!(e.level(), "a refusal could not be audited: {e}");
         }
     }
 

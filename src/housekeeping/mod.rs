@@ -98,7 +98,7 @@ impl Shared {
         ];
         for (duty, carry_out) in duties {
             if let Err(e) = carry_out() {
-                log::error!("{duty} failed and will be tried again in a minute: {e}");
+                log::log!(e.level(), "{duty} failed and will be tried again in a minute: {e}");
             }
         }
     }
@@ -108,7 +108,7 @@ impl Shared {
         let now = self.clock.now();
         for id in self.store.read(|read| read.items_due_for_deletion(now))? {
             if let Err(e) = self.delete_due_item(id, now) {
-                log::error!("item {id} could not be deleted: {e}");
+                log::log!(e.level(), "item {id} could not be deleted: {e}");
             }
         }
         Ok(())

@@ -90,7 +90,7 @@ impl Issuance {
         let reply = match OcspRequest::parse(request) {
             Err(_) => OcspRefusal::MalformedRequest.into(),
             Ok(request) => self.answer_parsed(&version, &policy, &request, address).unwrap_or_else(|e| {
-                log::error!("OCSP for signer {} cannot be answered: {e}", version.id);
+                log::log!(e.level(), "OCSP for signer {} cannot be answered: {e}", version.id);
                 OcspRefusal::TryLater.into()
             }),
         };
