@@ -55,6 +55,10 @@ impl Daemon {
         let store = Arc::new(Store::open(&settings.state_dir.join("certwright.db"))?);
         // The others answer who only reads.
         store.bound_waiting(settings.workers.div_ceil(2));
+        if let Some(mark) = store.read(|read| read.clock_mark())? {
+            clock.set_mark(mark);
+        }
+        let _ = clock.look();
         check_policies(&store)?;
         block_listed_keys(&store, settings.blocked_keys.as_deref(), clock.now())?;
         let issuance = Arc::new(Issuance::open(Arc::clone(&store), clock.clone(), settings)?);

@@ -45,10 +45,10 @@ impl Issuance {
     }
 
     fn sign_due_crls(&self) -> Result<bool> {
+        let now = self.clock.trusted()?;
         for signer in self.store.read(|read| read.signers_without_crls())? {
             self.store.change(move |write| write.begin_crls(signer, 0))?;
         }
-        let now = self.clock.now();
         let mut all = true;
         for due in self.store.read(|read| read.due_crls(now, now.minus(Span::DAY).minus(BACKDATED)))? {
             let (signer, shard) = (due.signer, due.shard);

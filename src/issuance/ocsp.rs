@@ -143,6 +143,7 @@ impl Issuance {
         {
             return Ok(answer.reply);
         }
+        self.clock.trusted()?;
         if !self.responders.may_sign(address, now) {
             return Ok(OcspRefusal::TryLater.into());
         }

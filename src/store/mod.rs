@@ -10,6 +10,7 @@ mod ca_certificates;
 mod certificate_lists;
 mod certificates;
 mod challenges;
+mod clock_mark;
 mod crls;
 mod disk;
 mod eabs;

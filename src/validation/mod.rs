@@ -135,6 +135,10 @@ struct Proof {
 /// Make one attempt.
 fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next {
     let challenge = ticket.challenge;
+    // A proof lasts until a moment.
+    if clock.trusted().is_err() {
+        return Next::PutOff(PAUSES[1]);
+    }
     let job = match store.read(|read| read.validation_job(challenge, clock.now())) {
         Ok(Some(job)) => job,
         Ok(None) => return Next::Over,

@@ -223,7 +223,7 @@ impl Scene {
     }
 
     fn register(&self, key: &AccountKey, eab: &Eab) -> Reply {
-        let client = Client { key: key.clone(), account: None, ..self.client.clone() };
+        let client = self.client.clone().with_key(key.clone());
         let url = client.url("newAccount");
         let binding = external_account_binding(key, &url, eab, "HS256", &ring::hmac::HMAC_SHA256);
         client.post(&url, &json!({"termsOfServiceAgreed": true, "externalAccountBinding": binding}))

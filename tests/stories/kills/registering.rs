@@ -24,7 +24,7 @@ impl Story {
     }
 
     fn register(&self, eab: &Eab) -> Option<Registered> {
-        let client = Client { key: AccountKey::es256(), account: None, ..self.client.clone() };
+        let client = self.client.clone().with_key(AccountKey::es256());
         let url = client.url("newAccount");
         let binding = external_account_binding(&client.key, &url, eab, "HS256", &ring::hmac::HMAC_SHA256);
         let payload = json!({"termsOfServiceAgreed": true, "externalAccountBinding": binding});
