@@ -7,7 +7,8 @@ use rustix::fs::{Mode, OFlags};
 use std::path::Path;
 
 /// Each file in sql/ brings the schema from the number before to its own. Released ones are never edited.
-const MIGRATIONS: &[&str] = &[include_str!("../../sql/0001_initial.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../sql/0001_initial.sql"), include_str!("../../sql/0002_clock_mark.sql")];
 
 /// Open for writing; make the file if there is none; bring the schema up to date in one transaction.
 pub(super) fn open(path: &Path) -> Result<Connection> {

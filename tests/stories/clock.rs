@@ -1,5 +1,7 @@
 //! What happens by itself as time goes by: a daemon in this process whose clock the story turns.
 
+mod wrong;
+
 use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
 use crate::world::binary::certwright;
@@ -22,7 +24,9 @@ const TRY_LATER: [u8; 5] = [0x30, 3, 0x0a, 1, 3];
 
 /// A daemon whose clock stands still until it is turned.
 struct Turned {
-    daemon: Daemon,
+    /// None between two runs.
+    daemon: Option<Daemon>,
+    settings: Settings,
     clock: Clock,
     place: Place,
 }
@@ -50,13 +54,26 @@ impl Turned {
             event_command: None,
             event_url: None,
         };
-        Turned { daemon: Daemon::start(&settings, clock.clone()).unwrap(), clock, place }
+        let mut turned = Turned { daemon: None, settings, clock, place };
+        turned.boot();
+        // Where clients find it again.
+        let addresses = turned.daemon().addresses();
+        (turned.settings.listen, turned.settings.plain_listen) = (addresses.listen, addresses.plain_listen);
+        turned
+    }
+
+    fn boot(&mut self) {
+        self.daemon = Some(Daemon::start(&self.settings, self.clock.clone()).unwrap());
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().unwrap()
     }
 
     /// Let days pass, and what is due then happen.
     fn days_later(&self, days: i64) {
         self.clock.advance(Span::days(days));
-        self.daemon.keep_house();
+        self.daemon().keep_house();
     }
 
     fn run(&self, arguments: &[&str]) -> Outcome {
@@ -77,7 +94,7 @@ impl Turned {
 
     /// A client that needs no challenge, at an issuer that warns a month ahead.
     fn client(&self) -> Client {
-        let listen = self.daemon.addresses().listen;
+        let listen = self.daemon().addresses().listen;
         let url = format!("https://ca.lan:{}", listen.port());
         let issuer = ["create-pki-cert-issuer", "-n", "/I", "--signer-key-name", "/K", "-t", "90d", "--enable-acme"];
         let names = ["--gw-cluster-url", &url, "--allowed-domains", "a.lan,b.lan", "--destination-path", "/Filed"];
@@ -111,11 +128,14 @@ impl Turned {
     }
 
     fn ask_ocsp(&self, request: &[u8]) -> Vec<u8> {
-        plain::ask_ocsp(self.daemon.addresses().plain_listen, &self.key_identifier(), request).unwrap().expect(200).body
+        plain::ask_ocsp(self.daemon().addresses().plain_listen, &self.key_identifier(), request)
+            .unwrap()
+            .expect(200)
+            .body
     }
 
     fn fetch(&self, path: &str) -> Reply {
-        plain::ask(self.daemon.addresses().plain_listen, "GET", path, &[], b"").unwrap()
+        plain::ask(self.daemon().addresses().plain_listen, "GET", path, &[], b"").unwrap()
     }
 }
 
@@ -190,7 +210,7 @@ fn people_hear_once_of_what_ends_and_the_daemon_renews_its_own() {
     let notices = turned.audited("expiration-event");
     assert_eq!(told(&notices), ["/Filed/a.lan", "/Filed/b.lan", "/K", "/Unasked"], "{notices:?}");
     assert_eq!(turned.audited("own-tls-certificate").len(), 2, "renewed before two thirds of its life");
-    turned.daemon.keep_house();
+    turned.daemon().keep_house();
     assert_eq!(turned.audited("expiration-event").len(), 4, "once");
     turned.run(&["check"]).succeeded();
 }
