@@ -212,10 +212,14 @@ impl Write<'_> {
     /// Note that a shard has one more leaf.
     ///
     /// # Errors
-    /// The database's.
+    /// Unavailable when the shard was removed since the leaf was given its URL: nobody would ever sign that list.
     pub fn count_leaf(&self, signer: i64, shard: i64) -> Result<()> {
-        self.execute("UPDATE crls SET leaves = leaves + 1 WHERE signer = ?1 AND shard = ?2", (signer, shard))?;
-        Ok(())
+        let changed =
+            self.execute("UPDATE crls SET leaves = leaves + 1 WHERE signer = ?1 AND shard = ?2", (signer, shard))?;
+        match changed {
+            1 => Ok(()),
+            _ => Err(Error::unavailable("the CRL of the certificate was tidied away meanwhile; try again")),
+        }
     }
 
     /// Serve a signed list, which knows so many changes, from now on. False when a later one was kept meanwhile.

@@ -32,6 +32,7 @@ mod refusals;
 mod registration;
 mod restart;
 mod revocation;
+mod tidying;
 mod usage;
 
 // What is signed, before independent judges.

@@ -19,4 +19,5 @@ pub mod patience;
 pub mod place;
 pub mod plain;
 pub mod responder;
+pub mod turned;
 pub mod wire;
