@@ -143,6 +143,8 @@ impl Round<'_> {
                 move |write, past, key| write.remove_unknown_revocation(past, signer, key),
             )?;
         }
+        // What people kept an item for may be over by now.
+        self.walk(|read, after| read.left_items(after), |write, _, item| write.remove_item(item))?;
         for shard in self.store.read(|read| read.ended_shards())? {
             self.store.change(move |write| write.remove_shard(&shard))?;
         }
@@ -210,5 +212,76 @@ impl Round<'_> {
     /// Leave the store to others.
     fn rest(&self, begun: Instant) {
         self.is_stopped.set((self.pause)(begun.elapsed().min(LONGEST_PAUSE)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    /// A store with so many orders that have ended, and who tidies it.
+    fn cluttered(orders: i64) -> (tempfile::TempDir, Connection, Clock, Tidying) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let store = Arc::new(Store::open(&path).unwrap());
+        let db = Connection::open(&path).unwrap();
+        let rows = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                    INSERT INTO orders (account, created, expires) SELECT 1, 0, i % 7 FROM n";
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        db.execute(rows, [orders]).unwrap();
+        let clock = Clock::manual(Time(1_000_000));
+        let tidying = Tidying {
+            store,
+            clock: clock.clone(),
+            retain: Span(10),
+            retain_records: Span(10),
+            listeners: Vec::new(),
+            progress: Mutex::default(),
+        };
+        (dir, db, clock, tidying)
+    }
+
+    fn left(db: &Connection) -> i64 {
+        db.query_row("SELECT count(*) FROM orders", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_round_goes_in_small_steps_until_it_is_stopped_and_the_next_one_goes_on() {
+        let (_dir, db, clock, tidying) = cluttered(1_000);
+        let seen = Cell::new(Vec::new());
+        let pause = |_| {
+            let mut lefts = seen.take();
+            lefts.push(left(&db));
+            let is_over = lefts.len() == 3;
+            seen.set(lefts);
+            is_over
+        };
+        tidying.round(&pause).unwrap();
+        assert_eq!((seen.take(), left(&db)), (vec![800, 600, 400], 400));
+        clock.advance(Span(3_599));
+        tidying.round(&|_| false).unwrap();
+        assert_eq!(left(&db), 400, "once an hour");
+        clock.advance(Span(1));
+        tidying.round(&|_| false).unwrap();
+        assert_eq!(left(&db), 0);
+    }
+
+    #[test]
+    fn after_a_change_the_writer_is_left_alone_for_as_long_as_it_took() {
+        let (_dir, _db, _clock, tidying) = cluttered(400);
+        let pauses = Cell::new(Vec::new());
+        let pause = |length: Duration| {
+            let mut lengths = pauses.take();
+            lengths.push(length);
+            pauses.set(lengths);
+            false
+        };
+        tidying.round(&pause).unwrap();
+        let lengths = pauses.take();
+        assert!(
+            lengths.len() >= 2 && lengths.iter().all(|p| *p > Duration::ZERO && *p <= LONGEST_PAUSE),
+            "{lengths:?}"
+        );
     }
 }

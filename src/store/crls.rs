@@ -235,3 +235,17 @@ impl Write<'_> {
         Ok(changed == 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Class;
+    use crate::store::Store;
+
+    #[test]
+    fn no_leaf_is_filed_under_a_list_that_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("db")).unwrap();
+        let filed = store.change(|write| write.count_leaf(1, 0));
+        assert_eq!(filed.map_err(|e| e.class()), Err(Class::Unavailable));
+    }
+}

@@ -7,8 +7,8 @@ use crate::world::acme::{Client, Order};
 use crate::world::base64url;
 use crate::world::csr::Csr;
 use crate::world::issuer::text;
-use crate::world::judges::certificates;
-use crate::world::openssl::{crl_text, openssl};
+use crate::world::judges;
+use crate::world::openssl::{blocks, crl_text, ocsp_request, openssl};
 use crate::world::outcome::assert_says;
 use crate::world::patience::{eventually, seconds};
 use crate::world::turned::Turned;
@@ -69,6 +69,25 @@ fn orders_go_and_certificates_stay() {
     assert_eq!(orders["orders"], json!([]));
     let (again, _) = certify(&client, "a.lan");
     assert_eq!(client.fetch(&again.url).expect(200).json()["status"], "valid");
+    verifies(&turned);
+}
+
+#[test]
+fn an_order_whose_certificate_has_ended_cannot_be_finalized_again() {
+    let turned = Turned::start_with(|settings| keep(settings, 30, 0));
+    turned.make_key("/K", "3650", &[]);
+    turned.make_issuer(&["-t", "2h", "--allowed-domains", "a.lan"]);
+    let client = turned.account(&["--allowed-domains", "a.lan", "--no-challenge"]);
+    let (order, csr) = certify(&client, "a.lan");
+    // Its authorization is still valid.
+    turned.clock.advance(Span(4 * 3_600));
+    turned.daemon().keep_house();
+    assert_eq!(client.fetch(&order.url).expect(200).json()["status"], "valid");
+    client.finalize(&order, &csr).expect(200);
+    client.finalize(&order, &Csr::for_names(&["a.lan"])).problem(403, "orderNotReady");
+    assert_eq!(turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"), 1);
+    turned.days_pass(ORDER_DAYS + 32);
+    assert_eq!(turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"), 0, "it goes after its order");
     verifies(&turned);
 }
 
@@ -143,7 +162,7 @@ fn what_is_revoked_stays_until_it_ended_and_was_listed_once_more() {
             turned.count("SELECT count(*) FROM revocations"),
         )
     };
-    let der = base64url::encode(&certificates(&chain)[0]);
+    let der = base64url::encode(&judges::certificates(&chain)[0]);
     client.post(&client.url("revokeCert"), &json!({ "certificate": der, "reason": 4 })).expect(200);
     turned.days_pass(50);
     assert_eq!(rows(), (1, 1), "revoked and unexpired");
@@ -172,7 +191,9 @@ fn what_is_revoked_stays_until_it_ended_and_was_listed_once_more() {
 #[test]
 fn certificates_go_long_after_their_end_and_blocked_keys_never() {
     let (turned, client) = start(30);
-    let (_, csr) = certify(&client, "b.lan");
+    let (order, csr) = certify(&client, "b.lan");
+    let chain = blocks(&client.certificate(&order));
+    turned.ask_ocsp(&ocsp_request(&turned.place, &chain[1], &chain[0], &["-no_nonce"]));
     let end = Time(turned.count("SELECT not_after FROM certificates WHERE purpose = 'acme'"));
     let revoke = ["revoke-certificate", "-n", "/Filed/b.lan", "--reason", "keyCompromise"];
     turned.run(&revoke).succeeded();
@@ -190,6 +211,8 @@ fn certificates_go_long_after_their_end_and_blocked_keys_never() {
     turned.days_pass(200);
     let own = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'tls'");
     assert!((1..=4).contains(&own), "those of the daemon's door go as well, and {own} are left");
+    let responders = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'ocsp'");
+    assert_eq!(responders, 1, "the last one says who answered for this signer");
     assert_eq!(turned.count("SELECT count(*) FROM blocked_keys"), 1);
     assert!(!turned.audited("tidy").is_empty());
     verifies(&turned);
@@ -227,6 +250,11 @@ fn what_people_said_of_an_item_stays() {
     assert_eq!(described["item_metadata"], "the printer");
     turned.run(&["describe-item", "-n", "/Filed/b.lan"]).succeeded();
     turned.run(&["describe-item", "-n", "/I"]).succeeded();
+    // Until they say that it need not.
+    turned.run(&["update-item", "-n", FILED, "--description", ""]).succeeded();
+    turned.run(&["delete-item", "-n", "/Filed/b.lan", "--delete-immediately"]).succeeded();
+    turned.days_pass(1);
+    assert_eq!(turned.count("SELECT count(*) FROM items WHERE kind = 'CERTIFICATE'"), 0);
     verifies(&turned);
 }
 

@@ -41,10 +41,11 @@ const SHARD_MAY_GO: &str = "l.shard >= 0 AND l.leaves > 0 AND l.leaves_gone >= l
     AND EXISTS (SELECT 1 FROM crls n WHERE n.signer = l.signer AND n.shard > l.shard)
     AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.signer = l.signer AND r.shard = l.shard)";
 
-/// Whether an item `i` is of certificates that are gone and nobody said anything about it that should stay.
-const ITEM_MAY_GO: &str = "i.kind = 'CERTIFICATE' AND i.delete_protection = 0 AND i.description = ''
-    AND NOT EXISTS (SELECT 1 FROM item_tags t WHERE t.item = i.id)
-    AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.item = i.id)";
+/// An item `i` may go after its last certificate, unless people protected it or said anything about it and did not delete it
+/// since.
+const ITEM_MAY_GO: &str = "i.kind = 'CERTIFICATE' AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.item = i.id)
+    AND (i.deleted IS NOT NULL OR (i.delete_protection = 0 AND i.description = ''
+                                   AND NOT EXISTS (SELECT 1 FROM item_tags t WHERE t.item = i.id)))";
 
 /// The revocation of a certificate that the store does not know: the end of that, and its serial number.
 pub type UnknownRevocation = (Time, Vec<u8>);
@@ -81,6 +82,18 @@ impl Read<'_> {
         self.all(&sql, (past.records, past.now, issuer, end, id, STEP), |row| {
             Ok(Met { key: (row.get(0)?, row.get(1)?), may_go: row.get(2)? })
         })
+    }
+
+    /// Items that stayed after their newest version, from where a walk is on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn left_items(&self, after: Option<&i64>) -> Result<Vec<Met<i64>>> {
+        let sql = format!(
+            "SELECT i.id, {ITEM_MAY_GO} FROM former_versions f JOIN items i ON i.id = f.item
+             WHERE f.item > ?1 ORDER BY f.item LIMIT ?2"
+        );
+        self.all(&sql, (after.copied().unwrap_or(0), STEP), |row| Ok(Met { key: row.get(0)?, may_go: row.get(1)? }))
     }
 
     /// Every key version that revocations can be of.
@@ -157,13 +170,9 @@ impl Write<'_> {
         Ok(true)
     }
 
-    /// A version of an item is gone: the item goes after the last one, or remembers the newest.
+    /// A version of an item is gone: the item goes after the last one, or keeps in mind the newest.
     fn leave_item(&self, item: i64, version: i64) -> Result<()> {
-        let sql = format!("SELECT 1 FROM items i WHERE i.id = ?1 AND {ITEM_MAY_GO}");
-        if self.optional(&sql, [item], |_| Ok(()))?.is_some() {
-            self.execute("DELETE FROM expiry_warnings WHERE item = ?1", [item])?;
-            self.execute("DELETE FROM former_versions WHERE item = ?1", [item])?;
-            self.execute("DELETE FROM items WHERE id = ?1", [item])?;
+        if self.remove_item(&item)? {
             return Ok(());
         }
         let newer = "SELECT 1 FROM certificates WHERE item = ?1 AND version > ?2 LIMIT 1";
@@ -175,6 +184,22 @@ impl Write<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// Remove an item of certificates, if it still may go.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn remove_item(&self, id: &i64) -> Result<bool> {
+        let sql = format!("SELECT 1 FROM items i WHERE i.id = ?1 AND {ITEM_MAY_GO}");
+        if self.optional(&sql, [id], |_| Ok(()))?.is_none() {
+            return Ok(false);
+        }
+        self.execute("DELETE FROM item_tags WHERE item = ?1", [id])?;
+        self.execute("DELETE FROM expiry_warnings WHERE item = ?1", [id])?;
+        self.execute("DELETE FROM former_versions WHERE item = ?1", [id])?;
+        self.execute("DELETE FROM items WHERE id = ?1", [id])?;
+        Ok(true)
     }
 
     /// Remove the revocation of a certificate that the store does not know, if it still may go.
