@@ -68,7 +68,7 @@ impl Daemon {
             listeners: vec![addresses.listen, addresses.plain_listen],
         };
         let validation = Arc::new(Validation::start(Arc::clone(&store), clock.clone(), settings, networks)?);
-        let housekeeping = Housekeeping::start(Arc::clone(&store), Arc::clone(&issuance), clock.clone())?;
+        let housekeeping = Housekeeping::start(Arc::clone(&store), Arc::clone(&issuance), clock.clone(), settings)?;
         let events = Events::start(Arc::clone(&store), clock.clone(), settings)?;
 
         let secret = hex(&random::<32>()?);

@@ -1,5 +1,6 @@
 //! The daemon's settings as plain data. Who reads flags and environment is `cli`; who checks them is the type.
 
+use crate::clock::Span;
 use crate::error::{Error, Result};
 use crate::identifier::Network;
 use std::net::SocketAddr;
@@ -38,6 +39,21 @@ pub struct Settings {
     pub event_command: Option<PathBuf>,
     /// Where each event is posted.
     pub event_url: Option<EventUrl>,
+    /// How long orders, authorizations, challenges and credentials are kept after their end.
+    pub retain: Span,
+    /// How long certificates are kept after their end, and rows of the audit log.
+    pub retain_records: Span,
+}
+
+impl Settings {
+    /// Ninety days for what nobody asks about again.
+    pub const RETAIN: Span = Span::days(90);
+    /// Two years for records.
+    pub const RETAIN_RECORDS: Span = Span::days(730);
+    /// Less, and a limit of so many in an hour would forget what it counts.
+    pub const SHORTEST_RETAIN: Span = Span::DAY;
+    /// Less, and a limit of so many in a week would forget what it counts.
+    pub const SHORTEST_RETAIN_RECORDS: Span = Span::days(7);
 }
 
 /// An http or https URL.

@@ -164,6 +164,12 @@ pub(super) struct Serve {
     /// http URL that each event is posted to as a JSON object
     #[argh(option, arg_name = "url")]
     event_url: Option<String>,
+    /// how long orders, challenges and credentials are kept after their end (90d)
+    #[argh(option, arg_name = "duration")]
+    retain: Option<String>,
+    /// how long certificates are kept after their end, and the audit log (730d)
+    #[argh(option, arg_name = "duration")]
+    retain_records: Option<String>,
 }
 
 /// Try certwright out on this machine: a CA, an issuer and a running daemon under ./certwright-data.

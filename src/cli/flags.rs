@@ -38,8 +38,6 @@ const NOT_OFFERED: &[(&str, &str)] = &[
     ("max-path-len", "CA certificates are not issued by ACME"),
     ("metrics-listen", "metrics are not published yet"),
     ("protect-certificates", "issued certificates are never changed"),
-    ("retain", "nothing is tidied away yet"),
-    ("retain-records", "nothing is tidied away yet"),
     ("scheduled-activity", "there is no scheduler here"),
     ("token", "the admin socket's mode and group decide who may administer"),
     ("uid-token", "the admin socket's mode and group decide who may administer"),

@@ -49,6 +49,8 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         blocked_keys: None,
         event_command: None,
         event_url: None,
+        retain: Settings::RETAIN,
+        retain_records: Settings::RETAIN_RECORDS,
     };
     let mut outcome = Ok(());
     serve(&settings, |daemon| outcome = introduce(daemon, &settings, &data, command)).map_err(|e| {

@@ -4,7 +4,7 @@ use super::client::DEFAULT_SOCKET;
 use super::environment::{PREFIX, complete, list};
 use super::flags::{Given, text};
 use super::{Failure, usage};
-use crate::clock::Clock;
+use crate::clock::{Clock, Span};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::identifier::Network;
@@ -165,6 +165,8 @@ fn settings(given: &[Given]) -> Result<Settings> {
         blocked_keys: text(given, "blocked-keys").map(PathBuf::from),
         event_command: text(given, "event-command").map(PathBuf::from),
         event_url: text(given, "event-url").map(EventUrl::parse).transpose()?,
+        retain: span(given, "retain", Settings::RETAIN, Settings::SHORTEST_RETAIN)?,
+        retain_records: span(given, "retain-records", Settings::RETAIN_RECORDS, Settings::SHORTEST_RETAIN_RECORDS)?,
     })
 }
 
@@ -190,6 +192,15 @@ fn number(given: &[Given], flag: &str, default: usize) -> Result<usize> {
         None => Ok(default),
         Some(text) => text.parse().map_err(|_| Error::malformed(format!("--{flag} {text} is not a number"))),
     }
+}
+
+fn span(given: &[Given], flag: &str, default: Span, shortest: Span) -> Result<Span> {
+    let Some(text) = text(given, flag) else { return Ok(default) };
+    let span = Span::parse(text).map_err(|e| e.context(format!("--{flag}")))?;
+    if span < shortest {
+        return Err(Error::malformed(format!("--{flag} {text} is too short; give {shortest} at least")));
+    }
+    Ok(span)
 }
 
 fn port(given: &[Given], flag: &str, default: u16) -> Result<u16> {

@@ -47,12 +47,9 @@ impl Events {
     /// # Errors
     /// The store's; Unavailable when a thread cannot be started.
     pub fn start(store: Arc<Store>, clock: Clock, settings: &Settings) -> Result<Events> {
-        let sinks = std::iter::once(Sink::Log)
-            .chain(settings.event_command.clone().map(Sink::Command))
-            .chain(settings.event_url.clone().map(Sink::Url));
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let mut events = Events { stop: Arc::clone(&stop), threads: Vec::new() };
-        for sink in sinks {
+        for sink in Sink::all(settings) {
             let mut listener = Listener::new(sink, Arc::clone(&store), clock.clone(), settings)?;
             let stop = Arc::clone(&stop);
             let thread = std::thread::Builder::new()

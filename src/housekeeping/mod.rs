@@ -1,19 +1,22 @@
 //! What happens by itself on a clock: the clock itself is watched, the daemon's own TLS certificates are renewed, deletions
-//! that are due are carried out.
+//! that are due are carried out, what has ended long ago is tidied away.
 
 mod events;
 mod expiry;
 mod sinks;
+mod tidying;
 
 pub use events::{Events, event_of};
 
 use crate::clock::{Clock, Span, Time};
 use crate::error::{Error, Result};
 use crate::issuance::Issuance;
+use crate::settings::Settings;
 use crate::store::{AuditEntry, ItemKind, Store};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tidying::Tidying;
 
 const ROUND: Duration = Duration::from_secs(60);
 /// How often it is noted that the clock is right.
@@ -21,7 +24,7 @@ const BETWEEN_MARKS: Span = Span::HOUR;
 /// Between two times that CRLs are signed for clients; also how long a stop waits for that thread.
 const CRL_PAUSE: Duration = Duration::from_millis(300);
 
-/// The threads that look after everything: one once a minute, one as soon as clients revoke.
+/// The threads that look after everything: one once a minute, one as soon as clients revoke, one that tidies.
 pub struct Housekeeping {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -33,6 +36,7 @@ struct Shared {
     clock: Clock,
     /// When it was last noted that the clock is right.
     marked: Mutex<Option<Time>>,
+    tidying: Tidying,
     stopping: Mutex<bool>,
     stop: Condvar,
 }
@@ -42,10 +46,16 @@ impl Housekeeping {
     ///
     /// # Errors
     /// Unavailable when the thread cannot be started.
-    pub fn start(store: Arc<Store>, issuance: Arc<Issuance>, clock: Clock) -> Result<Housekeeping> {
+    pub fn start(
+        store: Arc<Store>,
+        issuance: Arc<Issuance>,
+        clock: Clock,
+        settings: &Settings,
+    ) -> Result<Housekeeping> {
         let marked = Mutex::new(store.read(|read| read.clock_mark())?);
+        let tidying = Tidying::new(Arc::clone(&store), clock.clone(), settings);
         let (stopping, stop) = (Mutex::new(false), Condvar::new());
-        let shared = Arc::new(Shared { store, issuance, clock, marked, stopping, stop });
+        let shared = Arc::new(Shared { store, issuance, clock, marked, tidying, stopping, stop });
         shared.round();
         let for_crls = Arc::clone(&shared);
         let crls = std::thread::Builder::new()
@@ -56,17 +66,28 @@ impl Housekeeping {
         let thread = std::thread::Builder::new()
             .name("housekeeping".into())
             .spawn(move || {
-                while !for_thread.wait() {
+                while !for_thread.wait(ROUND) {
                     for_thread.round();
                 }
             })
             .map_err(|e| Error::unavailable(format!("the housekeeping thread cannot be started: {e}")))?;
-        Ok(Housekeeping { shared, threads: vec![thread, crls] })
+        let for_tidying = Arc::clone(&shared);
+        // By itself, since it may have much to do and nothing else may wait for that.
+        let tidying = std::thread::Builder::new()
+            .name("tidying".into())
+            .spawn(move || {
+                while !for_tidying.wait(ROUND) {
+                    for_tidying.tidy();
+                }
+            })
+            .map_err(|e| Error::unavailable(format!("the thread that tidies cannot be started: {e}")))?;
+        Ok(Housekeeping { shared, threads: vec![thread, crls, tidying] })
     }
 
-    /// Make a round now.
+    /// Make a round now, and tidy if that is due.
     pub fn round(&self) {
         self.shared.round();
+        self.shared.tidy();
     }
 }
 
@@ -129,6 +150,16 @@ impl Shared {
         Ok(())
     }
 
+    fn tidy(&self) {
+        // By a wrong clock nothing has ended.
+        if self.clock.look().is_err() {
+            return;
+        }
+        if let Err(e) = self.tidying.round(&|pause| self.wait(pause)) {
+            log::error!("tidying failed and will be gone on with in an hour: {e}");
+        }
+    }
+
     /// Each item by itself, too.
     fn delete_due_items(&self) -> Result<()> {
         let now = self.clock.now();
@@ -162,12 +193,12 @@ impl Shared {
         Ok(())
     }
 
-    /// True when it is time to stop.
-    fn wait(&self) -> bool {
+    /// Wait for so long. True when it is time to stop.
+    fn wait(&self, longest: Duration) -> bool {
         let stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
         let (stopping, _) = self
             .stop
-            .wait_timeout_while(stopping, ROUND, |stopping| !*stopping)
+            .wait_timeout_while(stopping, longest, |stopping| !*stopping)
             .unwrap_or_else(PoisonError::into_inner);
         *stopping
     }

@@ -1,7 +1,7 @@
 //! Who is told of events: the daemon's own log, a program, a URL.
 
 use crate::error::{Error, Result};
-use crate::settings::EventUrl;
+use crate::settings::{EventUrl, Settings};
 use crate::store::Store;
 use rustls::crypto::ring::default_provider;
 use serde_json::Value;
@@ -32,6 +32,13 @@ pub(super) enum Sink {
 }
 
 impl Sink {
+    /// Everybody who is to be told.
+    pub(super) fn all(settings: &Settings) -> impl Iterator<Item = Sink> {
+        std::iter::once(Sink::Log)
+            .chain(settings.event_command.clone().map(Sink::Command))
+            .chain(settings.event_url.clone().map(Sink::Url))
+    }
+
     /// How the database calls it.
     pub(super) fn name(&self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! The audit log: append-only rows, each carrying a hash over itself and the one before.
 
-use super::{Read, Write};
+use super::{Read, Write, damaged};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use ring::digest::{Context, SHA256};
@@ -153,13 +153,20 @@ impl Read<'_> {
         Ok(self.optional("SELECT coalesce(max(id), 0) FROM audit", [], |row| row.get(0))?.unwrap_or(0))
     }
 
-    /// Follow the chain of hashes through the whole log, and give the number of its rows.
+    /// Follow the chain of hashes from where tidying has left its beginning to the end, and give the number of its rows.
     ///
     /// # Errors
     /// Internal, naming the row, when one was changed, taken out or put in.
     pub fn verify_audit(&self) -> Result<i64> {
-        let mut before = Vec::new();
-        let mut after = 0;
+        let sql = "SELECT last, hash FROM audit_checkpoint";
+        let checkpoint: Option<(i64, Vec<u8>)> = self.optional(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (mut after, mut before) = checkpoint.ok_or_else(|| damaged("no checkpoint of the audit log"))?;
+        let first = self.optional("SELECT min(id) FROM audit", [], |row| row.get::<_, Option<i64>>(0))?.flatten();
+        if first.is_some_and(|first| first <= after) {
+            return Err(Error::internal(format!(
+                "the audit log was tidied up to row {after}, but has rows before that: they were put in outside of certwright"
+            )));
+        }
         let mut count = 0;
         loop {
             let rows = self.audit(&AuditFilter { after, ..AuditFilter::default() }, 1_000)?;

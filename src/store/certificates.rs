@@ -267,8 +267,10 @@ impl Write<'_> {
     /// The database's; a serial number or an order that has one already is refused by the schema.
     pub fn insert_certificate(&self, new: &NewCertificate, now: Time) -> Result<i64> {
         let version: Option<i64> = match new.item {
+            // A version that is gone is not given out again.
             Some(item) => self.optional(
-                "SELECT coalesce(max(version), 0) + 1 FROM certificates WHERE item = ?1",
+                "SELECT max(coalesce((SELECT max(version) FROM certificates WHERE item = ?1), 0),
+                            coalesce((SELECT version FROM former_versions WHERE item = ?1), 0)) + 1",
                 [item],
                 |row| row.get(0),
             )?,

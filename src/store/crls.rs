@@ -212,10 +212,14 @@ impl Write<'_> {
     /// Note that a shard has one more leaf.
     ///
     /// # Errors
-    /// The database's.
+    /// Unavailable when the shard was removed since the leaf was given its URL: nobody would ever sign that list.
     pub fn count_leaf(&self, signer: i64, shard: i64) -> Result<()> {
-        self.execute("UPDATE crls SET leaves = leaves + 1 WHERE signer = ?1 AND shard = ?2", (signer, shard))?;
-        Ok(())
+        let changed =
+            self.execute("UPDATE crls SET leaves = leaves + 1 WHERE signer = ?1 AND shard = ?2", (signer, shard))?;
+        match changed {
+            1 => Ok(()),
+            _ => Err(Error::unavailable("the CRL of the certificate was tidied away meanwhile; try again")),
+        }
     }
 
     /// Serve a signed list, which knows so many changes, from now on. False when a later one was kept meanwhile.
@@ -229,5 +233,19 @@ impl Write<'_> {
             (signer, shard.number(), &signed.der, signed.number, signed.this_update, signed.next_update, changes),
         )?;
         Ok(changed == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Class;
+    use crate::store::Store;
+
+    #[test]
+    fn no_leaf_is_filed_under_a_list_that_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("db")).unwrap();
+        let filed = store.change(|write| write.count_leaf(1, 0));
+        assert_eq!(filed.map_err(|e| e.class()), Err(Class::Unavailable));
     }
 }

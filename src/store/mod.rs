@@ -26,6 +26,7 @@ mod readers;
 mod remembered;
 mod revocations;
 mod schema;
+mod tidying;
 mod writer;
 
 pub use accounts::{Account, AccountStatus, NewAccount};
@@ -46,6 +47,7 @@ pub use limits::LimitKind;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
 pub use remembered::Remembered;
 pub use revocations::{Revocable, RevocablePlace, Revocation, RevocationGrounds};
+pub use tidying::{EndedShard, Met, Past, UnknownRevocation};
 
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
@@ -81,6 +83,15 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         self.writer.close();
         schema::checkpoint(&self.path)
+    }
+
+    /// Bring what is committed into the database file, whose end is cut off where it holds nothing any more, and cut the WAL
+    /// back where readers have let it grow.
+    ///
+    /// # Errors
+    /// Unavailable when the disk is full.
+    pub fn settle(&self) -> Result<()> {
+        schema::settle(&self.path)
     }
 
     /// Run a closure in the next shared commit and return once it is durable. An error from the closure undoes what it

@@ -64,7 +64,7 @@ impl<K: Eq + Hash, V> Remembered<K, V> {
 
 /// Tables that requests write to. A change to any other makes everything that is remembered old: whoever adds a table and
 /// forgets it here makes the daemon slower, not wrong.
-const RECORDS: [&str; 10] = [
+const RECORDS: [&str; 13] = [
     "authorizations",
     "challenges",
     "orders",
@@ -75,6 +75,9 @@ const RECORDS: [&str; 10] = [
     "crls",
     "event_cursors",
     "expiry_notices",
+    "former_versions",
+    "tidying",
+    "audit_checkpoint",
 ];
 
 /// Whether a statement writes records only, and nothing that [`Remembered`] may hold.

@@ -5,10 +5,17 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
 use std::path::Path;
+use std::time::Duration;
 
 /// Each file in sql/ brings the schema from the number before to its own. Released ones are never edited.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../sql/0001_initial.sql"), include_str!("../../sql/0002_clock_mark.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../sql/0001_initial.sql"),
+    include_str!("../../sql/0002_clock_mark.sql"),
+    include_str!("../../sql/0003_tidying.sql"),
+];
+
+/// A WAL that readers have let grow beyond this is cut back, in bytes; otherwise it is written over from its beginning.
+const LARGEST_WAL: u64 = 64 << 20;
 
 /// Open for writing; make the file if there is none; bring the schema up to date in one transaction.
 pub(super) fn open(path: &Path) -> Result<Connection> {
@@ -46,7 +53,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(|e| Error::from(e).context(path.display()))?;
     db.execute_batch("PRAGMA cache_size = -1024; PRAGMA query_only = ON;")?;
-    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.busy_timeout(Duration::from_secs(5))?;
     prepare(&db)?;
     Ok(db)
 }
@@ -59,12 +66,38 @@ fn prepare(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Bring what stands in the WAL into the database file itself.
+/// Bring what stands in the WAL into the database file itself, and leave the WAL empty.
 pub(super) fn checkpoint(path: &Path) -> Result<()> {
+    let db = open_for_checkpoints(path, Duration::from_secs(1))?;
+    if run_checkpoint(&db, "TRUNCATE")? {
+        Ok(())
+    } else {
+        Err(Error::unavailable("somebody is still reading the database"))
+    }
+}
+
+/// The same as far as it goes without holding up anybody; a WAL that has grown large is cut back if nobody reads for a
+/// moment.
+pub(super) fn settle(path: &Path) -> Result<()> {
+    let db = open_for_checkpoints(path, Duration::from_millis(50))?;
+    run_checkpoint(&db, "PASSIVE")?;
+    let mut wal = path.to_owned().into_os_string();
+    wal.push("-wal");
+    if std::fs::metadata(wal).is_ok_and(|wal| wal.len() > LARGEST_WAL) {
+        run_checkpoint(&db, "TRUNCATE")?;
+    }
+    Ok(())
+}
+
+fn open_for_checkpoints(path: &Path, patience: Duration) -> Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    db.busy_timeout(std::time::Duration::from_secs(1))?;
-    let is_busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    if is_busy { Err(Error::unavailable("somebody is still reading the database")) } else { Ok(()) }
+    db.busy_timeout(patience)?;
+    Ok(db)
+}
+
+/// False when somebody was in the way.
+fn run_checkpoint(db: &Connection, kind: &str) -> Result<bool> {
+    Ok(!db.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |row| row.get::<_, bool>(0))?)
 }
 
 fn migrate(db: &Connection) -> Result<()> {
@@ -103,36 +136,130 @@ mod tests {
     }
 
     #[test]
-    fn certificates_revocations_and_audit_rows_can_be_neither_changed_nor_deleted() {
+    fn a_store_of_before_is_as_old_as_what_happened_last_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let row = "INSERT INTO audit (at, actor, action, object, outcome, detail, hash)
+                   VALUES (7000, '', '', '', 'done', '', x'')";
+        let before = format!("PRAGMA auto_vacuum = INCREMENTAL; {} PRAGMA user_version = 1; {row}", MIGRATIONS[0]);
+        Connection::open(&path).unwrap().execute_batch(&before).unwrap();
+        let found: i64 = open(&path).unwrap().query_row("SELECT at FROM tidying", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, 7_000, "tidying looks from there whether the clock has leapt");
+    }
+
+    #[test]
+    fn a_wal_that_has_grown_large_is_cut_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let db = open(&path).unwrap();
+        let wal = || std::fs::metadata(dir.path().join("db-wal")).unwrap().len();
+        let fill = |bytes: u64| {
+            db.execute_batch(&format!(
+                "CREATE TABLE IF NOT EXISTS t (b BLOB); INSERT INTO t VALUES (zeroblob({bytes})); DELETE FROM t;"
+            ))
+            .unwrap();
+        };
+        fill(1 << 20);
+        let small = wal();
+        settle(&path).unwrap();
+        assert_eq!(wal(), small, "it is written over from its beginning");
+        fill(LARGEST_WAL);
+        assert!(wal() > LARGEST_WAL);
+        settle(&path).unwrap();
+        assert_eq!(wal(), 0);
+    }
+
+    /// A store with a certificate, a revoked one, the revocation of a CA certificate, and three audit rows.
+    fn filled() -> (tempfile::TempDir, Connection) {
         let dir = tempfile::tempdir().unwrap();
         let db = open(&dir.path().join("db")).unwrap();
-        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
-        let certificate =
-            "INTO certificates (serial, purpose, issuer, signer, not_before, not_after, issued, certificate)
-            VALUES (x'01', 'acme', 1, 1, 0, 0, 0, x'')";
-        let revocation =
-            "INTO revocations (signer, serial, not_after, at, reason, revoked_by) VALUES (1, x'01', 0, 0, 0, '')";
-        let row = "INTO audit (id, at, actor, action, object, outcome, detail, hash) VALUES (1, 0, '', '', '', 'done', '', x'')";
-        db.execute_batch(&format!(
-            "INSERT {certificate}; INSERT {revocation}; INSERT {row}; UPDATE audit SET address = NULL"
-        ))
+        db.execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO certificates (id, serial, purpose, issuer, signer, not_before, not_after, issued, certificate)
+             VALUES (1, x'01', 'acme', 1, 1, 0, 100, 0, x''), (2, x'02', 'acme', 1, 1, 0, 100, 0, x'');
+             INSERT INTO revocations (signer, serial, certificate, shard, not_after, at, reason, revoked_by)
+             VALUES (1, x'02', 2, 0, 100, 1, 0, ''), (1, x'03', NULL, -1, 100, 1, 0, '');
+             INSERT INTO audit (id, at, actor, action, object, outcome, detail, hash)
+             VALUES (1, 0, '', '', '', 'done', '', x'01'), (2, 0, '', '', '', 'done', '', x'02'),
+                    (3, 0, '', '', '', 'done', '', x'03');
+             INSERT INTO event_cursors VALUES ('log', 3), ('url', 1);
+             INSERT INTO blocked_keys (hash, since, why) VALUES (x'00', 0, '');",
+        )
         .unwrap();
+        (dir, db)
+    }
+
+    fn refuses(db: &Connection, statement: &str) {
+        let message = db.execute_batch(statement).unwrap_err().to_string();
+        assert!(message.contains("append-only"), "{statement}: {message}");
+    }
+
+    fn ids(db: &Connection, table: &str) -> Vec<i64> {
+        let mut statement = db.prepare(&format!("SELECT id FROM {table} ORDER BY id")).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(|id| id.unwrap()).collect()
+    }
+
+    #[test]
+    fn records_can_be_neither_changed_nor_deleted() {
+        let (_dir, db) = filled();
+        db.execute_batch("UPDATE audit SET address = NULL").unwrap();
         for forbidden in [
-            "DELETE FROM certificates",
+            "DELETE FROM certificates WHERE id = 1",
             "UPDATE certificates SET issued = 1",
-            &format!("INSERT OR REPLACE {certificate}"),
+            "INSERT OR REPLACE INTO certificates SELECT * FROM certificates WHERE id = 1",
             "DELETE FROM revocations",
-            "UPDATE revocations SET not_after = 1",
-            &format!("INSERT OR REPLACE {revocation}"),
-            "DELETE FROM audit",
+            "UPDATE revocations SET reason = 1",
+            "DELETE FROM audit WHERE id = 1",
             "UPDATE audit SET detail = 'x'",
-            &format!("INSERT OR REPLACE {row}"),
+            "INSERT OR REPLACE INTO audit SELECT * FROM audit WHERE id = 1",
+            "DELETE FROM blocked_keys",
         ] {
-            let message = db.execute_batch(forbidden).unwrap_err().to_string();
-            assert!(message.contains("append-only"), "{forbidden}: {message}");
+            refuses(&db, forbidden);
         }
-        let second = certificate.replace("x'')", "x'ff')");
-        let message = db.execute_batch(&format!("INSERT {second}")).unwrap_err().to_string();
+        let second =
+            "INSERT INTO certificates (serial, purpose, issuer, signer, not_before, not_after, issued, certificate)
+                      VALUES (x'01', 'acme', 1, 1, 0, 100, 0, x'ff')";
+        let message = db.execute_batch(second).unwrap_err().to_string();
         assert!(message.contains("UNIQUE") && message.contains("serial"), "one serial number, two contents: {message}");
+    }
+
+    #[test]
+    fn records_below_the_horizon_can_be_deleted_and_only_as_a_whole() {
+        let (_dir, db) = filled();
+        db.execute_batch("UPDATE tidying SET at = 500, ended_before = 100").unwrap();
+        refuses(&db, "DELETE FROM certificates WHERE id = 1");
+        refuses(&db, "DELETE FROM revocations WHERE certificate = 2");
+        assert!(
+            db.execute_batch("UPDATE tidying SET ended_before = 501").is_err(),
+            "what has not ended cannot be past"
+        );
+        db.execute_batch("UPDATE tidying SET ended_before = 101").unwrap();
+        db.execute_batch("DELETE FROM certificates WHERE id = 1").unwrap();
+        // One that is revoked neither without its revocation nor the other way round.
+        refuses(&db, "DELETE FROM certificates WHERE id = 2");
+        db.execute_batch("DELETE FROM revocations WHERE certificate = 2").unwrap();
+        assert_eq!(ids(&db, "certificates"), [0; 0]);
+        refuses(&db, "DELETE FROM revocations WHERE shard = -1");
+        db.execute_batch("DELETE FROM tidying").unwrap();
+        refuses(&db, "DELETE FROM revocations");
+        refuses(&db, "DELETE FROM blocked_keys");
+    }
+
+    #[test]
+    fn the_audit_log_can_lose_its_beginning_as_far_as_everybody_was_told() {
+        let (_dir, db) = filled();
+        let checkpoint = |last: i64, hash: &str| format!("UPDATE audit_checkpoint SET last = {last}, hash = x'{hash}'");
+        refuses(&db, &checkpoint(1, "00"));
+        refuses(&db, &checkpoint(2, "02"));
+        db.execute_batch(&checkpoint(1, "01")).unwrap();
+        db.execute_batch("DELETE FROM audit WHERE id <= 1").unwrap();
+        refuses(&db, "DELETE FROM audit WHERE id <= 2");
+        db.execute_batch("UPDATE event_cursors SET last = 3").unwrap();
+        refuses(&db, &checkpoint(3, "03"));
+        refuses(&db, &checkpoint(1, "01"));
+        db.execute_batch(&checkpoint(2, "02")).unwrap();
+        refuses(&db, "DELETE FROM audit");
+        db.execute_batch("DELETE FROM audit WHERE id <= 2").unwrap();
+        assert_eq!(ids(&db, "audit"), [3]);
     }
 }

@@ -2,142 +2,17 @@
 
 mod wrong;
 
-use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
-use crate::world::binary::certwright;
 use crate::world::csr::Csr;
-use crate::world::issuer::{Eab, text};
+use crate::world::issuer::text;
 use crate::world::openssl::{blocks, ocsp_request, openssl};
-use crate::world::outcome::{Outcome, assert_says};
-use crate::world::place::Place;
-use crate::world::plain;
-use crate::world::wire::{Reply, Wire};
-use certwright::clock::{Clock, Span, Time};
-use certwright::daemon::Daemon;
-use certwright::settings::Settings;
+use crate::world::outcome::assert_says;
+use crate::world::turned::Turned;
+use certwright::clock::Span;
 use serde_json::Value;
-use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The whole OCSP response (RFC 6960, 4.2.1).
 const TRY_LATER: [u8; 5] = [0x30, 3, 0x0a, 1, 3];
-
-/// A daemon whose clock stands still until it is turned.
-struct Turned {
-    /// None between two runs.
-    daemon: Option<Daemon>,
-    settings: Settings,
-    clock: Clock,
-    place: Place,
-}
-
-impl Turned {
-    fn start() -> Turned {
-        let place = Place::new();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let clock = Clock::manual(Time(i64::try_from(now).unwrap()));
-        let anywhere = SocketAddr::from((place.address, 0));
-        let settings = Settings {
-            state_dir: place.make_directory("state"),
-            listen: anywhere,
-            plain_listen: anywhere,
-            admin_socket: place.file("admin.sock"),
-            fragment_dirs: Vec::new(),
-            dns_servers: Vec::new(),
-            http_01_port: 80,
-            tls_alpn_01_port: 443,
-            validation_allow: Vec::new(),
-            validation_deny: Vec::new(),
-            workers: 4,
-            tls_files: None,
-            blocked_keys: None,
-            event_command: None,
-            event_url: None,
-        };
-        let mut turned = Turned { daemon: None, settings, clock, place };
-        turned.boot();
-        // Where clients find it again.
-        let addresses = turned.daemon().addresses();
-        (turned.settings.listen, turned.settings.plain_listen) = (addresses.listen, addresses.plain_listen);
-        turned
-    }
-
-    fn boot(&mut self) {
-        self.daemon = Some(Daemon::start(&self.settings, self.clock.clone()).unwrap());
-    }
-
-    fn daemon(&self) -> &Daemon {
-        self.daemon.as_ref().unwrap()
-    }
-
-    /// Let days pass, and what is due then happen.
-    fn days_later(&self, days: i64) {
-        self.clock.advance(Span::days(days));
-        self.daemon().keep_house();
-    }
-
-    fn run(&self, arguments: &[&str]) -> Outcome {
-        let output = certwright()
-            .env("CERTWRIGHT_ADMIN_SOCKET", self.place.file("admin.sock"))
-            .current_dir(self.place.path())
-            .args(arguments)
-            .output()
-            .unwrap();
-        Outcome::new(format!("certwright {}", arguments.join(" ")), output)
-    }
-
-    fn make_key(&self, name: &str, days: &str, flags: &[&str]) {
-        let key = ["create-dfc-key", "-n", name, "-a", "EC256", "--generate-self-signed-certificate"];
-        let rest = ["--certificate-ttl", days, "--certificate-common-name", "Turned CA"];
-        self.run(&[&key[..], &rest, flags].concat()).succeeded();
-    }
-
-    /// A client that needs no challenge, at an issuer that warns a month ahead.
-    fn client(&self) -> Client {
-        let listen = self.daemon().addresses().listen;
-        let url = format!("https://ca.lan:{}", listen.port());
-        let issuer = ["create-pki-cert-issuer", "-n", "/I", "--signer-key-name", "/K", "-t", "90d", "--enable-acme"];
-        let names = ["--gw-cluster-url", &url, "--allowed-domains", "a.lan,b.lan", "--destination-path", "/Filed"];
-        let checked = ["--public-url", "http://ca.lan:8080", "--create-private-ocsp", "-e", "30"];
-        self.run(&[&issuer[..], &names, &checked].concat()).succeeded();
-        let described = self.run(&["describe-item", "-n", "/I"]).succeeded().json();
-        let eab =
-            ["generate-acme-eab", "--cert-issuer-name", "/I", "--allowed-domains", "a.lan,b.lan", "--no-challenge"];
-        let eab = self.run(&eab).succeeded().json();
-        let eab = Eab::read(&eab);
-        let wire = Wire::new(listen, "ca.lan", &text(&described, "certificates"));
-        let mut client = Client::new(wire, &text(&described, "acme_directory_url"), AccountKey::es256());
-        client.register(&eab).expect(201);
-        client
-    }
-
-    fn obtain(&self, client: &Client, name: &str) -> String {
-        let order = client.order(&[name]);
-        client.finalize(&order, &Csr::for_names(&[name])).expect(200);
-        client.certificate(&order)
-    }
-
-    fn audited(&self, action: &str) -> Vec<Value> {
-        let reply = self.run(&["audit", "--action", action, "--json"]).succeeded().json();
-        reply["rows"].as_array().unwrap().clone()
-    }
-
-    fn key_identifier(&self) -> String {
-        let described = self.run(&["describe-item", "-n", "/K"]).succeeded().json();
-        text(&described["versions"][0], "key_identifier")
-    }
-
-    fn ask_ocsp(&self, request: &[u8]) -> Vec<u8> {
-        plain::ask_ocsp(self.daemon().addresses().plain_listen, &self.key_identifier(), request)
-            .unwrap()
-            .expect(200)
-            .body
-    }
-
-    fn fetch(&self, path: &str) -> Reply {
-        plain::ask(self.daemon().addresses().plain_listen, "GET", path, &[], b"").unwrap()
-    }
-}
 
 #[test]
 fn a_deleted_key_can_be_brought_back_for_seven_days() {

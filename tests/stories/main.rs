@@ -35,6 +35,7 @@ mod registration;
 mod restart;
 mod revocation;
 mod secrets;
+mod tidying;
 mod usage;
 
 // What is signed, before independent judges.

@@ -1,4 +1,5 @@
-//! What a request costs does not grow with what the store holds: every statement on its way goes by an index.
+//! What a request costs does not grow with what the store holds: every statement on its way goes by an index. A step of tidying
+//! costs no more either.
 
 use crate::world::base64url;
 use crate::world::daemon::Ca;
@@ -6,9 +7,13 @@ use crate::world::issuer::Issuer;
 use crate::world::judges::certificates;
 use crate::world::plain::CHECKED;
 use crate::world::responder::Responder;
+use crate::world::turned::Turned;
+use certwright::clock::Span;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Tables that grow with use. The others hold what administrators set up.
 const GROWING: [&str; 9] = [
@@ -40,13 +45,112 @@ fn neither_a_request_of_a_client_nor_a_start_walks_over_a_table_that_grows() {
     let statements = statements(&ca.log()[before..]);
     assert!(statements.len() > 60, "only {} statements were told of", statements.len());
 
-    let path = ca.state_dir().join("certwright.db");
+    none_walks(&ca.state_dir(), &statements);
+}
+
+#[test]
+fn no_step_of_tidying_walks_over_a_table_that_grows() {
+    let mut turned = Turned::start_with(|settings| settings.event_command = Some("/bin/true".into()));
+    turned.make_key("/K", "3650", &[]);
+    let client = turned.client();
+    turned.settings.event_command = None;
+    turned.settings.retain_records = Span::days(30);
+    turned.restart();
+    let chain = turned.obtain(&client, "a.lan");
+    turned.obtain(&client, "b.lan");
+    turned.run(&["update-item", "-n", "/Filed/b.lan", "--tag", "kept"]).succeeded();
+    let der = base64url::encode(&certificates(&chain)[0]);
+    client.post(&client.url("revokeCert"), &json!({ "certificate": der })).expect(200);
+    turned.run(&["generate-acme-eab", "--cert-issuer-name", "/I"]).succeeded();
+    let end = turned.clock.now().plus(Span::days(9)).to_string();
+    let unknown = ["revoke-certificate", "--serial-number", "0x7f01", "--signer-key-name", "/K", "--not-after", &end];
+    turned.run(&unknown).succeeded();
+    turned.run(&["update-pki-cert-issuer", "-n", "/I", "--public-url", "http://other.lan:8080"]).succeeded();
+    turned.obtain(&client, "b.lan");
+    // The daemon is told of one listener less than before, and its own certificate is renewed.
+    let statements = overhear(|| turned.days_pass(200));
+    for table in [
+        "order_authorizations",
+        "orders",
+        "challenges",
+        "authorizations",
+        "eabs",
+        "expiry_notices",
+        "revocations",
+        "certificates",
+        "crls",
+        "items",
+        "event_cursors",
+        "audit",
+    ] {
+        let delete = format!("DELETE FROM {table} ");
+        assert!(statements.iter().any(|s| s.starts_with(&delete)), "nothing was deleted from {table}");
+    }
+    none_walks(&turned.settings.state_dir, &statements);
+}
+
+/// SQLite looks by itself whether anything refers to what is deleted, which no plan tells.
+#[test]
+fn what_refers_to_rows_that_are_deleted_is_found_by_an_index() {
+    let turned = Turned::start();
+    let db = Connection::open(turned.settings.state_dir.join("certwright.db")).unwrap();
+    let references: Vec<(String, String)> = db
+        .prepare(
+            "SELECT t.name, f.\"from\" FROM sqlite_schema t, pragma_foreign_key_list(t.name) f WHERE t.type = 'table'
+             AND f.\"table\" IN ('orders', 'authorizations', 'challenges', 'certificates', 'eabs', 'items')",
+        )
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(references.len() > 9, "{references:?}");
+    for (table, column) in references {
+        let steps = plan(&db, &format!("SELECT 1 FROM {table} WHERE {column} = ?1"));
+        // One row for each issuer.
+        assert!(table == "tls_certificates" || !steps[0].starts_with("SCAN"), "{table}.{column}: {steps:?}");
+    }
+}
+
+fn none_walks(state_dir: &Path, statements: &BTreeSet<String>) {
+    let path = state_dir.join("certwright.db");
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    for statement in &statements {
+    for statement in statements.iter().filter(|statement| !statement.starts_with("PRAGMA ")) {
         for step in plan(&db, statement) {
             assert!(!walks_over_much(&step, statement), "{step}: {statement}");
         }
     }
+}
+
+thread_local! {
+    static HEARD: RefCell<Option<BTreeSet<String>>> = const { RefCell::new(None) };
+}
+
+/// Hears what the store of a daemon in this process does on a thread that listens.
+struct Ear;
+
+impl log::Log for Ear {
+    fn enabled(&self, about: &log::Metadata<'_>) -> bool {
+        about.target() == "certwright::store" && HEARD.with_borrow(Option::is_some)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            HEARD.with_borrow_mut(|heard| heard.as_mut().unwrap().insert(record.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The statements of what happens on this thread.
+fn overhear(act: impl FnOnce()) -> BTreeSet<String> {
+    // Somebody may have done so before.
+    let _ = log::set_logger(&Ear);
+    log::set_max_level(log::LevelFilter::Trace);
+    HEARD.set(Some(BTreeSet::new()));
+    act();
+    HEARD.take().unwrap()
 }
 
 fn walks_over_much(step: &str, statement: &str) -> bool {
@@ -61,7 +165,9 @@ fn walks_over_much(step: &str, statement: &str) -> bool {
     let grows = |table: &str| table == name || words.windows(2).any(|pair| pair == [table, name]);
     let is_short = SHORT.iter().any(|index| walk.ends_with(index))
         // The newest row is the first that such a walk meets.
-        || statement.ends_with("FROM audit ORDER BY id DESC LIMIT 1");
+        || statement.ends_with("FROM audit ORDER BY id DESC LIMIT 1")
+        // The oldest few, likewise.
+        || statement.ends_with("FROM audit ORDER BY id LIMIT ?1");
     GROWING.iter().any(|table| grows(table)) && !is_short
 }
 

@@ -71,9 +71,9 @@ fn a_log_that_was_changed_from_outside_says_so() {
     let untouched = std::fs::read(&database).unwrap();
     for (how, words) in [
         ("DROP TRIGGER audit_is_never_changed; UPDATE audit SET object = '/Other' WHERE id = 1", ["row 1", &first]),
-        ("DROP TRIGGER audit_is_never_deleted; DELETE FROM audit WHERE id = 2", ["row 3", &third]),
+        ("DROP TRIGGER audit_is_kept; DELETE FROM audit WHERE id = 2", ["row 3", &third]),
         (
-            "DROP TRIGGER audit_is_never_deleted; DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)",
+            "DROP TRIGGER audit_is_kept; DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)",
             ["the audit log ends at row", "its end was removed"],
         ),
     ] {

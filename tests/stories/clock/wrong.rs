@@ -2,10 +2,13 @@
 //! right again everything is as before.
 
 use super::*;
+use crate::world::account_key::AccountKey;
 use crate::world::base64url;
 use crate::world::daemon::Ca;
+use crate::world::issuer::Eab;
 use crate::world::judges::certificates;
 use crate::world::patience::{eventually, seconds};
+use crate::world::wire::Reply;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 
@@ -14,15 +17,6 @@ const YEARS: i64 = 3_650;
 impl Turned {
     fn step(&self, by: Span) {
         self.clock.advance(by);
-    }
-
-    /// Switched off for so long, and a clock that nobody vouches for.
-    fn switched_off_for(&mut self, by: Span) {
-        self.daemon = None;
-        let now = self.clock.now().plus(by);
-        self.clock = Clock::manual(now);
-        self.clock.set_synchronised(false);
-        self.boot();
     }
 
     fn eab(&self) -> Eab {

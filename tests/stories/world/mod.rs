@@ -21,4 +21,5 @@ pub mod place;
 pub mod plain;
 pub mod process;
 pub mod responder;
+pub mod turned;
 pub mod wire;

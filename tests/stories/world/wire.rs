@@ -1,8 +1,10 @@
 //! HTTP/1.1 over TLS by hand: everything that a client could put on the wire, proper or not.
 
+use certwright::clock::Clock;
 use rustix::net::{AddressFamily, SocketType};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -33,14 +35,29 @@ impl Wire {
         Wire::speaking(address, host, root_pem, rustls::DEFAULT_VERSIONS)
     }
 
+    /// One that judges certificates by the clock of the story.
+    pub fn at_the_time_of(clock: &Clock, address: SocketAddr, host: &str, root_pem: &str) -> Wire {
+        Wire::judging(Arc::new(StoryTime(clock.clone())), address, host, root_pem, rustls::DEFAULT_VERSIONS)
+    }
+
     pub fn speaking(
         address: SocketAddr,
         host: &str,
         root_pem: &str,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Wire {
+        Wire::judging(Arc::new(DefaultTimeProvider), address, host, root_pem, versions)
+    }
+
+    fn judging(
+        time: Arc<dyn TimeProvider>,
+        address: SocketAddr,
+        host: &str,
+        root_pem: &str,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Wire {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_details(provider, time)
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots(root_pem))
@@ -129,6 +146,20 @@ impl Wire {
         // The daemon may answer and close before it has read everything.
         let _ = connection.write_all(bytes).and_then(|()| connection.flush());
         read_to_close(&mut connection)
+    }
+}
+
+struct StoryTime(Clock);
+
+impl TimeProvider for StoryTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        u64::try_from(self.0.now().0).ok().map(|now| UnixTime::since_unix_epoch(Duration::from_secs(now)))
+    }
+}
+
+impl std::fmt::Debug for StoryTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.now())
     }
 }
 

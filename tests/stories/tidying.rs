@@ -1,0 +1,376 @@
+//! What has ended long ago goes by itself, and nothing goes that anybody still needs: a daemon in this process whose clock the
+//! story turns.
+
+mod year;
+
+use crate::world::acme::{Client, Order};
+use crate::world::base64url;
+use crate::world::csr::Csr;
+use crate::world::issuer::text;
+use crate::world::judges;
+use crate::world::openssl::{blocks, crl_text, ocsp_request, openssl};
+use crate::world::outcome::assert_says;
+use crate::world::patience::{eventually, seconds};
+use crate::world::turned::Turned;
+use certwright::clock::{Span, Time};
+use certwright::settings::{EventUrl, Settings};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+/// An order and its authorizations end after a week at the latest.
+const ORDER_DAYS: i64 = 7;
+const FILED: &str = "/Filed/a.lan";
+
+/// A daemon that keeps orders for thirty days and records for so many, and a client that needs no challenge.
+fn start(records: i64) -> (Turned, Client) {
+    let turned = Turned::start_with(|settings| keep(settings, 30, records));
+    turned.make_key("/K", "3650", &[]);
+    let client = turned.client();
+    (turned, client)
+}
+
+fn keep(settings: &mut Settings, days: i64, records: i64) {
+    settings.retain = Span::days(days);
+    settings.retain_records = Span::days(records);
+}
+
+fn certify(client: &Client, name: &str) -> (Order, Csr) {
+    let (order, csr) = (client.order(&[name]), Csr::for_names(&[name]));
+    client.finalize(&order, &csr).expect(200);
+    (order, csr)
+}
+
+/// Everything that `check` and the audit log's own check look at.
+fn verifies(turned: &Turned) {
+    turned.run(&["check"]).succeeded();
+    turned.run(&["audit", "--verify"]).succeeded();
+}
+
+#[test]
+fn orders_go_and_certificates_stay() {
+    let (turned, client) = start(730);
+    let (order, csr) = certify(&client, "a.lan");
+    let never_finished = client.order(&["b.lan"]);
+    let certificate = text(&client.fetch(&order.url).expect(200).json(), "certificate");
+
+    turned.days_pass(ORDER_DAYS + 30);
+    client.finalize(&order, &csr).expect(200);
+    assert_eq!(client.fetch(&order.url).expect(200).json()["status"], "valid");
+    turned.days_pass(2);
+    for url in [&order.url, &order.authorizations()[0], &never_finished.url, &never_finished.authorizations()[0]] {
+        assert_eq!(client.fetch(url).status, 404, "{url}");
+    }
+    assert_eq!(client.finalize(&order, &csr).status, 404, "no second certificate for an order that is gone");
+    for table in ["orders", "order_authorizations", "authorizations", "challenges"] {
+        assert_eq!(turned.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
+    client.fetch(&certificate).expect(200);
+    let orders = client.fetch(&format!("{}/orders", client.account.as_ref().unwrap())).expect(200).json();
+    assert_eq!(orders["orders"], json!([]));
+    let (again, _) = certify(&client, "a.lan");
+    assert_eq!(client.fetch(&again.url).expect(200).json()["status"], "valid");
+    verifies(&turned);
+}
+
+#[test]
+fn an_order_whose_certificate_has_ended_cannot_be_finalized_again() {
+    let turned = Turned::start_with(|settings| keep(settings, 30, 0));
+    turned.make_key("/K", "3650", &[]);
+    turned.make_issuer(&["-t", "2h", "--allowed-domains", "a.lan"]);
+    let client = turned.account(&["--allowed-domains", "a.lan", "--no-challenge"]);
+    let (order, csr) = certify(&client, "a.lan");
+    // Its authorization is still valid.
+    turned.clock.advance(Span(4 * 3_600));
+    turned.daemon().keep_house();
+    assert_eq!(client.fetch(&order.url).expect(200).json()["status"], "valid");
+    client.finalize(&order, &csr).expect(200);
+    client.finalize(&order, &Csr::for_names(&["a.lan"])).problem(403, "orderNotReady");
+    assert_eq!(turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"), 1);
+    turned.days_pass(ORDER_DAYS + 32);
+    assert_eq!(turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"), 0, "it goes after its order");
+    verifies(&turned);
+}
+
+#[test]
+fn an_order_that_replaces_a_certificate_stays_while_that_lives() {
+    let (turned, client) = start(730);
+    let chain = turned.obtain(&client, "a.lan");
+    let identifier = ari_identifier(&turned, &chain);
+    let names = json!([{"type": "dns", "value": "a.lan"}]);
+    let replace = || {
+        client.post(&client.url("newOrder"), &json!({ "identifiers": names.clone(), "replaces": identifier.clone() }))
+    };
+    let order = Order::from(replace().expect(201));
+    client.finalize(&order, &Csr::for_names(&["a.lan"])).expect(200);
+    turned.days_pass(80);
+    assert_says(&replace().problem(409, "alreadyReplaced"), &["another order"]);
+    assert_eq!(client.fetch(&order.url).expect(200).json()["replaces"], identifier.as_str());
+    turned.days_pass(11);
+    assert_eq!(client.fetch(&order.url).status, 404, "what it replaced has ended");
+    verifies(&turned);
+}
+
+/// RFC 9773, 4.1.
+fn ari_identifier(turned: &Turned, chain: &str) -> String {
+    let key = base64url::encode(hex_bytes(&turned.key_identifier()));
+    turned.place.write("leaf.pem", chain);
+    let shown = openssl(&turned.place, &["x509", "-in", "leaf.pem", "-noout", "-serial"]);
+    let serial = shown.succeeded().stdout.trim().trim_start_matches("serial=").to_lowercase();
+    format!("{key}.{}", base64url::encode(hex_bytes(&serial)))
+}
+
+fn hex_bytes(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+fn serial(turned: &Turned) -> String {
+    let listed = turned.run(&["list-certificates", "--json"]).succeeded().json();
+    text(&listed["certificates"][0], "serial_number")
+}
+
+#[test]
+fn credentials_go_unless_an_account_keeps_their_bounds() {
+    let (turned, bounded) = start(730);
+    turned.run(&["update-pki-cert-issuer", "-n", "/I", "--allowed-domains", "a.lan,b.lan,c.lan"]).succeeded();
+    let free = turned.account(&[]);
+    turned.run(&["generate-acme-eab", "--cert-issuer-name", "/I"]).succeeded();
+    assert_eq!(turned.count("SELECT count(*) FROM eabs"), 3);
+    turned.days_pass(32);
+    assert_eq!(
+        turned.count("SELECT count(*) FROM eabs"),
+        1,
+        "one that was never used, and one whose account has no bounds"
+    );
+    free.ask_for(&["c.lan"]).expect(201);
+    certify(&bounded, "a.lan");
+    assert_says(&bounded.ask_for(&["c.lan"]).problem(400, "rejectedIdentifier"), &["c.lan", "binding"]);
+    verifies(&turned);
+}
+
+#[test]
+fn what_is_revoked_stays_until_it_ended_and_was_listed_once_more() {
+    // Nothing is kept beyond what the rules want.
+    let (turned, client) = start(0);
+    let chain = turned.obtain(&client, "a.lan");
+    let mark = serial(&turned);
+    let list =
+        || crl_text(&turned.place, &turned.fetch(&format!("/crl/{}/0.crl", turned.key_identifier())).expect(200).body);
+    let is_listed = || list().contains(&mark.to_uppercase());
+    let rows = || {
+        (
+            turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"),
+            turned.count("SELECT count(*) FROM revocations"),
+        )
+    };
+    let der = base64url::encode(&judges::certificates(&chain)[0]);
+    client.post(&client.url("revokeCert"), &json!({ "certificate": der, "reason": 4 })).expect(200);
+    turned.days_pass(50);
+    assert_eq!(rows(), (1, 1), "revoked and unexpired");
+    assert!(is_listed());
+
+    let end = Time(turned.count("SELECT not_after FROM certificates WHERE purpose = 'acme'"));
+    let before_end = end.minus(Span::HOUR);
+    turned.days_pass((before_end.since(turned.clock.now()).0) / 86_400);
+    turned.clock.advance(before_end.since(turned.clock.now()));
+    // A list is signed now, and the next one a day later.
+    turned.clock.advance(Span(-86_400));
+    turned.daemon().keep_house();
+    turned.days_pass(1);
+    turned.clock.advance(Span(2 * 3_600));
+    turned.daemon().keep_house();
+    assert!(turned.clock.now() > end);
+    assert_eq!(rows(), (1, 1), "it ended, and no list says so yet");
+    turned.days_pass(1);
+    assert!(is_listed(), "RFC 5280, 3.3: once more after its end");
+    assert_eq!(rows(), (0, 0));
+    turned.days_pass(2);
+    assert!(!is_listed());
+    verifies(&turned);
+}
+
+#[test]
+fn certificates_go_long_after_their_end_and_blocked_keys_never() {
+    let (turned, client) = start(30);
+    let (order, csr) = certify(&client, "b.lan");
+    let chain = blocks(&client.certificate(&order));
+    turned.ask_ocsp(&ocsp_request(&turned.place, &chain[1], &chain[0], &["-no_nonce"]));
+    let end = Time(turned.count("SELECT not_after FROM certificates WHERE purpose = 'acme'"));
+    let revoke = ["revoke-certificate", "-n", "/Filed/b.lan", "--reason", "keyCompromise"];
+    turned.run(&revoke).succeeded();
+    turned.days_pass(90 + 29);
+    assert_eq!(turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"), 1);
+    assert!(turned.count("SELECT count(*) FROM certificates WHERE purpose <> 'acme'") > 2, "the daemon's own, too");
+    turned.days_pass(3);
+    assert!(turned.clock.now() > end.plus(Span::days(30)));
+    assert_eq!(turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"), 0);
+    assert_eq!(turned.count("SELECT count(*) FROM revocations"), 0);
+    assert_eq!(turned.count("SELECT count(*) FROM expiry_notices WHERE subject = 'certificate'"), 0);
+    turned.run(&["describe-item", "-n", "/Filed/b.lan"]).refused();
+    let order = client.order(&["b.lan"]);
+    assert_says(&client.finalize(&order, &csr).refused_as("badPublicKey"), &["compromised"]);
+    turned.days_pass(200);
+    let own = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'tls'");
+    assert!((1..=4).contains(&own), "those of the daemon's door go as well, and {own} are left");
+    let responders = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'ocsp'");
+    assert_eq!(responders, 1, "the last one says who answered for this signer");
+    assert_eq!(turned.count("SELECT count(*) FROM blocked_keys"), 1);
+    assert!(!turned.audited("tidy").is_empty());
+    verifies(&turned);
+}
+
+#[test]
+fn no_version_of_an_item_is_given_out_twice() {
+    let (turned, client) = start(30);
+    certify(&client, "a.lan");
+    certify(&client, "a.lan");
+    certify(&client, "b.lan");
+    turned.run(&["update-item", "-n", FILED, "--delete-protection", "true"]).succeeded();
+    turned.days_pass(125);
+    assert_eq!(turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'"), 0);
+    assert_eq!(turned.run(&["describe-item", "-n", FILED]).succeeded().json()["last_version"], Value::Null);
+    turned.run(&["describe-item", "-n", "/Filed/b.lan"]).refused();
+    for name in ["a.lan", "b.lan"] {
+        certify(&client, name);
+    }
+    let version = |name: &str| turned.run(&["describe-item", "-n", name]).succeeded().json()["last_version"].clone();
+    assert_eq!((version(FILED), version("/Filed/b.lan")), (json!(3), json!(1)));
+    verifies(&turned);
+}
+
+#[test]
+fn what_people_said_of_an_item_stays() {
+    let (turned, client) = start(30);
+    for name in ["a.lan", "b.lan"] {
+        certify(&client, name);
+    }
+    turned.run(&["update-item", "-n", FILED, "--description", "the printer"]).succeeded();
+    turned.run(&["update-item", "-n", "/Filed/b.lan", "--tag", "kitchen"]).succeeded();
+    turned.days_pass(125);
+    let described = turned.run(&["describe-item", "-n", FILED]).succeeded().json();
+    assert_eq!(described["item_metadata"], "the printer");
+    turned.run(&["describe-item", "-n", "/Filed/b.lan"]).succeeded();
+    turned.run(&["describe-item", "-n", "/I"]).succeeded();
+    // Until they say that it need not.
+    turned.run(&["update-item", "-n", FILED, "--description", ""]).succeeded();
+    turned.run(&["delete-item", "-n", "/Filed/b.lan", "--delete-immediately"]).succeeded();
+    turned.days_pass(1);
+    assert_eq!(turned.count("SELECT count(*) FROM items WHERE kind = 'CERTIFICATE'"), 0);
+    verifies(&turned);
+}
+
+#[test]
+fn the_audit_log_loses_its_beginning_and_still_verifies() {
+    let (mut turned, client) = start(10);
+    certify(&client, "a.lan");
+    let first = || turned_first(&turned);
+    assert_eq!(first(), 1);
+    everything_is_told(&turned);
+    let newest = turned.count("SELECT max(id) FROM audit");
+    turned.days_pass(12);
+    assert_eq!(first(), newest, "the newest row stays");
+    verifies(&turned);
+    certify(&client, "b.lan");
+    verifies(&turned);
+
+    // A listener that cannot be told keeps what it has not heard.
+    let port = turned.place.free_port();
+    turned.settings.event_url = Some(EventUrl::parse(&format!("http://{}:{port}/", turned.place.address)).unwrap());
+    turned.restart();
+    certify(&client, "a.lan");
+    turned.days_pass(1);
+    let untold = turned.count("SELECT last FROM event_cursors WHERE sink = 'url'") + 1;
+    turned.days_pass(30);
+    assert_eq!(turned_first(&turned), untold);
+    verifies(&turned);
+    // One that the daemon was told of no more does not.
+    turned.settings.event_url = None;
+    turned.restart();
+    certify(&client, "b.lan");
+    everything_is_told(&turned);
+    turned.days_pass(1);
+    assert!(turned_first(&turned) > untold);
+    verifies(&turned);
+
+    let path = turned.settings.state_dir.join("certwright.db");
+    let other = "DROP TRIGGER audit_checkpoint_is_moved_with_care; UPDATE audit_checkpoint SET hash = x'00'";
+    Connection::open(path).unwrap().execute_batch(other).unwrap();
+    assert_says(&turned.run(&["audit", "--verify"]).refused(), &["does not hold together"]);
+}
+
+/// The log, which is always told, a second after it happened.
+fn everything_is_told(turned: &Turned) {
+    let untold = "SELECT (SELECT max(id) FROM audit) - last FROM event_cursors WHERE sink = 'log'";
+    eventually("the log is told everything", seconds(30), || (turned.count(untold) == 0).then_some(()));
+}
+
+fn turned_first(turned: &Turned) -> i64 {
+    turned.count("SELECT min(id) FROM audit")
+}
+
+#[test]
+fn addresses_of_clients_are_blanked_after_a_month() {
+    let (turned, client) = start(730);
+    certify(&client, "a.lan");
+    let with_address = || turned.count("SELECT count(*) FROM audit WHERE address IS NOT NULL");
+    let before = with_address();
+    assert!(before > 0);
+    turned.days_pass(29);
+    assert_eq!(with_address(), before);
+    certify(&client, "b.lan");
+    turned.days_pass(2);
+    assert_eq!(with_address(), 1, "the latest");
+    verifies(&turned);
+}
+
+#[test]
+fn a_clock_that_leaps_and_is_set_right_costs_nothing() {
+    let (turned, client) = start(30);
+    certify(&client, "a.lan");
+    turned.days_pass(1);
+    let orders = || turned.count("SELECT count(*) FROM orders");
+    let certificates = || turned.count("SELECT count(*) FROM certificates WHERE purpose = 'acme'");
+    turned.days_later(1_000);
+    assert_eq!((orders(), certificates()), (1, 1));
+    turned.clock.advance(Span::days(-1_000));
+    turned.days_pass(2);
+    assert_eq!((orders(), certificates()), (1, 1));
+    // Nobody sets it right: after another day it is believed.
+    turned.days_later(1_000);
+    turned.days_pass(2);
+    assert_eq!((orders(), certificates()), (0, 0));
+}
+
+#[test]
+fn lists_whose_leaves_are_all_gone_are_signed_no_more() {
+    let (turned, client) = start(30);
+    certify(&client, "a.lan");
+    turned.run(&["update-pki-cert-issuer", "-n", "/I", "--public-url", "http://other.lan:8080"]).succeeded();
+    certify(&client, "a.lan");
+    let shard = |number: i64| turned.fetch(&format!("/crl/{}/{number}.crl", turned.key_identifier()));
+    turned.days_pass(1);
+    shard(0).expect(200);
+    shard(1).expect(200);
+    turned.days_pass(100);
+    certify(&client, "a.lan");
+    turned.days_pass(50);
+    shard(1).expect(200);
+    assert_eq!(shard(0).status, 404, "the daemon's own certificate named it as well, and has gone by now");
+    verifies(&turned);
+}
+
+#[test]
+fn the_file_shrinks_again() {
+    let (turned, client) = start(10);
+    let csr = Csr::for_names(&["a.lan"]);
+    for _ in 0..200 {
+        client.finalize(&client.order(&["a.lan"]), &csr).expect(200);
+    }
+    let pages = |turned: &Turned| turned.count("PRAGMA page_count");
+    let full = pages(&turned);
+    turned.days_pass(105);
+    assert_eq!(turned.count("PRAGMA freelist_count"), 0);
+    assert!(pages(&turned) < full - 40, "{} pages of {full} are left", pages(&turned));
+    let size = std::fs::metadata(turned.settings.state_dir.join("certwright.db")).unwrap().len();
+    assert!(size < u64::try_from(full * 4_096).unwrap(), "the file itself, too");
+    verifies(&turned);
+}

@@ -1,0 +1,170 @@
+//! A daemon in this process whose clock the story turns.
+
+use super::account_key::AccountKey;
+use super::acme::Client;
+use super::binary::certwright;
+use super::csr::Csr;
+use super::issuer::{Eab, text};
+use super::outcome::Outcome;
+use super::place::Place;
+use super::plain;
+use super::wire::{Reply, Wire};
+use certwright::clock::{Clock, Span, Time};
+use certwright::daemon::Daemon;
+use certwright::settings::Settings;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A daemon whose clock stands still until it is turned.
+pub struct Turned {
+    daemon: Option<Daemon>,
+    pub clock: Clock,
+    pub place: Place,
+    pub settings: Settings,
+}
+
+impl Turned {
+    pub fn start() -> Turned {
+        Turned::start_with(|_| {})
+    }
+
+    /// With other settings than the usual ones.
+    pub fn start_with(change: impl FnOnce(&mut Settings)) -> Turned {
+        let place = Place::new();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let clock = Clock::manual(Time(i64::try_from(now).unwrap()));
+        let anywhere = SocketAddr::from((place.address, 0));
+        let mut settings = Settings {
+            state_dir: place.make_directory("state"),
+            listen: anywhere,
+            plain_listen: anywhere,
+            admin_socket: place.file("admin.sock"),
+            fragment_dirs: Vec::new(),
+            dns_servers: Vec::new(),
+            http_01_port: 80,
+            tls_alpn_01_port: 443,
+            validation_allow: Vec::new(),
+            validation_deny: Vec::new(),
+            workers: 4,
+            tls_files: None,
+            blocked_keys: None,
+            event_command: None,
+            event_url: None,
+            retain: Settings::RETAIN,
+            retain_records: Settings::RETAIN_RECORDS,
+        };
+        change(&mut settings);
+        let daemon = Daemon::start(&settings, clock.clone()).unwrap();
+        // Commands and clients find it again after a restart.
+        settings.listen = daemon.addresses().listen;
+        settings.plain_listen = daemon.addresses().plain_listen;
+        Turned { daemon: Some(daemon), clock, place, settings }
+    }
+
+    /// Stop it, and start it again with the settings that the story has changed meanwhile.
+    pub fn restart(&mut self) {
+        self.daemon = None;
+        self.daemon = Some(Daemon::start(&self.settings, self.clock.clone()).unwrap());
+    }
+
+    /// Switched off for so long, and a clock that nobody vouches for.
+    pub fn switched_off_for(&mut self, by: Span) {
+        self.daemon = None;
+        self.clock = Clock::manual(self.clock.now().plus(by));
+        self.clock.set_synchronised(false);
+        self.restart();
+    }
+
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().unwrap()
+    }
+
+    /// Let days pass one by one, and what is due on each of them happen.
+    pub fn days_pass(&self, days: i64) {
+        (0..days).for_each(|_| self.days_later(1));
+    }
+
+    /// Let days pass at once, and what is due then happen.
+    pub fn days_later(&self, days: i64) {
+        self.clock.advance(Span::days(days));
+        self.daemon().keep_house();
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = certwright()
+            .env("CERTWRIGHT_ADMIN_SOCKET", self.place.file("admin.sock"))
+            .current_dir(self.place.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        Outcome::new(format!("certwright {}", arguments.join(" ")), output)
+    }
+
+    pub fn make_key(&self, name: &str, days: &str, flags: &[&str]) {
+        let key = ["create-dfc-key", "-n", name, "-a", "EC256", "--generate-self-signed-certificate"];
+        let rest = ["--certificate-ttl", days, "--certificate-common-name", "Turned CA"];
+        self.run(&[&key[..], &rest, flags].concat()).succeeded();
+    }
+
+    /// A client that needs no challenge, at an issuer that warns a month ahead.
+    pub fn client(&self) -> Client {
+        self.make_issuer(&["-t", "90d", "--allowed-domains", "a.lan,b.lan", "-e", "30"]);
+        self.account(&["--allowed-domains", "a.lan,b.lan", "--no-challenge"])
+    }
+
+    /// The issuer of the key, with everything that can be asked about its certificates.
+    pub fn make_issuer(&self, flags: &[&str]) {
+        let url = format!("https://ca.lan:{}", self.settings.listen.port());
+        let issuer = ["create-pki-cert-issuer", "-n", "/I", "--signer-key-name", "/K", "--enable-acme"];
+        let names = ["--gw-cluster-url", &url, "--destination-path", "/Filed"];
+        let checked = ["--public-url", "http://ca.lan:8080", "--create-private-ocsp"];
+        self.run(&[&issuer[..], &names, &checked, flags].concat()).succeeded();
+    }
+
+    /// A client with an account at the issuer, by a credential with these flags.
+    pub fn account(&self, flags: &[&str]) -> Client {
+        let described = self.run(&["describe-item", "-n", "/I"]).succeeded().json();
+        let eab = self.run(&[&["generate-acme-eab", "--cert-issuer-name", "/I"], flags].concat()).succeeded().json();
+        let root = text(&described, "certificates");
+        let wire = Wire::at_the_time_of(&self.clock, self.settings.listen, "ca.lan", &root);
+        let mut client = Client::new(wire, &text(&described, "acme_directory_url"), AccountKey::es256());
+        client.register(&Eab::read(&eab)).expect(201);
+        client
+    }
+
+    /// What a query of one number gives.
+    pub fn count(&self, sql: &str) -> i64 {
+        let path = self.settings.state_dir.join("certwright.db");
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        db.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+
+    pub fn obtain(&self, client: &Client, name: &str) -> String {
+        let order = client.order(&[name]);
+        client.finalize(&order, &Csr::for_names(&[name])).expect(200);
+        client.certificate(&order)
+    }
+
+    pub fn audited(&self, action: &str) -> Vec<Value> {
+        let reply = self.run(&["audit", "--action", action, "--json"]).succeeded().json();
+        reply["rows"].as_array().unwrap().clone()
+    }
+
+    pub fn key_identifier(&self) -> String {
+        let described = self.run(&["describe-item", "-n", "/K"]).succeeded().json();
+        text(&described["versions"][0], "key_identifier")
+    }
+
+    pub fn ask_ocsp(&self, request: &[u8]) -> Vec<u8> {
+        plain::ask_ocsp(self.daemon().addresses().plain_listen, &self.key_identifier(), request)
+            .unwrap()
+            .expect(200)
+            .body
+    }
+
+    pub fn fetch(&self, path: &str) -> Reply {
+        plain::ask(self.daemon().addresses().plain_listen, "GET", path, &[], b"").unwrap()
+    }
+}
