@@ -5,7 +5,7 @@ use super::acme_commands::{
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
-use super::record_commands::{Audit, Check, Status};
+use super::record_commands::{Audit, Backup, Check, Restore, Status};
 use super::signer_commands::{
     CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate, RotateKey,
 };
@@ -59,6 +59,8 @@ pub(super) enum Command {
     RenewSignerCertificate(RenewSignerCertificate),
     RefreshKey(RefreshKey),
     Audit(Audit),
+    Backup(Backup),
+    Restore(Restore),
     Check(Check),
     Status(Status),
 }

@@ -10,6 +10,7 @@ mod ca_certificates;
 mod certificate_lists;
 mod certificates;
 mod challenges;
+mod copy;
 mod crls;
 mod eabs;
 mod expiry;
@@ -19,11 +20,15 @@ mod issuers;
 mod items;
 mod keys;
 mod limits;
+mod merge;
+mod offline;
 mod orders;
 mod readers;
 mod remembered;
+mod restored;
 mod revocations;
 mod schema;
+mod state_lock;
 mod writer;
 
 pub use accounts::{Account, AccountStatus, NewAccount};
@@ -33,6 +38,7 @@ pub use ca_certificates::{CaCertificate, CaOrigin, NewCaCertificate};
 pub use certificate_lists::{CertificateFilter, CertificateState, ListedCertificate};
 pub use certificates::{Certificate, CertificateOwner, NewCertificate, Purpose, TlsCertificate};
 pub use challenges::{Challenge, ChallengeStatus, ValidationJob};
+pub use copy::{DatabaseCopy, NeededFragments};
 pub use crls::{CrlShard, DueCrl, SignedCrl};
 pub use eabs::Eab;
 pub use expiry::{DueNotice, NoticeSubject};
@@ -41,9 +47,13 @@ pub use issuers::Issuer;
 pub use items::{Item, ItemFilter, ItemKind, NewItem};
 pub use keys::{Key, KeyVersion, NewKey, NewVersion};
 pub use limits::LimitKind;
+pub use merge::{LostCertificate, Merged};
+pub use offline::OfflineDatabase;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
 pub use remembered::Remembered;
+pub use restored::{ListedAccount, RestoredDatabase, RevokedElsewhere};
 pub use revocations::{Revocable, RevocablePlace, Revocation, RevocationGrounds};
+pub use state_lock::StateLock;
 
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
@@ -53,6 +63,7 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use writer::Writer;
 
 /// The database of one state directory.
@@ -60,6 +71,8 @@ pub struct Store {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    /// Held while a copy is made.
+    copying: Mutex<()>,
 }
 
 impl Store {
@@ -68,8 +81,14 @@ impl Store {
     /// # Errors
     /// Unavailable or Internal, with what is wrong with the file.
     pub fn open(path: &Path) -> Result<Store> {
+        copy::remove_leftover(path);
         let connection = schema::open(path)?;
-        Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer: Writer::new(connection) })
+        Ok(Store {
+            path: path.to_owned(),
+            readers: Readers::open(path)?,
+            writer: Writer::new(connection),
+            copying: Mutex::new(()),
+        })
     }
 
     /// Take no more changes, and bring everything into the one file that people copy.

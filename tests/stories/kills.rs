@@ -2,7 +2,6 @@
 //! and nothing is half done.
 
 mod invariants;
-mod reading;
 
 use crate::world::acme::{Client, Order};
 use crate::world::base64url;
@@ -17,8 +16,8 @@ use crate::world::openssl::{ocsp_request, ocsp_status};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::seconds;
 use crate::world::plain::{CHECKED, ask_ocsp};
+use crate::world::reading::{serial_of, shard_path};
 use crate::world::wire::{Reply, Wire};
-use reading::{serial_of, shard_path};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

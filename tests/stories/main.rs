@@ -23,7 +23,9 @@ mod walkthrough;
 mod accounts;
 mod admin_socket;
 mod assumptions;
+mod backup;
 mod clock;
+mod damage;
 mod hierarchy;
 mod items;
 mod kills;
@@ -31,7 +33,9 @@ mod records;
 mod refusals;
 mod registration;
 mod restart;
+mod restore;
 mod revocation;
+mod upgrade;
 mod usage;
 
 // What is signed, before independent judges.

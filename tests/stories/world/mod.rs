@@ -18,5 +18,6 @@ pub mod outcome;
 pub mod patience;
 pub mod place;
 pub mod plain;
+pub mod reading;
 pub mod responder;
 pub mod wire;
