@@ -12,9 +12,9 @@ use crate::keys::{hex, parse_blocked_keys, random, sha256};
 use crate::policy::IssuerPolicy;
 use crate::publication::Publication;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{StateLock, Store};
 use crate::validation::{ReachableNetworks, Validation};
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -202,25 +202,4 @@ fn make_private(path: &Path) -> Result<()> {
             path.display()
         ))
     })
-}
-
-/// Held as long as the daemon runs, so that no two work on one state directory.
-struct StateLock {
-    _file: File,
-}
-
-impl StateLock {
-    fn take(state_dir: &Path) -> Result<StateLock> {
-        let path = state_dir.join("lock");
-        let failed = |e: std::io::Error| Error::unavailable(format!("{} cannot be locked: {e}", path.display()));
-        let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(StateLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::conflict(format!(
-                "another certwright is running on the state directory {}; stop it, or choose another --state-dir",
-                state_dir.display()
-            ))),
-            Err(TryLockError::Error(e)) => Err(failed(e)),
-        }
-    }
 }

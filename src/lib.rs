@@ -7,6 +7,7 @@
 //!  9  front          TCP, TLS, heads, deadlines      8  http         tiny_http workers, routing, replies
 //!  7  admin          the commands and their socket   6  acme         RFC 8555, a file per resource
 //!  6  publication    what is served in the clear     6  housekeeping what happens by itself on a clock
+//!  6  backup         one file of everything, and its way back
 //!  5  issuance       every signature                 5  validation   proving control of a name
 //!  4  policy         what an issuer permits          3  store        SQLite, shared commits, audit
 //!  3  ca             CSR, certificate, CRL, OCSP     3  jose         base64url, JWK, JWS, EAB
@@ -21,6 +22,7 @@
 
 pub mod acme;
 pub mod admin;
+pub mod backup;
 pub mod ca;
 pub mod cli;
 pub mod clock;

@@ -1,8 +1,10 @@
-//! The commands: one flat JSON object in, one out, over a Unix socket. A file for each noun.
+//! The commands: one flat JSON object in, one out, over a Unix socket; after the one that `backup` gets follows the archive. A
+//! file for each noun.
 
 mod accounts;
 mod arguments;
 mod audit;
+mod backup;
 mod certificates;
 mod clock;
 mod eabs;
@@ -89,39 +91,62 @@ const COMMANDS: &[Command] = &[
     Command { name: "status", audited: false, run: status::show },
 ];
 
+/// What a request line is answered with.
+enum Answer {
+    /// One line, without its end.
+    Line(String),
+    /// A line, an archive, a line.
+    Backup(Box<backup::Sending>),
+}
+
+impl From<Result<Value>> for Answer {
+    fn from(outcome: Result<Value>) -> Answer {
+        Answer::Line(match outcome {
+            Ok(reply) => reply.to_string(),
+            Err(e) => Value::Object(Map::from_iter([("error".to_owned(), e.detail().into())])).to_string(),
+        })
+    }
+}
+
 impl Administration {
     /// Commands over these.
     pub fn new(store: Arc<Store>, issuance: Arc<Issuance>, clock: Clock, addresses: Addresses) -> Administration {
         Administration { store, issuance, clock, addresses }
     }
 
-    /// Carry out one request line. The reply is one line, without its end.
-    fn answer(&self, peer: Peer, line: &[u8]) -> String {
-        let outcome = json::parse_object(line).and_then(|request| self.execute(peer, request));
-        match outcome {
-            Ok(reply) => reply.to_string(),
-            Err(e) => Value::Object(Map::from_iter([("error".to_owned(), e.detail().into())])).to_string(),
-        }
-    }
-
-    fn execute(&self, peer: Peer, mut request: Map<String, Value>) -> Result<Value> {
+    /// Carry out one request line.
+    fn answer(&self, peer: Peer, line: &[u8]) -> Answer {
+        let mut request = match json::parse_object(line) {
+            Ok(request) => request,
+            Err(e) => return Err(e).into(),
+        };
         let name = match request.remove("command") {
             Some(Value::String(name)) => name,
-            _ => return Err(Error::malformed("the request has no text member \"command\"")),
+            _ => return Err(Error::malformed("the request has no text member \"command\"")).into(),
         };
-        let command = COMMANDS.iter().find(|c| c.name == name).ok_or_else(|| {
-            Error::malformed(format!("there is no command \"{}\"", crate::identifier::printable(&name)))
-        })?;
-        log::info!("uid={} command={name}", peer.uid);
         let mut arguments = Arguments::new(request);
-        let outcome = (command.run)(self, peer, &mut arguments);
-        if let Err(e) = &outcome {
-            log::info!("uid={} command={name} refused: {e}", peer.uid);
-            if command.audited {
-                self.audit_refusal(peer, command.name, arguments.object(), e);
-            }
+        if name == backup::NAME {
+            log::info!("uid={} command={name}", peer.uid);
+            let gathered = backup::gather(self, peer, &mut arguments);
+            return match gathered.inspect_err(|e| self.note_refusal(peer, backup::NAME, &arguments, true, e)) {
+                Ok(sending) => Answer::Backup(Box::new(sending)),
+                Err(e) => Err(e).into(),
+            };
         }
-        outcome
+        let Some(command) = COMMANDS.iter().find(|c| c.name == name) else {
+            let name = crate::identifier::printable(&name);
+            return Err(Error::malformed(format!("there is no command \"{name}\""))).into();
+        };
+        log::info!("uid={} command={name}", peer.uid);
+        let outcome = (command.run)(self, peer, &mut arguments);
+        outcome.inspect_err(|e| self.note_refusal(peer, command.name, &arguments, command.audited, e)).into()
+    }
+
+    fn note_refusal(&self, peer: Peer, name: &'static str, arguments: &Arguments, audited: bool, e: &Error) {
+        log::info!("uid={} command={name} refused: {e}", peer.uid);
+        if audited {
+            self.audit_refusal(peer, name, arguments.object(), e);
+        }
     }
 
     fn audit_refusal(&self, peer: Peer, action: &'static str, object: String, e: &Error) {

@@ -2,6 +2,7 @@
 //! renew-signer-certificate, refresh-key.
 
 use super::{Administration, Arguments, Peer, done, item_path, items, keys};
+use crate::ca::crl_of_file;
 use crate::clock::Time;
 use crate::der::{from_base64, from_pem, to_pem};
 use crate::error::{Error, Result};
@@ -34,7 +35,7 @@ pub(super) fn import(admin: &Administration, peer: Peer, arguments: &mut Argumen
         Zeroizing::new(text_file(arguments, "key-file")?.ok_or_else(|| Error::malformed("--key-file is missing"))?);
     let (algorithm, pkcs8) = private_key_from_pem(&pem).map_err(|e| e.context("--key-file"))?;
     let chain = chain_file(arguments)?;
-    let crl = file(arguments, "crl")?.map(|bytes| crl_der(&bytes)).transpose()?;
+    let crl = file(arguments, "crl")?.map(|bytes| crl_of_file(&bytes)).transpose().map_err(|e| e.context("--crl"))?;
     let without_crl = arguments.boolean("no-former-crl")?.unwrap_or(false);
     let split_level = check_split_level(arguments.number("split-level")?.unwrap_or(keys::DEFAULT_SPLIT_LEVEL))?;
     let item = items::new_item(name.clone(), ItemKind::Key, arguments)?;
@@ -153,16 +154,6 @@ fn chain_file(arguments: &mut Arguments) -> Result<Vec<Vec<u8>>> {
         return Err(Error::malformed("--chain-file holds no certificate in PEM"));
     }
     Ok(chain)
-}
-
-/// A CRL in DER or PEM.
-fn crl_der(bytes: &[u8]) -> Result<Vec<u8>> {
-    let Ok(text) = std::str::from_utf8(bytes) else { return Ok(bytes.to_vec()) };
-    match from_pem("X509 CRL", text).map_err(|e| e.context("--crl"))?.as_slice() {
-        [] => Ok(bytes.to_vec()),
-        [crl] => Ok(crl.clone()),
-        _ => Err(Error::malformed("--crl holds more than one CRL; give the complete one")),
-    }
 }
 
 fn text_file(arguments: &mut Arguments, flag: &str) -> Result<Option<String>> {

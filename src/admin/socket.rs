@@ -1,6 +1,6 @@
-//! The admin socket: one JSON object a line. Its mode and group decide who may connect; the peer's uid is logged.
+//! The admin socket: one JSON object a line, and an archive after the reply to `backup`. Its mode and group decide who may connect; the peer's uid is logged.
 
-use super::{Administration, Peer};
+use super::{Administration, Answer, Peer};
 use crate::error::{Error, Result};
 use rustix::fs::{Gid, Mode};
 use std::collections::VecDeque;
@@ -198,7 +198,7 @@ fn converse(number: u64, stream: UnixStream, administration: &Administration, id
         idle.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, stream.try_clone()?));
         let line = read_line(&mut reader);
         idle.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != number);
-        let reply = match line? {
+        let answer = match line? {
             Line::End => return Ok(()),
             Line::TooLong => {
                 writer.write_all(b"{\"error\":\"the request is longer than 16 MiB\"}\n")?;
@@ -206,7 +206,10 @@ fn converse(number: u64, stream: UnixStream, administration: &Administration, id
             }
             Line::Whole(line) => administration.answer(peer, &line),
         };
-        writer.write_all(format!("{reply}\n").as_bytes())?;
+        match answer {
+            Answer::Line(reply) => writer.write_all(format!("{reply}\n").as_bytes())?,
+            Answer::Backup(sending) => sending.write_to(&mut writer)?,
+        }
     }
 }
 

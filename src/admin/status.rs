@@ -1,7 +1,8 @@
-//! status.
+//! check and status.
 
 use super::{Administration, Arguments, Peer, issuers};
 use crate::error::{Error, Result};
+use crate::issuance;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -14,32 +15,14 @@ pub struct Addresses {
     pub plain_listen: SocketAddr,
 }
 
-/// Look whether everything fits together: the database, the audit log's chain, every key's fragments, every stored
-/// certificate, and the CRLs.
+/// Look whether everything fits together, over one snapshot.
 pub(super) fn check(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
     arguments.finish()?;
     let now = admin.now();
-    let mut findings = Vec::new();
-    let mut found = |outcome: Result<()>| {
-        if let Err(e) = outcome {
-            findings.push(e.detail().to_owned());
-        }
-    };
-    found(admin.clock.trusted().map(|_| ()));
-    found(admin.store.read(|read| read.check_integrity()));
-    found(admin.store.read(|read| read.verify_audit().map(|_| ())));
-    let keys = admin.store.read(|read| {
-        read.key_items()?.into_iter().map(|id| Ok((read.item(id)?.name, id))).collect::<Result<Vec<_>>>()
-    })?;
-    for (name, key) in keys {
-        found(admin.issuance.check_fragments(key).map_err(|e| e.context(name)));
-    }
-    for finding in admin.issuance.check_records()? {
-        found(Err(finding));
-    }
-    for overdue in admin.store.read(|read| read.overdue_crls(now))? {
-        found(Err(Error::internal(format!("the CRL {overdue} is overdue; the log says why it could not be signed"))));
-    }
+    let clock = admin.clock.trusted().map(|_| ());
+    let state = admin.store.read(|read| issuance::check(read, admin.issuance.places(), now));
+    let findings: Vec<String> =
+        [clock, state].into_iter().filter_map(Result::err).map(|e| e.detail().to_owned()).collect();
     match findings.is_empty() {
         true => Ok(json!({ "findings": [] })),
         false => Err(Error::internal(findings.join("; "))),

@@ -41,7 +41,7 @@ pub enum CrlScope {
 }
 
 /// A revoked certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RevokedEntry {
     /// Its serial number, big-endian.
     pub serial: Vec<u8>,
@@ -177,6 +177,30 @@ impl FormerCrl {
             ));
         }
         Ok(FormerCrl { number: content.number, next_update: content.next_update, entries: content.entries })
+    }
+
+    /// Read one of our own lists again, which may be about a part of what is signed.
+    ///
+    /// # Errors
+    /// Malformed when it is no CRL, or not signed by this key.
+    pub fn parse_own(list: &[u8], signer: &PublicKey) -> Result<FormerCrl> {
+        let signed = Signed::parse(list)?;
+        signed.verify(signer)?;
+        let content = CrlContent::parse(signed.content)?;
+        Ok(FormerCrl { number: content.number, next_update: content.next_update, entries: content.entries })
+    }
+}
+
+/// The list in a file, in DER or PEM.
+///
+/// # Errors
+/// Malformed when there are several in it.
+pub fn crl_of_file(bytes: &[u8]) -> Result<Vec<u8>> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Ok(bytes.to_vec()) };
+    match der::from_pem("X509 CRL", text)?.as_slice() {
+        [] => Ok(bytes.to_vec()),
+        [crl] => Ok(crl.clone()),
+        _ => Err(Error::malformed("it holds more than one CRL; give the complete one")),
     }
 }
 

@@ -26,7 +26,7 @@ pub use conf::{ConfFile, parse_conf};
 pub use constraints::{ChainConstraints, NameConstraints};
 #[cfg(fuzzing)]
 pub use crl::fuzz_former_crl;
-pub use crl::{Crl, CrlScope, FormerCrl, LintedCrl, RevokedEntry, prepare_crl};
+pub use crl::{Crl, CrlScope, FormerCrl, LintedCrl, RevokedEntry, crl_of_file, prepare_crl};
 pub use csr::{CertificateRequest, MOST_NAMES};
 pub use extension::{ExtendedKeyUsage, KeyUsage, Points};
 pub use name::{Attribute, DistinguishedName, next_generation};

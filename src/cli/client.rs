@@ -40,7 +40,7 @@ pub(super) fn request(command: &str, given: &[Given]) -> Result<Value> {
     let mut members = Map::new();
     members.insert("command".into(), command.into());
     for Given { flag, value, repeatable } in given {
-        if matches!(flag.as_str(), "json" | "admin-socket" | "follow") {
+        if matches!(flag.as_str(), "json" | "admin-socket" | "follow" | "offline") {
             continue;
         }
         // Where it is written is this side's business.
@@ -98,17 +98,32 @@ pub(super) fn keep_fragments(socket: &Path, path: &str, request: &Value, reply: 
 
 /// Send a request and wait for its reply.
 pub(super) fn ask(socket: &Path, request: &Value) -> Result<Value> {
+    begin(socket, request).map(|(reply, _)| reply)
+}
+
+/// Send a request and wait for its reply; what follows on it can be read from the connection.
+pub(super) fn begin(socket: &Path, request: &Value) -> Result<(Value, BufReader<UnixStream>)> {
     let mut stream = UnixStream::connect(socket).map_err(|e| unreachable_daemon(socket, &e))?;
-    let lost = |e: std::io::Error| Error::unavailable(format!("the daemon ended the connection: {e}"));
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(lost)?;
+    stream.write_all(format!("{request}\n").as_bytes()).map_err(|e| lost(&e))?;
+    let mut reader = BufReader::new(stream);
+    let reply = reply(&mut reader)?;
+    Ok((reply, reader))
+}
+
+/// The next line from the daemon.
+pub(super) fn reply(from: &mut impl BufRead) -> Result<Value> {
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(lost)?;
+    from.read_line(&mut line).map_err(|e| lost(&e))?;
     let reply: Value = serde_json::from_str(&line)
         .map_err(|_| Error::unavailable("the daemon ended the connection without an answer; look at its log"))?;
     match reply.get("error").and_then(Value::as_str) {
         Some(why) => Err(Error::conflict(why)),
         None => Ok(reply),
     }
+}
+
+fn lost(e: &std::io::Error) -> Error {
+    Error::unavailable(format!("the daemon ended the connection: {e}"))
 }
 
 fn unreachable_daemon(socket: &Path, e: &std::io::Error) -> Error {

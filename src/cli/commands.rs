@@ -5,7 +5,7 @@ use super::acme_commands::{
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
-use super::record_commands::{AcceptClock, Audit, Check, Status};
+use super::record_commands::{AcceptClock, Audit, Backup, Check, Restore, Status};
 use super::signer_commands::{
     CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate, RotateKey,
 };
@@ -60,6 +60,8 @@ pub(super) enum Command {
     RefreshKey(RefreshKey),
     AcceptClock(AcceptClock),
     Audit(Audit),
+    Backup(Backup),
+    Restore(Restore),
     Check(Check),
     Status(Status),
 }

@@ -1,12 +1,14 @@
 //! What a person types: flags are understood here, commands go to the daemon over its socket, replies are shown.
 
 mod acme_commands;
+mod backup;
 mod certificate_commands;
 mod client;
 mod commands;
 mod environment;
 mod flags;
 mod issuer_commands;
+mod offline;
 mod quickstart;
 mod record_commands;
 mod serve;
@@ -90,6 +92,9 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
         Command::Serve(_) => serve::run(&given),
         Command::Quickstart(command) => quickstart::run(&command),
         Command::Audit(_) if flags::is_set(&given, "follow") => follow(&given),
+        Command::Backup(_) => backup::run(&given),
+        Command::Restore(_) => offline::restore(&given),
+        Command::Check(_) if flags::is_set(&given, "offline") => offline::check(&given),
         _ => command(&name, &given),
     }
 }

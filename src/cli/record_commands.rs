@@ -45,12 +45,80 @@ daemon_command! {
 
 daemon_command! {
     /// Look whether everything fits together: database, audit log, fragments, certificates, CRLs.
-    #[argh(subcommand, name = "check", example = "certwright check")]
-    struct Check {}
+    #[argh(
+        subcommand,
+        name = "check",
+        example = "certwright check",
+        note = "With --offline no daemon is needed, and nothing is written: for a state whose daemon does not start."
+    )]
+    struct Check {
+        /// look without the daemon, which must not run
+        #[argh(switch)]
+        offline: bool,
+        /// with --offline: the state to look at (else CERTWRIGHT_STATE_DIR, else /var/lib/certwright)
+        #[argh(option, arg_name = "dir")]
+        state_dir: Option<String>,
+        /// with --offline: a further place of key fragments; repeatable (else CERTWRIGHT_FRAGMENT_DIR)
+        #[argh(option, arg_name = "dir")]
+        fragment_dir: Vec<String>,
+    }
 }
 
 daemon_command! {
     /// Show the daemon's version, addresses, issuers and warnings.
     #[argh(subcommand, name = "status", example = "certwright status --json")]
     struct Status {}
+}
+
+daemon_command! {
+    /// Write everything that a daemon needs to go on into one file, while it runs.
+    #[argh(
+        subcommand,
+        name = "backup",
+        example = "certwright backup --to /root/certwright.tar --with-fragments",
+        note = "The file is a tar archive. Without the fragments no signer key in it can be used, so keep them elsewhere.",
+        note = "restore puts it back."
+    )]
+    struct Backup {
+        /// the file to write
+        #[argh(option, arg_name = "file")]
+        to: String,
+        /// put the key fragments into it as well, for root and the daemon's user only; who has the file then has the keys
+        #[argh(switch)]
+        with_fragments: bool,
+        /// replace the file if there is one
+        #[argh(switch)]
+        force: bool,
+    }
+}
+
+/// Put a backup in the place of a state directory, while no daemon runs. What was there is kept beside it, and what was
+/// revoked, deactivated, deleted or blocked since is taken over from it.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "restore",
+    example = "certwright restore --from /root/certwright.tar --state-dir /var/lib/certwright",
+    note = "No daemon is needed; start it afterwards as before."
+)]
+#[allow(dead_code)]
+pub(super) struct Restore {
+    /// the backup
+    #[argh(option, arg_name = "file")]
+    from: String,
+    /// where the state is to be (else CERTWRIGHT_STATE_DIR, else /var/lib/certwright)
+    #[argh(option, arg_name = "dir")]
+    state_dir: Option<String>,
+    /// a further place of key fragments; repeatable (else CERTWRIGHT_FRAGMENT_DIR)
+    #[argh(option, arg_name = "dir")]
+    fragment_dir: Vec<String>,
+    /// a complete CRL that was published, whose revocations are taken over: a file or an http URL; repeatable
+    #[argh(option, arg_name = "file")]
+    crl: Vec<String>,
+    /// hold every account until its limits are lifted with set-limits
+    #[argh(switch)]
+    suspend_accounts: bool,
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
 }

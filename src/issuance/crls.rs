@@ -3,12 +3,11 @@
 
 use super::Issuance;
 use super::points::{ca_crl_url, can_sign_crls, crl_url};
-use crate::ca::{Crl, CrlScope, ParsedCertificate, RevokedEntry, prepare_crl, verify_signature};
+use crate::ca::{Crl, CrlScope, RevokedEntry, prepare_crl};
 use crate::clock::{Span, Time};
-use crate::error::{Error, Result};
-use crate::keys::{PublicKey, hex};
+use crate::error::Result;
+use crate::keys::hex;
 use crate::store::{CrlShard, DueCrl, SignedCrl};
-use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -94,35 +93,5 @@ impl Issuance {
         let (signer, shard, changes) = (due.signer, due.shard, due.changes);
         self.store.change(move |write| write.put_crl(signer, shard, changes, &signed))?;
         Ok(())
-    }
-
-    /// What does not fit together of what was signed: certificates that do not verify under their signer or are filed under
-    /// another serial number.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn check_records(&self) -> Result<Vec<Error>> {
-        let mut findings = Vec::new();
-        let mut last = 0;
-        let mut keys: HashMap<i64, PublicKey> = HashMap::new();
-        loop {
-            let page = self.store.read(|read| read.certificates_above(last, 500))?;
-            let Some(newest) = page.last() else { return Ok(findings) };
-            last = newest.id;
-            for certificate in &page {
-                if !keys.contains_key(&certificate.signer) {
-                    let version = self.store.read(|read| read.key_version(certificate.signer))?;
-                    keys.insert(version.id, PublicKey::known(&version.spki)?);
-                }
-                let verified = keys.get(&certificate.signer).is_some_and(|key| {
-                    let serial = ParsedCertificate::parse(&certificate.der).map(|parsed| parsed.serial);
-                    verify_signature(&certificate.der, key).is_ok() && serial.is_ok_and(|s| s == certificate.serial)
-                });
-                if !verified {
-                    let serial = hex(&certificate.serial);
-                    findings.push(Error::internal(format!("the certificate {serial} is not what was signed")));
-                }
-            }
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! administrator's request for a signer, the daemon's own host. Signers are reachable from nowhere else.
 
 mod chains;
+mod check;
 mod crls;
 mod leaf;
 mod ocsp;
@@ -13,6 +14,7 @@ mod signer_key;
 mod tls_table;
 mod vault;
 
+pub use check::{check, fragment_findings};
 pub use leaf::ReadyOrder;
 pub use ocsp::OcspReply;
 pub use own_tls::PreparedTls;
@@ -29,7 +31,7 @@ use crate::settings::Settings;
 use crate::store::{Store, Write};
 use chains::Chains;
 use ocsp::Responders;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use vault::Vault;
 use zeroize::Zeroizing;
@@ -117,12 +119,22 @@ impl Issuance {
         self.vault.destroy(key);
     }
 
-    /// Whether the fragments of every version of a key give the key that the database says.
+    /// Where fragments are.
+    pub fn places(&self) -> &Places {
+        self.vault.places()
+    }
+
+    /// The fragments of a key, for a backup that is to hold them: file names and texts.
     ///
     /// # Errors
-    /// Unavailable, naming the fragment that is missing; Internal when something is damaged.
-    pub fn check_fragments(&self, key: i64) -> Result<()> {
-        self.vault.check_fragments(key)
+    /// Unavailable, naming the fragment that is missing.
+    pub fn fragments(&self, set: &str, count: usize) -> Result<Vec<(String, Zeroizing<String>)>> {
+        self.vault.places().all(set, count)
+    }
+
+    /// Where the keys of the daemon's own certificates and of its OCSP responders are.
+    pub fn key_directory(&self) -> &Path {
+        &self.tls_keys
     }
 
     /// Change the fragments of a key, keeping the key: those that were there before are useless from then on. With

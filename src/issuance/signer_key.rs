@@ -130,7 +130,7 @@ impl Issuance {
 
     /// How many places there are for fragments.
     pub fn fragment_places(&self) -> usize {
-        self.vault.places()
+        self.vault.places().count()
     }
 
     /// What another CA is to sign: for the version that waits for it, or for the one in use.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-const EAB_KEY: &str = "eab";
+pub(super) const EAB_KEY: &str = "eab";
 const DATA_KEY_SPLIT_LEVEL: usize = 3;
 
 pub(super) struct Vault {
@@ -64,7 +64,7 @@ impl Vault {
             return Ok(Arc::clone(signer));
         }
         let key = self.store.read(|read| read.key(version.key))?;
-        let signer = Arc::new(self.open_signer(&key, version)?);
+        let signer = Arc::new(open_signer(&self.places, &key, version)?);
         self.open_signers().insert(version.id, Arc::clone(&signer));
         Ok(signer)
     }
@@ -207,14 +207,8 @@ impl Vault {
         Ok((key.split_level, living.map(|version| version.fragments).collect()))
     }
 
-    /// Whether the fragments of every version of a key are all there and give the key that the database says.
-    pub(super) fn check_fragments(&self, key: i64) -> Result<()> {
-        let (key, versions) = self.store.read(|read| Ok((read.key(key)?, read.key_versions(key)?)))?;
-        versions.iter().try_for_each(|version| self.open_signer(&key, version).map(|_| ()))
-    }
-
-    pub(super) fn places(&self) -> usize {
-        self.places.count()
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// One sentence for each key that cannot be opened at the moment.
@@ -244,18 +238,7 @@ impl Vault {
     }
 
     pub(super) fn open_mac_key(&self, kid: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.eab_key()?.open(&Sealed(sealed.to_vec()), &mac_key_context(kid))
-    }
-
-    fn open_signer(&self, key: &Key, version: &KeyVersion) -> Result<Signer> {
-        let sealed = version.sealed.clone().ok_or_else(|| Error::conflict("the signer key has been deleted"))?;
-        let kek = self.places.join(&version.fragments, key.split_level)?;
-        let pkcs8 = kek.open(&Sealed(sealed), &private_key_context(&version.fragments))?;
-        let signer = Signer::from_pkcs8(KeyAlgorithm::parse(&key.algorithm)?, Hash::parse(&key.hash)?, &pkcs8)?;
-        if signer.public_key().to_spki() != version.spki {
-            return Err(Error::internal("the private key does not belong to its certificate; the database is damaged"));
-        }
-        Ok(signer)
+        open_mac_key(&self.eab_key()?, kid, sealed)
     }
 
     fn eab_key(&self) -> Result<SecretKey> {
@@ -265,8 +248,7 @@ impl Vault {
         }
         let stored =
             self.store.read(|read| read.data_key(EAB_KEY))?.ok_or_else(|| Error::internal("the data key is gone"))?;
-        let kek = self.places.join(&stored.fragments, stored.split_level)?;
-        let key = kek.open_key(&Sealed(stored.sealed), EAB_KEY)?;
+        let key = open_data_key(&self.places, stored)?;
         *open = Some(key.clone());
         Ok(key)
     }
@@ -281,6 +263,28 @@ impl Vault {
             self.places.remove(&fragments, DATA_KEY_SPLIT_LEVEL);
         })
     }
+}
+
+/// Open the private key of a version, which must be the one of its certificates.
+pub(super) fn open_signer(places: &Places, key: &Key, version: &KeyVersion) -> Result<Signer> {
+    let sealed = version.sealed.clone().ok_or_else(|| Error::conflict("the signer key has been deleted"))?;
+    let kek = places.join(&version.fragments, key.split_level)?;
+    let pkcs8 = kek.open(&Sealed(sealed), &private_key_context(&version.fragments))?;
+    let signer = Signer::from_pkcs8(KeyAlgorithm::parse(&key.algorithm)?, Hash::parse(&key.hash)?, &pkcs8)?;
+    if signer.public_key().to_spki() != version.spki {
+        return Err(Error::internal("the private key does not belong to its certificate; the database is damaged"));
+    }
+    Ok(signer)
+}
+
+/// Open the key that seals MAC keys.
+pub(super) fn open_data_key(places: &Places, stored: DataKey) -> Result<SecretKey> {
+    places.join(&stored.fragments, stored.split_level)?.open_key(&Sealed(stored.sealed), EAB_KEY)
+}
+
+/// Open the MAC key of a credential.
+pub(super) fn open_mac_key(data_key: &SecretKey, kid: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    data_key.open(&Sealed(sealed.to_vec()), &mac_key_context(kid))
 }
 
 fn private_key_context(fragments: &str) -> String {

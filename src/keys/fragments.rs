@@ -118,6 +118,42 @@ impl Places {
         Ok((file_name(set, count, count), self.read(set, count, count)?.to_text()))
     }
 
+    /// All the fragments of a set, or of another whole set of the same key-encryption key: file names and texts.
+    ///
+    /// # Errors
+    /// Unavailable, naming the fragment, when one is missing or damaged.
+    pub fn all(&self, set: &str, count: usize) -> Result<Vec<(String, Zeroizing<String>)>> {
+        let texts = |set: &str| {
+            let read = |number| Ok((file_name(set, number, count), self.read(set, number, count)?.to_text()));
+            (1..=count).map(read).collect::<Result<Vec<_>>>()
+        };
+        let others = self.sets_of(key_part(set));
+        texts(set).or_else(|e| others.iter().find_map(|other| texts(other).ok()).ok_or(e))
+    }
+
+    /// Whether a file is called as fragments are.
+    pub fn is_fragment(name: &str) -> bool {
+        parse_name(name).is_some()
+    }
+
+    /// Put a fragment that comes from a backup into its place, unless there is one of its name. Where that place is not
+    /// there it goes to the first.
+    ///
+    /// # Errors
+    /// Unavailable when it cannot be written.
+    pub fn put(&self, name: &str, text: &[u8]) -> Result<()> {
+        let wrong = || Error::malformed(format!("{name} is no fragment"));
+        let (set, number, of) = parse_name(name).ok_or_else(wrong)?;
+        let own = self.path(set, number, of);
+        let is_there = own.parent().is_some_and(Path::is_dir);
+        let path = if is_there { own } else { self.written.first().ok_or_else(wrong)?.join(name) };
+        if path.exists() {
+            return Ok(());
+        }
+        write_private(&path, text)
+            .map_err(|e| Error::unavailable(format!("the key fragment {} cannot be written: {e}", path.display())))
+    }
+
     /// Remove the last fragment of a set, which somebody else keeps now.
     pub fn forget_last(&self, set: &str, count: usize) {
         for path in self.paths(set, count, count) {
@@ -247,6 +283,16 @@ fn files_in(places: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
 
 fn file_name(key: &str, number: usize, of: usize) -> String {
     format!("{key}.{number}-of-{of}.fragment")
+}
+
+/// The set, the number and the count that the name of a fragment says.
+fn parse_name(name: &str) -> Option<(&str, usize, usize)> {
+    let (set, place) = name.strip_suffix(".fragment")?.split_once('.')?;
+    let (number, of) = place.split_once("-of-")?;
+    let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+    let is_set = !set.is_empty() && set.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    (is_set && (1..=of).contains(&number) && of <= 16 && file_name(set, number, of) == name)
+        .then_some((set, number, of))
 }
 
 /// Whether a file is a fragment that has not got its name yet: two parts in hexadecimal, the place, and `.new`.

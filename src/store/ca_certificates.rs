@@ -98,6 +98,15 @@ impl Read<'_> {
         self.all(&sql, [version], row_from)?.into_iter().map(|row| self.ca_certificate(row)).collect()
     }
 
+    /// Every certificate that a version ever had.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn every_ca_certificate(&self, version: i64) -> Result<Vec<CaCertificate>> {
+        let sql = format!("SELECT {COLUMNS} FROM ca_certificates c WHERE c.version = ?1 ORDER BY c.id");
+        self.all(&sql, [version], row_from)?.into_iter().map(|row| self.ca_certificate(row)).collect()
+    }
+
     /// Every certificate that other signer keys of ours ever gave to a version.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ impl CrlShard {
         }
     }
 
-    fn from_number(number: i64) -> CrlShard {
+    pub(super) fn from_number(number: i64) -> CrlShard {
         match number {
             super::revocations::COMPLETE_SHARD => CrlShard::Complete,
             super::revocations::CA_SHARD => CrlShard::CaCertificates,
@@ -143,6 +143,14 @@ impl Read<'_> {
             "SELECT {COLUMNS} FROM revocations WHERE signer = ?1 AND {whose} AND not_after >= ?3 ORDER BY at, serial"
         );
         self.all(&sql, (signer, shard.number(), last.unwrap_or(Time(0))), revocation_from)
+    }
+
+    /// What a list that was signed at this time has to name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn revocations_on(&self, signer: i64, shard: CrlShard, signed: Time) -> Result<Vec<Revocation>> {
+        self.revocations_for(signer, shard, Some(signed))
     }
 
     /// The key versions that could sign CRLs and have none yet.

@@ -116,6 +116,14 @@ impl Read<'_> {
         self.all(&format!("{VERSIONS} WHERE v.key = ?1 ORDER BY v.version"), [item], version_from)
     }
 
+    /// All versions of all keys, those of deleted ones among them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn every_key_version(&self) -> Result<Vec<KeyVersion>> {
+        self.all(&format!("{VERSIONS} ORDER BY v.id"), [], version_from)
+    }
+
     /// A version by its row id.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod certificate_lists;
 mod certificates;
 mod challenges;
 mod clock_mark;
+mod copy;
 mod crls;
 mod disk;
 mod eabs;
@@ -21,11 +22,15 @@ mod issuers;
 mod items;
 mod keys;
 mod limits;
+mod merge;
+mod offline;
 mod orders;
 mod readers;
 mod remembered;
+mod restored;
 mod revocations;
 mod schema;
+mod state_lock;
 mod tidying;
 mod writer;
 
@@ -36,6 +41,7 @@ pub use ca_certificates::{CaCertificate, CaOrigin, NewCaCertificate};
 pub use certificate_lists::{CertificateFilter, CertificateState, ListedCertificate};
 pub use certificates::{Certificate, CertificateOwner, NewCertificate, Purpose, TlsCertificate};
 pub use challenges::{Challenge, ChallengeStatus, ValidationJob};
+pub use copy::{DatabaseCopy, NeededFragments};
 pub use crls::{CrlShard, DueCrl, SignedCrl};
 pub use eabs::Eab;
 pub use expiry::{DueNotice, NoticeSubject};
@@ -44,9 +50,13 @@ pub use issuers::Issuer;
 pub use items::{Item, ItemFilter, ItemKind, NewItem};
 pub use keys::{Key, KeyVersion, NewKey, NewVersion};
 pub use limits::LimitKind;
+pub use merge::{LostCertificate, Merged};
+pub use offline::OfflineDatabase;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
 pub use remembered::Remembered;
+pub use restored::{ListedAccount, RestoredDatabase, RevokedElsewhere};
 pub use revocations::{Revocable, RevocablePlace, Revocation, RevocationGrounds};
+pub use state_lock::StateLock;
 pub use tidying::{EndedShard, Met, Past, UnknownRevocation};
 
 use crate::clock::{Span, Time};
@@ -57,6 +67,7 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use writer::Writer;
 
 /// The database of one state directory.
@@ -64,6 +75,8 @@ pub struct Store {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    /// Held while a copy is made.
+    copying: Mutex<()>,
 }
 
 impl Store {
@@ -72,8 +85,14 @@ impl Store {
     /// # Errors
     /// Unavailable or Internal, with what is wrong with the file.
     pub fn open(path: &Path) -> Result<Store> {
+        copy::remove_leftover(path);
         let connection = schema::open(path)?;
-        Ok(Store { path: path.to_owned(), readers: Readers::open(path)?, writer: Writer::new(connection) })
+        Ok(Store {
+            path: path.to_owned(),
+            readers: Readers::open(path)?,
+            writer: Writer::new(connection),
+            copying: Mutex::new(()),
+        })
     }
 
     /// Take no more changes, and bring everything into the one file that people copy.

@@ -1,10 +1,11 @@
 //! Opening the database file: pragmas, and migrations by number.
 
+use super::copy;
 use crate::error::{Error, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Each file in sql/ brings the schema from the number before to its own. Released ones are never edited.
@@ -36,7 +37,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     )
     .map_err(|e| named(e.into()))?;
     prepare(&db)?;
-    migrate(&db).map_err(named)?;
+    migrate(&db, path, MIGRATIONS).map_err(named)?;
     Ok(db)
 }
 
@@ -56,6 +57,35 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection> {
     db.busy_timeout(Duration::from_secs(5))?;
     prepare(&db)?;
     Ok(db)
+}
+
+/// Open a file that nobody changes, so that no other file is made beside it. What stands in a WAL is not seen.
+pub(super) fn open_unchanged(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_with_flags(immutable_uri(path)?, flags)?;
+    prepare(&db)?;
+    Ok(db)
+}
+
+/// Open a copy that may change in any way.
+pub(super) fn open_scratch(path: &Path) -> Result<Connection> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    prepare(&db)?;
+    Ok(db)
+}
+
+/// <https://www.sqlite.org/uri.html>
+fn immutable_uri(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path).map_err(|e| Error::malformed(format!("{}: {e}", path.display())))?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-' | b'_');
+    let octet = |b: &u8| if plain(*b) { char::from(*b).to_string() } else { format!("%{b:02x}") };
+    let encoded: String = path.as_os_str().as_encoded_bytes().iter().map(octet).collect();
+    Ok(format!("file:{encoded}?immutable=1"))
+}
+
+/// The number of a database's schema.
+pub(super) fn number(db: &Connection) -> Result<usize> {
+    Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
 /// Statements are parsed once: there are fewer than this, and their plans do not go by the values that are bound to them, so
@@ -100,25 +130,43 @@ fn run_checkpoint(db: &Connection, kind: &str) -> Result<bool> {
     Ok(!db.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |row| row.get::<_, bool>(0))?)
 }
 
-fn migrate(db: &Connection) -> Result<()> {
-    let found: usize = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > MIGRATIONS.len() {
+/// All that is pending in one transaction, after a copy of what was before: who has to go back to an earlier certwright finds
+/// its database beside the new one.
+fn migrate(db: &Connection, path: &Path, migrations: &[&str]) -> Result<()> {
+    let found = number(db)?;
+    let last = migrations.len();
+    if found > last {
         return Err(Error::unavailable(format!(
-            "the database has schema {found}, which is newer than this certwright's {}; use the certwright that wrote it",
-            MIGRATIONS.len()
+            "the database has schema {found}, which is newer than this certwright's {last}; use the certwright that wrote it"
         )));
     }
-    let pending = MIGRATIONS.get(found..).unwrap_or_default();
+    let pending = migrations.get(found..).unwrap_or_default();
     if pending.is_empty() {
         return Ok(());
     }
+    if found > 0 {
+        let kept = keep_before(db, path, last)?;
+        log::info!("the database is brought from schema {found} to {last}; {} is what it was before", kept.display());
+    }
     let script = pending.concat();
-    let last = MIGRATIONS.len();
     let result = db.execute_batch(&format!("BEGIN IMMEDIATE; {script} PRAGMA user_version = {last}; COMMIT;"));
     if result.is_err() && !db.is_autocommit() {
         db.execute_batch("ROLLBACK")?;
     }
     Ok(result?)
+}
+
+/// Copy the database beside itself, under its name only when it is whole.
+fn keep_before(db: &Connection, path: &Path, schema: usize) -> Result<PathBuf> {
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(format!(".before-schema-{schema}"));
+    let kept = PathBuf::from(kept);
+    let unfinished = kept.with_extension("new");
+    copy::copy(db, &unfinished)?;
+    std::fs::rename(&unfinished, &kept)
+        .and_then(|()| std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
+        .map_err(|e| Error::unavailable(format!("{} cannot be written: {e}", kept.display())))?;
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -133,6 +181,38 @@ mod tests {
         Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 999").unwrap();
         let refusal = open(&path).err().map(|e| e.detail().to_owned()).unwrap();
         assert!(refusal.contains("newer than this certwright"), "{refusal}");
+    }
+
+    #[test]
+    fn before_the_schema_changes_the_database_is_copied_and_a_change_that_fails_leaves_it_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("certwright.db");
+        let before = dir.path().join("certwright.db.before-schema-3");
+        let first = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (7);";
+        let second = "ALTER TABLE t ADD COLUMN b INTEGER DEFAULT 8;";
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+        migrate(&db, &path, &[first]).unwrap();
+        assert!(!dir.path().join("certwright.db.before-schema-1").exists(), "there was nothing to keep");
+        let table = |db: &Connection| -> String {
+            db.query_row("SELECT sql FROM sqlite_schema WHERE name = 't'", [], |row| row.get(0)).unwrap()
+        };
+        let was = table(&db);
+
+        let failed = migrate(&db, &path, &[first, second, "CREATE TABLE u (c); INSERT INTO nowhere VALUES (1);"]);
+        assert!(failed.is_err());
+        assert_eq!((number(&db).unwrap(), table(&db)), (1, was.clone()), "half a change is none");
+
+        migrate(&db, &path, &[first, second, "CREATE TABLE u (c);"]).unwrap();
+        assert_eq!(number(&db).unwrap(), 3);
+        assert_ne!(table(&db), was);
+        let kept = open_unchanged(&before).unwrap();
+        assert_eq!((number(&kept).unwrap(), table(&kept)), (1, was));
+        assert_eq!(kept.query_row("SELECT a FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&before).unwrap().permissions().mode() & 0o777, 0o600);
+        let others = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        assert!(!others.into_iter().any(|name| name.ends_with(".new")), "what was half written has gone");
     }
 
     #[test]

@@ -1,17 +1,16 @@
 //! The admin socket: who may speak to it, what it bears, and what stands beside it.
 
-use crate::world::binary::directory;
 use crate::world::daemon::Ca;
 use crate::world::issuer::Issuer;
 use crate::world::openssl_ca::OpensslCa;
 use crate::world::outcome::{Outcome, assert_says};
-use crate::world::place::{NOBODY, running_as_root};
+use crate::world::place::{NOBODY, STRANGER};
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ fn only_its_group_may_speak_to_it() {
     assert_eq!(socket.mode() & 0o7777, 0o660);
 
     assert_eq!(socket.uid(), NOBODY);
-    let sentence = run_as(&ca, STRANGER, STRANGER, &["status"]).refused();
+    let sentence = ca.run_as(STRANGER, STRANGER, &["status"]).refused();
     assert_says(&sentence, &[ca.admin_socket().to_str().unwrap(), "may not"]);
 }
 
@@ -34,7 +33,7 @@ fn its_group_may_administer_and_not_walk_off_with_a_key() {
     for (name, content) in [("ca.key", company.read("ca.key")), ("ca.pem", company.root_pem.clone().into_bytes())] {
         std::fs::set_permissions(ca.place.write(name, content), Permissions::from_mode(0o644)).unwrap();
     }
-    let member = |arguments: &[&str]| run_as(&ca, STRANGER, NOBODY, arguments);
+    let member = |arguments: &[&str]| ca.run_as(STRANGER, NOBODY, arguments);
     let create = ["create-dfc-key", "-n", "/K", "-a", "EC256", "--generate-self-signed-certificate"];
     member(&[&create[..], &["--certificate-common-name", "Acme CA", "--certificate-ttl", "30"]].concat()).succeeded();
     member(&["refresh-key", "-n", "/K"]).succeeded();
@@ -50,26 +49,7 @@ fn its_group_may_administer_and_not_walk_off_with_a_key() {
     assert_eq!(ca.describe("/K"), before);
     assert_eq!(ca.item_names("/"), ["/K"]);
     // The daemon's own user may.
-    run_as(&ca, NOBODY, NOBODY, &["rotate-key", "-n", "/K"]).succeeded();
-}
-
-/// A uid that is nobody's.
-const STRANGER: u32 = 60_001;
-
-/// A command by another user, who can reach the place where the daemon is.
-fn run_as(ca: &Ca, uid: u32, gid: u32, arguments: &[&str]) -> Outcome {
-    assert!(running_as_root(), "only root can play somebody else");
-    std::fs::set_permissions(ca.place.path(), Permissions::from_mode(0o755)).unwrap();
-    let output = Command::new("/usr/bin/setpriv")
-        .args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "--"])
-        .arg(directory().join("certwright"))
-        .args(arguments)
-        .arg("--admin-socket")
-        .arg(ca.admin_socket())
-        .current_dir(ca.place.path())
-        .output()
-        .unwrap();
-    Outcome::new(format!("{} as {uid}:{gid}", arguments.join(" ")), output)
+    ca.run_as(NOBODY, NOBODY, &["rotate-key", "-n", "/K"]).succeeded();
 }
 
 #[test]

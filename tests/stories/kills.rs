@@ -2,7 +2,6 @@
 //! takes everything that was not synced. Whatever was said to be done is done afterwards, and nothing is half done.
 
 mod invariants;
-mod reading;
 mod registering;
 
 use crate::world::acme::{Client, Order};
@@ -19,8 +18,8 @@ use crate::world::openssl::{ocsp_request, ocsp_status};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::seconds;
 use crate::world::plain::{CHECKED, ask_ocsp};
+use crate::world::reading::{serial_of, shard_path};
 use crate::world::wire::{Reply, Wire};
-use reading::{serial_of, shard_path};
 use registering::{Registered, USES};
 use rustix::process::Signal;
 use serde_json::{Value, json};

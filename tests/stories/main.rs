@@ -24,7 +24,9 @@ mod accidents;
 mod accounts;
 mod admin_socket;
 mod assumptions;
+mod backup;
 mod clock;
+mod damage;
 mod disk;
 mod hierarchy;
 mod items;
@@ -33,9 +35,11 @@ mod records;
 mod refusals;
 mod registration;
 mod restart;
+mod restore;
 mod revocation;
 mod secrets;
 mod tidying;
+mod upgrade;
 mod usage;
 
 // What is signed, before independent judges.

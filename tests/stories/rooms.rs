@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["jose", "ca", "store"],
     &["policy"],
     &["issuance", "validation"],
-    &["acme", "publication", "housekeeping"],
+    &["acme", "publication", "housekeeping", "backup"],
     &["admin"],
     &["http"],
     &["front"],

@@ -1,9 +1,9 @@
 //! What must hold after every kill, whatever the daemon was in the middle of.
 
-use super::reading::{contains, crl_number, first_block, lists, shard_path};
 use super::*;
 use crate::world::hex::{hex, unhex};
 use crate::world::issuer::CERTIFICATES;
+use crate::world::reading::{contains, crl_number, first_block, lists, shard_path};
 
 impl Story {
     pub(super) fn check(&mut self, thoroughly: bool) {

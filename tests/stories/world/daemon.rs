@@ -1,15 +1,16 @@
 //! A certificate authority of a story's own: the built binary as a child process, its state, and its DNS.
 
-use super::binary::{certwright, unprivileged_certwright};
+use super::binary::{certwright, directory, unprivileged_certwright};
 use super::dns::Dns;
 use super::outcome::Outcome;
 use super::patience::{eventually, seconds};
-use super::place::Place;
+use super::place::{Place, running_as_root};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -131,6 +132,22 @@ impl Ca {
         command.env("CERTWRIGHT_ADMIN_SOCKET", self.admin_socket()).current_dir(self.place.path());
         command.args(arguments).stdin(Stdio::null());
         command
+    }
+
+    /// A command by another user, who can reach the place where the daemon is.
+    pub fn run_as(&self, uid: u32, gid: u32, arguments: &[&str]) -> Outcome {
+        assert!(running_as_root(), "only root can play somebody else");
+        std::fs::set_permissions(self.place.path(), Permissions::from_mode(0o755)).unwrap();
+        let output = Command::new("/usr/bin/setpriv")
+            .args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "--"])
+            .arg(directory().join("certwright"))
+            .args(arguments)
+            .arg("--admin-socket")
+            .arg(self.admin_socket())
+            .current_dir(self.place.path())
+            .output()
+            .unwrap();
+        Outcome::new(format!("{} as {uid}:{gid}", arguments.join(" ")), output)
     }
 
     /// SIGTERM, and the exit status that follows.

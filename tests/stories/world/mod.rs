@@ -20,6 +20,7 @@ pub mod patience;
 pub mod place;
 pub mod plain;
 pub mod process;
+pub mod reading;
 pub mod responder;
 pub mod turned;
 pub mod wire;

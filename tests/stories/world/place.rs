@@ -9,6 +9,9 @@ use tempfile::TempDir;
 /// The uid and gid that a daemon runs under when the tests run as root: Debian's nobody and nogroup.
 pub const NOBODY: u32 = 65534;
 
+/// A uid that is nobody's.
+pub const STRANGER: u32 = 60_001;
+
 pub struct Place {
     directory: TempDir,
     /// Nobody else binds here, so a port that was free a moment ago is still free when a client binds it.

@@ -1,0 +1,18 @@
+//! Backups: one file with everything that a daemon needs to go on, made while it runs, and put in the place of what is lost.
+//!
+//! An archive (`archive`) holds `backup.json`, which says what it is; `certwright.db`; what is in `keys/`; and where that was
+//! asked for the key fragments, without which no signer in it can be used.
+
+mod archive;
+mod make;
+mod restore;
+
+pub use make::Backup;
+pub use restore::{Restore, Restored, restore};
+
+const ABOUT: &str = "backup.json";
+const DATABASE: &str = "certwright.db";
+const KEYS: &str = "keys";
+const FRAGMENTS: &str = "fragments";
+/// The version of the layout.
+const LAYOUT: i64 = 1;

@@ -1,0 +1,265 @@
+//! What a restored database takes over from the one that it replaces, as far as that can be read.
+
+use super::restored::{ListedAccount, RestoredDatabase};
+use super::{Read, offline, schema};
+use crate::clock::Time;
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// What was taken over from the replaced database.
+#[derive(Clone, Debug, Default)]
+pub struct Merged {
+    /// What was changed, and how often.
+    pub taken_over: Vec<(&'static str, usize)>,
+    /// What could not be taken over, and why.
+    pub trouble: Vec<String>,
+    /// Certificates that it had and the backup has not, as far as they have not ended.
+    pub lost_certificates: Vec<LostCertificate>,
+    /// Accounts that it had and the backup has not.
+    pub lost_accounts: Vec<ListedAccount>,
+}
+
+/// A certificate that was issued after the backup.
+#[derive(Clone, Debug)]
+pub struct LostCertificate {
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    /// Its end.
+    pub not_after: Time,
+    /// The signer key's name.
+    pub signer: String,
+    /// The first name of its order, as its item is called; empty for those that are not filed.
+    pub name: String,
+}
+
+impl RestoredDatabase {
+    /// Take over from the database that it replaces, which nobody has open and which stays as it is, each kind of thing by
+    /// itself.
+    ///
+    /// # Errors
+    /// When the replaced database cannot be read at all.
+    pub fn merge(&self, replaced: &Path, now: Time) -> Result<Merged> {
+        // A copy, so that its schema can be brought up to date as well.
+        let copy = self.path.with_extension("replaced");
+        offline::copy_at_rest(replaced, &copy)?;
+        let merged = self.merge_copy(&copy, now);
+        for end in ["", "-wal", "-shm"] {
+            let mut name = copy.as_os_str().to_owned();
+            name.push(end);
+            let _ = std::fs::remove_file(name);
+        }
+        merged
+    }
+
+    fn merge_copy(&self, copy: &Path, now: Time) -> Result<Merged> {
+        // Rows that do not hold together would spoil the chain here for good.
+        let log = Read { db: &schema::open(copy)? }.verify_audit();
+        self.db.execute("ATTACH ?1 AS replaced", [copy.to_string_lossy()])?;
+        let merged = self.merge_attached(log.err(), now);
+        self.db.flush_prepared_statement_cache();
+        self.db.execute_batch("DETACH replaced")?;
+        merged
+    }
+
+    fn merge_attached(&self, log_damage: Option<Error>, now: Time) -> Result<Merged> {
+        // Which of its rows are which of ours: rows that were made after the backup, in one life or the other, may have one
+        // id and not be the same.
+        self.db.execute_batch(
+            "CREATE TEMP TABLE same_items AS SELECT o.id AS old, n.id AS new
+                 FROM replaced.items o JOIN main.items n ON n.item_id = o.item_id;
+             CREATE TEMP TABLE same_versions AS SELECT o.id AS old, n.id AS new
+                 FROM replaced.key_versions o JOIN main.key_versions n ON n.spki = o.spki;
+             CREATE TEMP TABLE same_accounts AS SELECT o.id AS old, n.id AS new FROM replaced.accounts o
+                 JOIN same_items i ON i.old = o.issuer
+                 JOIN main.accounts n ON n.id = o.id AND n.issuer = i.new AND n.created = o.created;
+             CREATE TEMP TABLE changed_keys AS SELECT n.id, o.spki, o.thumbprint FROM replaced.accounts o
+                 JOIN same_accounts s ON s.old = o.id JOIN main.accounts n ON n.id = s.new
+                 WHERE o.deleted IS NULL AND n.deleted IS NULL AND n.thumbprint <> o.thumbprint;",
+        )?;
+        let mut merged = Merged::default();
+        for step in STEPS {
+            match self.take_over(step, now) {
+                Ok(0) => {}
+                Ok(count) => merged.taken_over.push((step.what, count)),
+                Err(e) => merged.trouble.push(format!("{} could not be taken over: {e}", step.what)),
+            }
+        }
+        match log_damage {
+            Some(e) => merged.trouble.push(format!("the rest of the audit log could not be taken over: {e}")),
+            None => merged.taken_over.push((AUDIT.what, self.take_over(&AUDIT, now)?)),
+        }
+        let read = Read { db: &self.db };
+        match read.lost_certificates(now) {
+            Ok(found) => merged.lost_certificates = found,
+            Err(e) => merged.trouble.push(format!("which certificates were issued since could not be read: {e}")),
+        }
+        match read.listed_accounts(LOST_ACCOUNTS) {
+            Ok(found) => merged.lost_accounts = found,
+            Err(e) => merged.trouble.push(format!("which accounts were made since could not be read: {e}")),
+        }
+        self.db.execute_batch(
+            "DROP TABLE same_items; DROP TABLE same_versions; DROP TABLE same_accounts; DROP TABLE changed_keys;",
+        )?;
+        Ok(merged)
+    }
+
+    /// Run the statements of a step in one transaction and say how many rows those that count changed.
+    fn take_over(&self, step: &Step, now: Time) -> Result<usize> {
+        let transaction = self.db.unchecked_transaction()?;
+        let run = |sql: &&str| {
+            let mut statement = transaction.prepare(sql)?;
+            if statement.parameter_count() == 0 { statement.execute([]) } else { statement.execute([now]) }
+        };
+        step.before.iter().try_for_each(|sql| run(sql).map(drop))?;
+        let changed = step.counted.iter().map(run).sum::<rusqlite::Result<usize>>()?;
+        transaction.commit()?;
+        Ok(changed)
+    }
+}
+
+impl Read<'_> {
+    fn lost_certificates(&self, now: Time) -> Result<Vec<LostCertificate>> {
+        self.all(
+            "SELECT o.serial, o.not_after, k.name, coalesce(f.name, '') FROM replaced.certificates o
+             JOIN same_versions v ON v.old = o.signer JOIN main.key_versions n ON n.id = v.new
+             JOIN main.items k ON k.id = n.key LEFT JOIN replaced.items f ON f.id = o.item
+             WHERE o.purpose = 'acme' AND o.not_after >= ?1
+             AND NOT EXISTS (SELECT 1 FROM main.certificates c WHERE c.serial = o.serial)
+             AND NOT EXISTS (SELECT 1 FROM main.revocations r WHERE r.signer = v.new AND r.serial = o.serial)
+             ORDER BY o.id",
+            [now],
+            |row| {
+                Ok(LostCertificate {
+                    serial: row.get(0)?,
+                    not_after: row.get(1)?,
+                    signer: row.get(2)?,
+                    name: row.get(3)?,
+                })
+            },
+        )
+    }
+}
+
+const LOST_ACCOUNTS: &str = "SELECT n.id, i.name, n.contacts FROM replaced.accounts n
+    JOIN replaced.items i ON i.id = n.issuer
+    WHERE n.deactivated IS NULL AND n.deleted IS NULL
+    AND NOT EXISTS (SELECT 1 FROM same_accounts s WHERE s.old = n.id) ORDER BY n.id";
+
+/// A kind of thing that is taken over, in a transaction of its own; `?1` is now.
+struct Step {
+    what: &'static str,
+    before: &'static [&'static str],
+    counted: &'static [&'static str],
+}
+
+/// Only what takes something away, and what an account did to its own key: nobody is given more by a database that is
+/// replaced for a reason.
+const STEPS: &[Step] = &[
+    Step {
+        what: "revocations",
+        // Lists that certificates name which were issued since the backup.
+        before: &["INSERT INTO main.crls (signer, shard, base_url, leaves, number, this_update, next_update, crl)
+             SELECT v.new, o.shard, o.base_url, o.leaves, o.number, o.this_update, o.next_update, o.crl
+             FROM replaced.crls o JOIN same_versions v ON v.old = o.signer
+             WHERE NOT EXISTS (SELECT 1 FROM main.crls n WHERE n.signer = v.new AND n.shard = o.shard)"],
+        // A certificate that is not known here is on every list, since its shard may be another's by now.
+        counted: &["INSERT INTO main.revocations
+             (signer, serial, certificate, shard, not_after, at, reason, invalid_since, revoked_by)
+             SELECT v.new, o.serial, c.id, iif(c.id IS NULL AND o.certificate IS NOT NULL, NULL, o.shard), o.not_after,
+                 o.at, o.reason, o.invalid_since, o.revoked_by
+             FROM replaced.revocations o JOIN same_versions v ON v.old = o.signer
+             LEFT JOIN main.certificates c ON c.serial = o.serial AND c.signer = v.new
+             WHERE NOT EXISTS (SELECT 1 FROM main.revocations n WHERE n.signer = v.new AND n.serial = o.serial)"],
+    },
+    Step {
+        what: "newer CRLs",
+        before: &[],
+        counted: &["UPDATE main.crls SET number = o.number, this_update = o.this_update, next_update = o.next_update,
+                 crl = o.crl, leaves = max(crls.leaves, o.leaves)
+             FROM (SELECT v.new AS of_signer, r.* FROM replaced.crls r JOIN same_versions v ON v.old = r.signer) AS o
+             WHERE crls.signer = o.of_signer AND crls.shard = o.shard AND crls.number < o.number"],
+    },
+    Step {
+        what: "blocked keys",
+        before: &[],
+        counted: &["INSERT INTO main.blocked_keys (hash, since, why)
+             SELECT hash, since, why FROM replaced.blocked_keys WHERE listed = 0
+             ON CONFLICT (hash) DO UPDATE SET listed = 0 WHERE listed = 1"],
+    },
+    Step {
+        what: "deletions of accounts",
+        before: &[],
+        counted: &["UPDATE main.accounts SET deleted = o.deleted, contacts = ''
+             FROM (SELECT s.new, r.deleted FROM replaced.accounts r JOIN same_accounts s ON s.old = r.id
+                   WHERE r.deleted IS NOT NULL) AS o
+             WHERE accounts.id = o.new AND accounts.deleted IS NULL"],
+    },
+    Step {
+        what: "deactivations of accounts",
+        before: &[],
+        counted: &[
+            "UPDATE main.accounts SET deactivated = o.deactivated
+             FROM (SELECT s.new, r.deactivated FROM replaced.accounts r JOIN same_accounts s ON s.old = r.id
+                   WHERE r.deactivated IS NOT NULL) AS o
+             WHERE accounts.id = o.new AND accounts.deactivated IS NULL",
+            // The key of one that was made since stays refused as well.
+            "INSERT INTO main.accounts (issuer, spki, thumbprint, contacts, created, last_used, deactivated)
+             SELECT i.new, r.spki, r.thumbprint, '', r.created, r.last_used, r.deactivated FROM replaced.accounts r
+             JOIN same_items i ON i.old = r.issuer
+             WHERE r.deactivated IS NOT NULL AND r.deleted IS NULL
+             AND NOT EXISTS (SELECT 1 FROM same_accounts s WHERE s.old = r.id)
+             AND NOT EXISTS (SELECT 1 FROM main.accounts n
+                             WHERE n.issuer = i.new AND n.thumbprint = r.thumbprint AND n.deleted IS NULL)",
+        ],
+    },
+    Step {
+        what: "changed keys of accounts",
+        // Two accounts may have changed places.
+        before: &["UPDATE main.accounts SET thumbprint = 'changing ' || id WHERE id IN (SELECT id FROM changed_keys)"],
+        counted: &["UPDATE main.accounts SET spki = o.spki, thumbprint = o.thumbprint
+             FROM changed_keys o WHERE accounts.id = o.id"],
+    },
+    Step {
+        what: "withdrawn authorizations",
+        before: &[],
+        counted: &[
+            "UPDATE main.authorizations SET deactivated = o.deactivated
+             FROM (SELECT s.new AS of_account, r.id, r.created, r.deactivated FROM replaced.authorizations r
+                   JOIN same_accounts s ON s.old = r.account WHERE r.deactivated IS NOT NULL) AS o
+             WHERE authorizations.id = o.id AND authorizations.account = o.of_account
+             AND authorizations.created = o.created AND authorizations.deactivated IS NULL",
+            "UPDATE main.authorizations SET deactivated = ?1 WHERE deactivated IS NULL
+             AND account IN (SELECT id FROM main.accounts WHERE deactivated IS NOT NULL)",
+        ],
+    },
+    Step {
+        what: "withdrawn credentials",
+        before: &[],
+        counted: &["UPDATE main.eabs SET revoked = o.revoked FROM replaced.eabs o
+             WHERE o.kid = eabs.kid AND o.revoked IS NOT NULL AND eabs.revoked IS NULL"],
+    },
+    Step {
+        what: "states and deletions of items",
+        // The private key of one that is deleted is forgotten.
+        before: &["UPDATE main.key_versions SET sealed = NULL WHERE sealed IS NOT NULL AND id IN
+             (SELECT v.new FROM same_versions v JOIN replaced.key_versions o ON o.id = v.old WHERE o.sealed IS NULL)"],
+        counted: &["UPDATE main.items SET enabled = o.enabled, modified = o.modified, delete_at = o.delete_at,
+                 deleted = o.deleted
+             FROM replaced.items o
+             WHERE o.item_id = items.item_id AND o.modified >= items.modified AND items.deleted IS NULL
+             AND (o.enabled, o.delete_at, o.deleted) IS NOT (items.enabled, items.delete_at, items.deleted)"],
+    },
+];
+
+/// The rest of the audit log where it goes on from what the backup has, and how far listeners were told of it.
+const AUDIT: Step = Step {
+    what: "rows of the audit log",
+    before: &["INSERT INTO main.event_cursors (sink, last) SELECT sink, last FROM replaced.event_cursors WHERE true
+         ON CONFLICT (sink) DO UPDATE SET last = max(last, excluded.last)"],
+    counted: &["INSERT INTO main.audit (id, at, actor, action, object, outcome, detail, address, hash)
+         SELECT o.id, o.at, o.actor, o.action, o.object, o.outcome, o.detail, o.address, o.hash FROM replaced.audit o
+         WHERE o.id > (SELECT max(id) FROM main.audit)
+         AND (SELECT hash FROM main.audit ORDER BY id DESC LIMIT 1) =
+             (SELECT hash FROM replaced.audit WHERE id = (SELECT max(id) FROM main.audit))
+         ORDER BY o.id"],
+};

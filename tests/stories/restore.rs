@@ -1,0 +1,346 @@
+//! What a backup is for: the machine is lost, or what is on it is worth less than what was.
+
+use crate::world::account_key::AccountKey;
+use crate::world::acme::Client;
+use crate::world::base64url;
+use crate::world::csr::Csr;
+use crate::world::daemon::Ca;
+use crate::world::hex::unhex;
+use crate::world::issuer::{ISSUER, Issuer, SIGNER_KEY, text};
+use crate::world::judges::{assert_trusted_by_webpki, judge_crl};
+use crate::world::outcome::{Outcome, assert_says};
+use crate::world::plain::CHECKED;
+use crate::world::reading::{crl_number, lists, serial_of, shard_path};
+use crate::world::responder::Responder;
+use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// A daemon with an issuer of whose certificates everybody can ask.
+struct Scene {
+    ca: Ca,
+    issuer: Issuer,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let ca = Ca::start();
+        let issuer = ca.make_issuer_with("acme.com", &CHECKED);
+        Scene { ca, issuer }
+    }
+
+    fn backup(&self, flags: &[&str]) {
+        self.ca.run(&[&["backup", "--to", "backup.tar"][..], flags].concat()).succeeded();
+    }
+
+    fn restore(&self, flags: &[&str]) -> Outcome {
+        let state = self.ca.state_dir();
+        let fixed = ["restore", "--from", "backup.tar", "--state-dir", state.to_str().unwrap(), "--json"];
+        self.ca.run(&[&fixed[..], flags].concat())
+    }
+
+    /// The machine is gone, and another one is set up: nothing is there but an empty directory for the service.
+    fn lose_machine(&mut self) {
+        assert!(self.ca.stop().success());
+        std::fs::remove_dir_all(self.ca.state_dir()).unwrap();
+        self.ca.place.make_directory("state");
+    }
+
+    fn complete_crl(&self) -> Vec<u8> {
+        let der = self.ca.fetch(&format!("/crl/{}.crl", self.ca.key_identifier(SIGNER_KEY))).expect(200).body;
+        judge_crl(&der, &self.issuer.root_pem);
+        der
+    }
+
+    fn accounts(&self) -> Vec<(String, String)> {
+        let accounts = self.ca.accounts(&self.issuer);
+        accounts.iter().map(|a| (text(a, "account_id"), text(a, "status"))).collect()
+    }
+
+    /// The same issuer for a client that comes anew.
+    fn issue(&self, client: &Client) -> String {
+        let order = client.order(&["acme.com"]);
+        client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
+        client.certificate(&order)
+    }
+
+    fn revoke(&self, chain: &str) {
+        self.ca.run(&["revoke-certificate", "--serial-number", &format!("0x{}", serial_of(chain))]).succeeded();
+    }
+}
+
+fn id_of(client: &Client) -> String {
+    client.account.as_ref().unwrap().rsplit('/').next().unwrap().to_string()
+}
+
+#[test]
+fn after_losing_the_machine_a_client_renews_with_its_old_account() {
+    let mut scene = Scene::new();
+    let responder = Responder::start(scene.ca.place.address, scene.ca.http_01_port);
+    let client = scene.ca.client(&scene.issuer);
+    client.obtain(&["acme.com"], &responder);
+    let own = client.wire.handshake().unwrap().0;
+    scene.backup(&["--with-fragments"]);
+    let last_before = crl_number(&scene.complete_crl());
+
+    scene.lose_machine();
+    let told = scene.restore(&[]).succeeded().json();
+    assert_eq!(
+        (&told["replaced"], &told["from_replaced"], &told["warnings"]),
+        (&Value::Null, &Value::Null, &json!([]))
+    );
+    assert_eq!(told["accounts"][0]["id"], id_of(&client), "nothing tells what became of it since: {told}");
+    for file in ["certwright.db", "keys", "fragments"] {
+        let about = std::fs::metadata(scene.ca.state_dir().join(file)).unwrap();
+        let directory = std::fs::metadata(scene.ca.state_dir()).unwrap();
+        assert_eq!((about.uid(), about.mode() & 0o077), (directory.uid(), 0), "{file}");
+    }
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+    assert_says(&scene.ca.run(&["audit", "--verify"]).succeeded().stdout, &["whole"]);
+    assert_eq!(client.wire.handshake().unwrap().0, own, "its TLS key came along");
+    let chain = client.obtain(&["acme.com"], &responder);
+    assert_trusted_by_webpki(&chain, &scene.issuer.root_pem, "acme.com");
+    assert!(crl_number(&scene.complete_crl()) > last_before, "CRL numbers go on");
+}
+
+/// What was given out after the backup, and is forgotten, is not given to somebody else.
+#[test]
+fn no_id_is_given_out_twice() {
+    let mut scene = Scene::new();
+    scene.backup(&["--with-fragments"]);
+    let forgotten = scene.ca.client(&scene.issuer);
+    let order = forgotten.order(&["acme.com"]);
+    scene.lose_machine();
+    scene.restore(&[]).succeeded();
+    scene.ca.launch();
+    let somebody = scene.ca.client(&scene.issuer);
+    assert_ne!(somebody.account, forgotten.account);
+    assert_ne!(somebody.order(&["acme.com"]).url, order.url);
+    forgotten.fetch(&order.url).problem(400, "accountDoesNotExist");
+}
+
+#[test]
+fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
+    let mut scene = Scene::new();
+    let new_client = || scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+    let (deactivated, deleted, mut changed, kept) = (new_client(), new_client(), new_client(), new_client());
+    let blocked = new_client();
+    let early = scene.issue(&kept);
+    let unused = scene.ca.make_eab(&scene.issuer);
+    scene.backup(&[]);
+
+    let (late, late_unrevoked) = (scene.issue(&kept), scene.issue(&kept));
+    scene.revoke(&early);
+    scene.revoke(&late);
+    let own = ["deactivate-acme-account", "--cert-issuer-name", ISSUER, "--acme-account-id"];
+    scene.ca.run(&[&own[..], &[&id_of(&deactivated)]].concat()).succeeded();
+    scene.ca.run(&[&own[..], &[&id_of(&deleted), "--delete-account"]].concat()).succeeded();
+    let new_key = AccountKey::es256();
+    change_key(&changed, &new_key).expect(200);
+    let compromised = Csr::for_names(&["acme.com"]);
+    let order = blocked.order(&["acme.com"]);
+    blocked.finalize(&order, &compromised).expect(200);
+    let chain = blocked.certificate(&order);
+    let reason = ["--reason", "keyCompromise"];
+    let serial = format!("0x{}", serial_of(&chain));
+    scene.ca.run(&[&["revoke-certificate", "--serial-number", &serial][..], &reason].concat()).succeeded();
+    let lost = scene.ca.client(&scene.issuer);
+    let number = crl_number(&scene.complete_crl());
+    scene.ca.make_signer_key("/Late/Key");
+    let rows = scene.ca.query("SELECT count(*) FROM audit");
+
+    assert!(scene.ca.stop().success());
+    let told = scene.restore(&[]).succeeded().json();
+    assert_eq!(told["warnings"], json!([]), "the fragments are those of the replaced state");
+    assert_eq!((&told["accounts"], &told["withdrawn_eabs"]), (&json!([]), &json!(1)));
+    let merged = &told["from_replaced"];
+    let count = |what: &str| merged["taken_over"][what].as_u64().unwrap_or(0);
+    assert_eq!((count("revocations"), count("blocked_keys"), count("changed_keys_of_accounts")), (3, 1, 1), "{told}");
+    assert_eq!((count("deactivations_of_accounts"), count("deletions_of_accounts")), (2, 1), "{told}");
+    let unknown = merged["unknown_certificates"].as_array().unwrap();
+    assert_eq!(unknown.len(), 1, "{told}");
+    assert_eq!(text(&unknown[0], "serial_number"), serial_of(&late_unrevoked));
+    assert_eq!(merged["unknown_accounts"][0]["id"], id_of(&lost));
+    let replaced = PathBuf::from(text(&told, "replaced"));
+    assert!(replaced.join("certwright.db").exists() && replaced.join("fragments").is_dir(), "it is kept");
+
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+    // The log of the replaced state goes on in the restored one.
+    let rows_after: u64 = scene.ca.query("SELECT count(*) FROM audit").parse().unwrap();
+    assert!(rows_after > rows.parse().unwrap(), "{rows_after} after {rows}");
+    let crl = scene.complete_crl();
+    assert!(crl_number(&crl) > number, "{} after {number}", crl_number(&crl));
+    let shard = scene.ca.fetch(&shard_path(&early)).expect(200).body;
+    for revoked in [&early, &late, &chain] {
+        assert!(lists(&crl, &serial_of(revoked)) && lists(&shard, &serial_of(revoked)));
+    }
+    assert!(!lists(&crl, &serial_of(&late_unrevoked)));
+
+    deactivated.ask_for(&["acme.com"]).problem(401, "unauthorized");
+    deleted.ask_for(&["acme.com"]).refused();
+    changed.ask_for(&["acme.com"]).refused();
+    changed.key = new_key;
+    scene.issue(&changed);
+    scene.issue(&kept);
+    let order = kept.order(&["acme.com"]);
+    kept.finalize(&order, &compromised).problem(400, "badPublicKey");
+    scene.issuer.client(AccountKey::es256()).register(&unused).refused();
+    // The one that nobody revoked is revoked as the command says.
+    let serial = format!("0x{}", serial_of(&late_unrevoked));
+    let until = text(&unknown[0], "not_after");
+    let flags = ["--signer-key-name", SIGNER_KEY, "--not-after", &until];
+    scene.ca.run(&[&["revoke-certificate", "--serial-number", &serial][..], &flags].concat()).succeeded();
+    assert!(lists(&scene.complete_crl(), &serial_of(&late_unrevoked)));
+}
+
+/// RFC 8555, 7.3.5.
+fn change_key(client: &Client, new_key: &AccountKey) -> crate::world::wire::Reply {
+    let url = client.url("keyChange");
+    let header = json!({"alg": new_key.algorithm, "jwk": new_key.jwk, "url": url});
+    let payload = json!({"account": client.account, "oldKey": client.key.jwk});
+    let (protected, payload) = (base64url::encode(header.to_string()), base64url::encode(payload.to_string()));
+    let signature = base64url::encode(new_key.sign(format!("{protected}.{payload}").as_bytes()));
+    client.post(&url, &json!({"protected": protected, "payload": payload, "signature": signature}))
+}
+
+#[test]
+fn without_the_later_state_the_published_crl_tells_what_was_revoked() {
+    let mut scene = Scene::new();
+    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+    let early = scene.issue(&client);
+    scene.backup(&["--with-fragments"]);
+    let late = scene.issue(&client);
+    scene.revoke(&early);
+    scene.revoke(&late);
+    let published = scene.complete_crl();
+    scene.ca.place.write("published.crl", &published);
+    scene.ca.place.write("shard.crl", scene.ca.fetch(&shard_path(&early)).expect(200).body);
+    let stranger = Ca::start();
+    stranger.make_issuer_with("acme.com", &CHECKED);
+    let foreign = stranger.fetch(&format!("/crl/{}.crl", stranger.key_identifier(SIGNER_KEY))).expect(200).body;
+    scene.ca.place.write("foreign.crl", foreign);
+    let mut forged = published.clone();
+    let serial = unhex(&serial_of(&early));
+    let at = forged.windows(serial.len()).position(|bytes| bytes == serial).unwrap();
+    forged[at + 3] ^= 1;
+    scene.ca.place.write("forged.crl", forged);
+
+    scene.lose_machine();
+    for (list, words) in [
+        ("foreign.crl", &["foreign.crl", "signature is not by this key"][..]),
+        ("forged.crl", &["forged.crl", "signature is not by this key"]),
+        ("shard.crl", &["shard.crl", "part only"]),
+        ("nothing.crl", &["nothing.crl", "cannot be read"]),
+    ] {
+        assert_says(&scene.restore(&["--crl", list]).refused(), words);
+        assert!(!scene.ca.state_dir().join("certwright.db").exists(), "{list}: nothing was changed");
+    }
+    let told = scene.restore(&["--crl", "published.crl"]).succeeded().json();
+    assert_eq!(told["listed_revocations"], 2, "{told}");
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+    let crl = scene.complete_crl();
+    assert!(crl_number(&crl) > crl_number(&published));
+    let shard = scene.ca.fetch(&shard_path(&early)).expect(200).body;
+    for revoked in [&early, &late] {
+        assert!(lists(&crl, &serial_of(revoked)) && lists(&shard, &serial_of(revoked)));
+    }
+}
+
+#[test]
+fn accounts_are_held_where_that_is_asked_for_and_let_go_one_by_one() {
+    let mut scene = Scene::new();
+    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    let told = scene.restore(&["--suspend-accounts"]).succeeded().json();
+    assert_eq!(told["held_accounts"], 1);
+    scene.ca.launch();
+    let said = client.ask_for(&["acme.com"]).problem(429, "rateLimited");
+    assert_says(&said, &["administrator"]);
+    assert_eq!(scene.accounts(), [(id_of(&client), "valid".to_string())], "it is held, not ended");
+    let id = id_of(&client);
+    let set = ["set-limits", "--cert-issuer-name", ISSUER, "--acme-account-id", &id];
+    let lifted = ["--pending-orders", "0", "--pending-authorizations", "0", "--certificates-per-week", "0"];
+    scene.ca.run(&[&set[..], &lifted].concat()).succeeded();
+    scene.issue(&client);
+}
+
+#[test]
+fn fragments_that_do_not_fit_are_named_and_those_that_come_later_are_found() {
+    let mut scene = Scene::new();
+    scene.backup(&[]);
+    let fragments: Vec<(std::ffi::OsString, Vec<u8>)> = std::fs::read_dir(scene.ca.state_dir().join("fragments"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    scene.lose_machine();
+    let told = scene.restore(&[]).succeeded().json();
+    let warnings = told["warnings"].to_string();
+    assert_says(&warnings, &[SIGNER_KEY, "fragment 1 of 3", "missing", scene.ca.state_dir().to_str().unwrap()]);
+    scene.ca.launch();
+    // Without its key it cannot sign a list, and one of the backup's day would say less than what was published since.
+    let list = format!("/crl/{}.crl", scene.ca.key_identifier(SIGNER_KEY));
+    assert_eq!(scene.ca.fetch(&list).status, 404);
+    assert!(scene.ca.stop().success());
+    for (name, content) in fragments {
+        let path = scene.ca.state_dir().join("fragments").join(name);
+        std::fs::write(&path, content).unwrap();
+        std::os::unix::fs::chown(&path, Some(crate::world::place::NOBODY), None).unwrap();
+    }
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+    scene.complete_crl();
+}
+
+#[test]
+fn what_is_no_whole_backup_or_comes_at_the_wrong_time_changes_nothing() {
+    let mut scene = Scene::new();
+    scene.backup(&["--with-fragments"]);
+    assert_says(&scene.restore(&[]).refused(), &["running", "stop it"]);
+    let described = scene.ca.describe(ISSUER);
+    assert!(scene.ca.stop().success());
+    let whole = std::fs::read(scene.ca.place.file("backup.tar")).unwrap();
+    let mut altered = whole.clone();
+    altered[whole.len() / 2] ^= 1;
+    for (content, words) in [
+        (&whole[..whole.len() - 1], &["backup.tar", "too early"][..]),
+        (&whole[..whole.len() / 2], &["too early"]),
+        (&whole[..0], &["too early"]),
+        (&altered, &["altered"]),
+        (&[b'x'; 4096], &["no backup"]),
+    ] {
+        scene.ca.place.write("backup.tar", content);
+        assert_says(&scene.restore(&[]).refused(), words);
+    }
+    let beside: Vec<String> = std::fs::read_dir(scene.ca.place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("state."))
+        .collect();
+    assert!(beside.is_empty(), "what was half unpacked is gone: {beside:?}");
+    scene.ca.launch();
+    assert_eq!(scene.ca.describe(ISSUER), described);
+    scene.ca.run(&["check"]).succeeded();
+}
+
+/// The replaced state is damaged: what can be read of it is taken over, the rest is told.
+#[test]
+fn a_replaced_state_that_cannot_be_read_is_kept_and_told_of() {
+    let mut scene = Scene::new();
+    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+    scene.backup(&[]);
+    assert!(scene.ca.stop().success());
+    let damaged = "these are not the pages";
+    std::fs::write(scene.ca.state_dir().join("certwright.db"), damaged).unwrap();
+    let told = scene.restore(&[]).succeeded().json();
+    assert_says(&told["warnings"].to_string(), &["nothing could be taken over"]);
+    assert_eq!(told["accounts"][0]["id"], id_of(&client));
+    let replaced = PathBuf::from(text(&told, "replaced"));
+    assert_eq!(std::fs::read_to_string(replaced.join("certwright.db")).unwrap(), damaged);
+    scene.ca.launch();
+    scene.issue(&client);
+}
