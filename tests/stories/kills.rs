@@ -3,6 +3,7 @@
 
 mod invariants;
 mod registering;
+mod soak;
 
 use crate::world::acme::{Client, Order};
 use crate::world::base64url;
@@ -23,6 +24,7 @@ use crate::world::wire::{Reply, Wire};
 use registering::{Registered, USES};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use soak::{TROOPS, attack};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -31,6 +33,7 @@ use std::time::{Duration, Instant};
 
 /// As long as KILLS does not ask for more.
 const KILLS: usize = 100;
+const LONGEST_ROUND: Duration = Duration::from_millis(150);
 const NAMES: [&str; 3] = ["one.acme.com", "two.acme.com", "three.acme.com"];
 
 #[test]
@@ -113,6 +116,12 @@ struct Story {
     crl_numbers: BTreeMap<String, u64>,
     strays: BTreeSet<String>,
     renewals: AtomicU32,
+    /// How many requests were answered.
+    answered: AtomicU64,
+    /// How long everybody works before a kill, at most.
+    longest_round: Duration,
+    /// Whether others attack meanwhile.
+    is_besieged: bool,
 }
 
 impl Story {
@@ -139,6 +148,9 @@ impl Story {
             crl_numbers: BTreeMap::new(),
             strays: BTreeSet::new(),
             renewals: AtomicU32::new(400),
+            answered: AtomicU64::new(0),
+            longest_round: LONGEST_ROUND,
+            is_besieged: false,
             ca,
             issuer,
         };
@@ -156,7 +168,7 @@ impl Story {
         // Half of the kills come whenever they come, the others soon after a step of the administrator's begins, however
         // slow the machine is.
         let (awaited, delay) = match chance.below(2) {
-            0 => (0, 5_000 + chance.below(145_000)),
+            0 => (0, 5_000 + chance.below(self.longest_round.as_micros() as u64 - 5_000)),
             _ => (1 + chance.below(steps.len() as u64), chance.below(25_000)),
         };
         let seeds = [chance.next(), chance.next()];
@@ -165,7 +177,14 @@ impl Story {
         *self.killed.get_mut() = false;
         *self.begun.get_mut() = 0;
         let this = &*self;
+        let field = self.field();
         std::thread::scope(|scope| {
+            if this.is_besieged {
+                for troop in 0..TROOPS {
+                    let field = &field;
+                    scope.spawn(move || attack(field, troop));
+                }
+            }
             for name in NAMES {
                 scope.spawn(move || while this.issue(name).is_some() {});
             }
@@ -197,6 +216,7 @@ impl Story {
             std::thread::sleep(Duration::from_micros(delay));
             this.killed.store(true, Ordering::SeqCst);
             this.ca.signal(Signal::KILL);
+            field.end();
         });
         self.ca.kill();
     }
@@ -234,7 +254,10 @@ impl Story {
     /// What came back, unless the daemon was killed meanwhile. It may leave nobody without an answer for another reason.
     fn alive<T>(&self, result: std::io::Result<T>) -> Option<T> {
         match result {
-            Ok(reply) => Some(reply),
+            Ok(reply) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                Some(reply)
+            }
             Err(error) => {
                 assert!(self.killed.load(Ordering::SeqCst), "no answer from a daemon that nobody has killed: {error}");
                 None

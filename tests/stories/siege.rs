@@ -1,7 +1,7 @@
 //! The front door under attack: whatever hostile clients do, from many addresses and from that of an honest client, the
 //! honest client gets its certificates, memory stays within bounds, and afterwards everything is freed.
 
-mod field;
+pub mod field;
 
 use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;

@@ -66,13 +66,7 @@ impl Siege {
         let quiet = Times::of(&issue, Duration::ZERO);
         let descriptors = (0..10).map(|_| settled(&process)).min().unwrap();
 
-        let field = Field {
-            client: client.clone(),
-            plain_listen: ca.plain_listen,
-            in_place: AtomicUsize::new(0),
-            over: AtomicBool::new(false),
-            blows: AtomicUsize::new(0),
-        };
+        let field = Field::around(&client, ca.plain_listen);
         let besieged = std::thread::scope(|scope| {
             let _over = Over(&field.over);
             for number in 0..self.troops {
@@ -138,6 +132,22 @@ impl std::fmt::Display for Times {
 }
 
 impl Field {
+    /// Where attackers stand around a daemon that this client knows.
+    pub fn around(client: &Client, plain_listen: SocketAddr) -> Field {
+        Field {
+            client: client.clone(),
+            plain_listen,
+            in_place: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+            blows: AtomicUsize::new(0),
+        }
+    }
+
+    /// Attackers leave it.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
     pub fn wire(&self) -> &Wire {
         &self.client.wire
     }
