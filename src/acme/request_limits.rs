@@ -23,12 +23,17 @@ const IMPOSTORS: Rate = Rate { burst: 20, interval: Duration::from_secs(10) };
 /// by the hundred; one in a loop gets a tenth of what a core answers.
 const ACCOUNTS: Rate = Rate { burst: 6_000, interval: Duration::from_micros(3_333) };
 
+/// Refusals of one account that are audited; all of them are logged. The audit log is kept for ever, and a client in a loop
+/// would write millions of rows a day.
+const AUDITED: Rate = Rate { burst: 100, interval: Duration::from_secs(10) };
+
 pub(super) struct RequestLimits {
     /// Not the clock of the machine: when that is set back, nobody must be kept out until it has caught up.
     start: Instant,
     strangers: Buckets<Peer>,
     impostors: Buckets<(Peer, i64)>,
     accounts: Buckets<i64>,
+    audited: Buckets<i64>,
 }
 
 impl RequestLimits {
@@ -38,6 +43,7 @@ impl RequestLimits {
             strangers: Buckets::new(STRANGERS),
             impostors: Buckets::new(IMPOSTORS),
             accounts: Buckets::new(ACCOUNTS),
+            audited: Buckets::new(AUDITED),
         }
     }
 
@@ -69,6 +75,16 @@ impl RequestLimits {
     /// Count a request that this account has signed.
     pub(super) fn count_account(&self, account: i64) {
         self.accounts.take(account, self.start.elapsed());
+    }
+
+    /// Whether a refusal of this account is to be audited too.
+    pub(super) fn audits_refusal(&self, account: i64) -> bool {
+        let now = self.start.elapsed();
+        let audits = self.audited.wait(account, now).is_none();
+        if audits {
+            self.audited.take(account, now);
+        }
+        audits
     }
 
     /// Count a request that this account has not signed.

@@ -168,6 +168,21 @@ fn an_account_in_a_loop_is_slowed_down_and_no_other() {
     eventually("the account may go on", seconds(30), || (looping.fetch(&url).status == 200).then_some(()));
 }
 
+#[test]
+fn an_account_whose_requests_are_all_refused_does_not_fill_the_audit_log() {
+    let (ca, issuer) = ca(&[]);
+    let member = ca.client(&issuer);
+    let mut flood = Flood::by(&member);
+    let url = member.url("newOrder");
+    for _ in 0..200 {
+        flood.send(&url, &|header| member.sign(header, b"{}")).problem(400, "malformed");
+    }
+    let rows: usize = ca.query("SELECT count(*) FROM audit WHERE outcome = 'refused'").parse().unwrap();
+    assert!((100..150).contains(&rows), "{rows} rows for 200 refusals");
+    let lines = ca.log().lines().filter(|line| line.contains("/new-order refused: ")).count();
+    assert_eq!(lines, 200, "all of them are in the log");
+}
+
 fn ca(flags: &[&str]) -> (Ca, Issuer) {
     let ca = Ca::start();
     let issuer = ca.make_issuer_with("acme.com", flags);
