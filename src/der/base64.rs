@@ -34,9 +34,11 @@ pub fn from_base64(text: &str) -> Result<Vec<u8>> {
 pub fn encode(alphabet: Alphabet, bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |sum, &b| sum << 8 | u32::from(b)) << (8 * (3 - group.len()));
-        for place in 0..=group.len() {
-            let [.., sextet] = (bits >> (18 - 6 * place) & 0x3f).to_be_bytes();
+        let byte = |at: usize| group.get(at).copied().unwrap_or_default();
+        let (a, b, c) = (byte(0), byte(1), byte(2));
+        let sextets = [a >> 2, (a & 0x03) << 4 | b >> 4, (b & 0x0f) << 2 | c >> 6, c & 0x3f];
+        // One byte makes two characters, two make three.
+        for sextet in sextets.into_iter().take(group.len().saturating_add(1)) {
             out.push(char::from(character(alphabet, sextet)));
         }
     }
@@ -48,23 +50,22 @@ pub fn encode(alphabet: Alphabet, bytes: &[u8]) -> String {
 /// # Errors
 /// Why not, when there is padding, white space, a foreign character, an impossible length, or a stray bit at the end.
 pub fn decode(alphabet: Alphabet, text: &str) -> std::result::Result<Vec<u8>, &'static str> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    let mut out = Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3));
     for group in text.as_bytes().chunks(4) {
         let mut bits: u32 = 0;
         for &c in group {
             let value = value_of(alphabet, c).ok_or("it has a character outside the alphabet (padding is one)")?;
             bits = bits << 6 | u32::from(value);
         }
-        let (bytes, stray) = match group.len() {
-            4 => (3, 0),
-            3 => (2, bits & 0b11),
-            2 => (1, bits & 0b1111),
+        let (bytes, stray, aligned) = match group.len() {
+            4 => (3, 0, bits),
+            3 => (2, bits & 0b11, bits << 6),
+            2 => (1, bits & 0b1111, bits << 12),
             _ => return Err("its length is impossible"),
         };
         if stray != 0 {
             return Err("its last character has bits that mean nothing");
         }
-        let aligned = bits << (6 * (4 - group.len()));
         out.extend(aligned.to_be_bytes().iter().skip(1).take(bytes));
     }
     Ok(out)
@@ -72,9 +73,9 @@ pub fn decode(alphabet: Alphabet, text: &str) -> std::result::Result<Vec<u8>, &'
 
 fn character([at_62, at_63]: Alphabet, sextet: u8) -> u8 {
     match sextet {
-        0..=25 => b'A' + sextet,
-        26..=51 => b'a' + (sextet - 26),
-        52..=61 => b'0' + (sextet - 52),
+        0..=25 => sextet.wrapping_add(b'A'),
+        26..=51 => sextet.wrapping_sub(26).wrapping_add(b'a'),
+        52..=61 => sextet.wrapping_sub(52).wrapping_add(b'0'),
         62 => at_62,
         _ => at_63,
     }
@@ -82,9 +83,9 @@ fn character([at_62, at_63]: Alphabet, sextet: u8) -> u8 {
 
 fn value_of([at_62, at_63]: Alphabet, c: u8) -> Option<u8> {
     match c {
-        b'A'..=b'Z' => Some(c - b'A'),
-        b'a'..=b'z' => Some(c - b'a' + 26),
-        b'0'..=b'9' => Some(c - b'0' + 52),
+        b'A'..=b'Z' => Some(c.wrapping_sub(b'A')),
+        b'a'..=b'z' => Some(c.wrapping_sub(b'a').wrapping_add(26)),
+        b'0'..=b'9' => Some(c.wrapping_sub(b'0').wrapping_add(52)),
         _ if c == at_62 => Some(62),
         _ if c == at_63 => Some(63),
         _ => None,
