@@ -95,7 +95,7 @@ impl Administration {
 
     /// Carry out one request line. The reply is one line, without its end.
     fn answer(&self, peer: Peer, line: &[u8]) -> String {
-        let outcome = json::parse_object(line).and_then(|request| self.execute(peer, request));
+        let outcome = json::parse_command(line).and_then(|request| self.execute(peer, request));
         match outcome {
             Ok(reply) => reply.to_string(),
             Err(e) => Value::Object(Map::from_iter([("error".to_owned(), e.detail().into())])).to_string(),
