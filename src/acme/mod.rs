@@ -28,7 +28,7 @@ use crate::validation::Validation;
 use issuer::Issuers;
 use nonce::Nonces;
 use request::KnownAccount;
-use request_limits::RequestLimits;
+use request_limits::{Refused, RequestLimits};
 use route::{Resource, Route};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -149,7 +149,7 @@ impl Acme {
             return;
         };
         log::info!("request={} account={account} {} refused: {e}", request.id, request.path);
-        if !self.limits.audits_refusal(account) {
+        if !self.limits.audits(Refused::Account(account)) {
             return;
         }
         let entry =

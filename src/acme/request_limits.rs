@@ -7,6 +7,7 @@
 
 use crate::error::{Class, Error, Result};
 use crate::identifier::Peer;
+use crate::keys::sha256;
 use crate::policy::{Buckets, Rate};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -23,9 +24,24 @@ const IMPOSTORS: Rate = Rate { burst: 20, interval: Duration::from_secs(10) };
 /// by the hundred; one in a loop gets a tenth of what a core answers.
 const ACCOUNTS: Rate = Rate { burst: 6_000, interval: Duration::from_micros(3_333) };
 
-/// Refusals of one account that are audited; all of them are logged. The audit log is kept for ever, and a client in a loop
-/// would write millions of rows a day.
+/// Refusals of one account, or of one credential, that are audited; all of them are logged. The audit log is kept for ever,
+/// and a client in a loop would write millions of rows a day.
 const AUDITED: Rate = Rate { burst: 100, interval: Duration::from_secs(10) };
+
+/// Whose refusals are audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Refused {
+    Account(i64),
+    /// The beginning of the hash of its kid.
+    Credential([u8; 16]),
+}
+
+impl Refused {
+    pub(super) fn credential(kid: &str) -> Refused {
+        let hash = sha256(kid.as_bytes());
+        Refused::Credential(hash.first_chunk().copied().unwrap_or_default())
+    }
+}
 
 pub(super) struct RequestLimits {
     /// Not the clock of the machine: when that is set back, nobody must be kept out until it has caught up.
@@ -33,7 +49,7 @@ pub(super) struct RequestLimits {
     strangers: Buckets<Peer>,
     impostors: Buckets<(Peer, i64)>,
     accounts: Buckets<i64>,
-    audited: Buckets<i64>,
+    audited: Buckets<Refused>,
 }
 
 impl RequestLimits {
@@ -77,12 +93,12 @@ impl RequestLimits {
         self.accounts.take(account, self.start.elapsed());
     }
 
-    /// Whether a refusal of this account is to be audited too.
-    pub(super) fn audits_refusal(&self, account: i64) -> bool {
+    /// Whether one more refusal is to be audited.
+    pub(super) fn audits(&self, refused: Refused) -> bool {
         let now = self.start.elapsed();
-        let audits = self.audited.wait(account, now).is_none();
+        let audits = self.audited.wait(refused, now).is_none();
         if audits {
-            self.audited.take(account, now);
+            self.audited.take(refused, now);
         }
         audits
     }

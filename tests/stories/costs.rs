@@ -183,6 +183,22 @@ fn an_account_whose_requests_are_all_refused_does_not_fill_the_audit_log() {
     assert_eq!(lines, 200, "all of them are in the log");
 }
 
+#[test]
+fn a_credential_that_is_used_up_does_not_fill_the_audit_log() {
+    let (ca, issuer) = ca(&[]);
+    let eab = ca.make_eab(&issuer);
+    issuer.client(AccountKey::es256()).register(&eab).expect(201);
+    let late = issuer.client(AccountKey::es256());
+    let binding = late.binding(&eab, "HS256", &ring::hmac::HMAC_SHA256);
+    let payload = json!({"termsOfServiceAgreed": true, "externalAccountBinding": binding}).to_string();
+    let mut flood = Flood::by(&late);
+    for _ in 0..200 {
+        flood.send(&late.url("newAccount"), &|header| late.sign(header, payload.as_bytes())).refused();
+    }
+    let rows: usize = ca.query("SELECT count(*) FROM audit WHERE outcome = 'refused'").parse().unwrap();
+    assert!((100..150).contains(&rows), "{rows} rows for 200 refusals");
+}
+
 fn ca(flags: &[&str]) -> (Ca, Issuer) {
     let ca = Ca::start();
     let issuer = ca.make_issuer_with("acme.com", flags);
