@@ -146,6 +146,40 @@ fn impostors_wait_and_the_accounts_beside_them_do_not() {
 }
 
 #[test]
+fn whoever_goes_through_all_accounts_waits_and_those_that_were_there_before_do_not() {
+    let (_ca, issuer) = ca(&["--require-eab=false"]);
+    let members: Vec<Client> = (0..80)
+        .map(|_| {
+            let mut client = issuer.client(AccountKey::es256());
+            client.register_with(&json!({"termsOfServiceAgreed": true})).expect(201);
+            client
+        })
+        .collect();
+    let at_home = at(ATTACKER, &members[0]);
+    at_home.ask_for(&["acme.com"]).expect(201);
+    let mut impostor = at(ATTACKER, &issuer.client(AccountKey::es256()));
+    impostor.account.clone_from(&members[1].account);
+    let mut flood = Flood::by(&impostor);
+    let url = members[0].url("newOrder");
+    let accounts = members[1..79].iter().flat_map(|member| [&member.account; 19]);
+    let mut tried = 0;
+    for account in accounts.cycle() {
+        let with_kid = |header: &Value| {
+            let mut header = header.clone();
+            header["kid"] = account.as_deref().unwrap().into();
+            impostor.sign(&header, b"{}")
+        };
+        if flood.send(&url, &with_kid).status == 429 {
+            break;
+        }
+        tried += 1;
+    }
+    assert!((600..1_400).contains(&tried), "not by the address, but one by one: {tried} tries");
+    at_home.ask_for(&["acme.com"]).expect(201);
+    at(ELSEWHERE, &members[79]).ask_for(&["acme.com"]).expect(201);
+}
+
+#[test]
 fn an_account_in_a_loop_is_slowed_down_and_no_other() {
     let (mut ca, issuer) = ca(&[]);
     // What it says of each request takes longer than the request.
