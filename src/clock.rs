@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use watch::Watch;
 
 /// Where the time comes from, and whether it is to be believed. Clones of a manual clock move together.
@@ -94,6 +94,11 @@ impl Clock {
     }
 }
 
+/// This much later, for deadlines; at once where that is later than an `Instant` can be.
+pub fn later(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).unwrap_or(now)
+}
+
 /// A point in time: seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i64);
@@ -127,8 +132,8 @@ impl Time {
             let digits = text.get(from..to).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
             digits.and_then(|d| d.parse().ok()).ok_or_else(wrong)
         };
-        let mark = |at: usize, expected: &str| text.get(at..at + 1).is_some_and(|c| c.eq_ignore_ascii_case(expected));
-        if !(mark(4, "-") && mark(7, "-") && mark(10, "t") && mark(13, ":") && mark(16, ":")) {
+        let mark = |at: usize, expected: u8| text.as_bytes().get(at).is_some_and(|c| c.eq_ignore_ascii_case(&expected));
+        if !(mark(4, b'-') && mark(7, b'-') && mark(10, b't') && mark(13, b':') && mark(16, b':')) {
             return Err(wrong());
         }
         let civil = Civil {
@@ -149,16 +154,22 @@ impl Time {
             return Ok(local);
         }
         let at = text.len().saturating_sub(zone.len());
-        let sign = if zone.starts_with('+') { 1 } else { -1 };
-        let shaped = zone.len() == 6 && zone.starts_with(['+', '-']) && mark(at + 3, ":");
-        if !shaped {
+        if zone.len() != 6 || !mark(at.saturating_add(3), b':') {
             return Err(wrong());
         }
-        let offset = number(at + 1, at + 3)? * 3_600 + number(at + 4, at + 6)? * 60;
-        Ok(local.minus(Span(sign * offset)))
+        let hours = number(at.saturating_add(1), at.saturating_add(3))?;
+        let minutes = number(at.saturating_add(4), at.saturating_add(6))?;
+        let offset = Span(hours.saturating_mul(3_600).saturating_add(minutes.saturating_mul(60)));
+        match zone.as_bytes().first() {
+            Some(b'+') => Ok(local.minus(offset)),
+            Some(b'-') => Ok(local.plus(offset)),
+            _ => Err(wrong()),
+        }
     }
 
     /// Year, month, day, hour, minute, second in UTC (proleptic Gregorian calendar).
+    // Seconds of 64 bits make days of 47, and nothing here makes much more of them.
+    #[allow(clippy::arithmetic_side_effects)]
     pub fn civil(self) -> Civil {
         let days = self.0.div_euclid(86_400);
         let second_of_day = self.0.rem_euclid(86_400);
@@ -181,6 +192,8 @@ impl Time {
     }
 
     /// Seconds since the epoch of a moment in UTC, or `None` when it does not exist in the calendar.
+    // Years have four digits, and everything else is less.
+    #[allow(clippy::arithmetic_side_effects)]
     pub fn from_civil(c: Civil) -> Option<Time> {
         let in_range = (0..=9_999).contains(&c.year)
             && (1..=12).contains(&c.month)
@@ -283,9 +296,9 @@ impl fmt::Display for Span {
             return write!(f, "{rest}s");
         }
         for (unit, suffix) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {
-            if rest / unit > 0 {
-                write!(f, "{}{suffix}", rest / unit)?;
-                rest %= unit;
+            if rest >= unit {
+                write!(f, "{}{suffix}", rest.div_euclid(unit))?;
+                rest = rest.rem_euclid(unit);
             }
         }
         Ok(())

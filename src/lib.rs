@@ -19,6 +19,8 @@
 //! `cli -> admin -> issuance | store -> reply`. ARCHITECTURE.md tells why.
 
 #![forbid(unsafe_code)]
+// Where a sum could overflow it says what is meant then. In every room, since most of them read what strangers send.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod acme;
 pub mod admin;

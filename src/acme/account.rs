@@ -2,6 +2,7 @@
 
 use super::issuer::IssuerContext;
 use super::request::{Authenticated, SelfSigned};
+use super::request_limits::Refused;
 use super::route::Resource;
 use super::{Acme, Reply, Request, problem};
 use crate::error::{Class, Error, Result};
@@ -162,6 +163,10 @@ impl Acme {
         // One that has ended serves no more, even if the clock steps back.
         let now = self.clock.latest();
         if let Err(e) = eab.check_serves(now) {
+            log::info!("peer={address} EAB {} refused: {e}", eab.kid);
+            if !self.limits.audits(Refused::credential(&eab.kid)) {
+                return Err(e);
+            }
             let entry = AuditEntry::done(format!("EAB {}", eab.kid), "newAccount", issuer.item.name.as_str())
                 .refused(&e)
                 .from(address);

@@ -28,7 +28,7 @@ use crate::validation::Validation;
 use issuer::{IssuerContext, Issuers};
 use nonce::Nonces;
 use request::KnownAccount;
-use request_limits::RequestLimits;
+use request_limits::{Refused, RequestLimits};
 use route::{Resource, Route};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -148,12 +148,16 @@ impl Acme {
             .header("Access-Control-Expose-Headers", "Link, Location, Replay-Nonce, Retry-After")
     }
 
-    /// Refusals of authenticated accounts are audited; those of strangers are not, or they could fill the disk.
+    /// Refusals of authenticated accounts are audited, unless there are very many; those of strangers are not, or they could
+    /// fill the disk.
     fn audit_refusal(&self, request: &Request<'_>, seen: &Seen, e: &Error) {
         let Some(account) = seen.account.filter(|_| !matches!(e.class(), Class::Internal | Class::Unavailable)) else {
             return;
         };
         log::info!("request={} account={account} {} refused: {e}", request.id, request.path);
+        if !self.limits.audits(Refused::Account(account)) {
+            return;
+        }
         let entry =
             AuditEntry::done(format!("account {account}"), "acme", request.path).refused(e).from(request.address);
         let now = self.clock.now();

@@ -30,7 +30,8 @@ impl Acme {
         };
         let jitter = i64::from(u16::from_be_bytes(random::<2>()?) % 1_200);
         let info = json!({ "suggestedWindow": { "start": start.to_string(), "end": end.to_string() } });
-        Ok(Reply::json(200, &info).header("Retry-After", (ASK_AGAIN.0 - 600 + jitter).to_string()))
+        Ok(Reply::json(200, &info)
+            .header("Retry-After", ASK_AGAIN.0.saturating_sub(600).saturating_add(jitter).to_string()))
     }
 
     /// The certificate that an order says it replaces (RFC 9773, 5).
@@ -86,7 +87,7 @@ fn find(read: &Read<'_>, identifier: &str) -> Result<Option<Certificate>> {
 /// Two per cent of the life around the moment of renewal.
 fn window(certificate: &Certificate) -> (Time, Time) {
     let life = certificate.not_after.since(certificate.not_before);
-    let until = if life < SHORT_LIFE { life.0 / 2 } else { life.0 / 3 * 2 };
+    let until = if life < SHORT_LIFE { life.0 / 2 } else { (life.0 / 3).saturating_mul(2) };
     let moment = certificate.not_before.plus(Span(until));
     let margin = Span(life.0 / 100);
     (moment.minus(margin), moment.plus(margin))

@@ -1,12 +1,13 @@
 //! How often one address, and one account, may make us verify a signature. Looked at before each of them.
 //!
 //! What an account signs is counted against that account alone, and only once it is verified, so that nobody uses up what
-//! belongs to another. What only shows a key is counted against the address that it comes from, and so is, for each account
-//! by itself, what names an account and is not signed by it. So an attacker does not keep out the accounts behind the same
-//! router.
+//! belongs to another. What only shows a key is counted against the address that it comes from. What names an account and is
+//! not signed by it is counted against that account at that address, and against the address; yet accounts that have signed
+//! something there pass, so that an attacker does not keep out those behind the same router.
 
 use crate::error::{Class, Error, Result};
 use crate::identifier::Peer;
+use crate::keys::sha256;
 use crate::policy::{Buckets, Rate};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -16,19 +17,48 @@ use std::time::{Duration, Instant};
 const STRANGERS: Rate = Rate { burst: 600, interval: Duration::from_millis(50) };
 
 /// Requests from one address that are not signed by the account that they name. A client with the right key makes none; one
-/// that mixes up two keys is told some times. Who knows a thousand accounts buys a hundred signatures a second.
+/// that mixes up two keys is told some times.
 const IMPOSTORS: Rate = Rate { burst: 20, interval: Duration::from_secs(10) };
+
+/// The same for all accounts together, since their URLs are easily guessed.
+const IMPOSTORS_AT: Rate = STRANGERS;
+
+/// For how long an account is remembered at an address where it signed something: most clients come every day.
+const AT_HOME: Rate = Rate { burst: 1, interval: Duration::from_secs(2 * 86_400) };
 
 /// Requests of one account. A thousand certificates at once and then fifty a second are more than clients need that renew
 /// by the hundred; one in a loop gets a tenth of what a core answers.
 const ACCOUNTS: Rate = Rate { burst: 6_000, interval: Duration::from_micros(3_333) };
+
+/// Refusals of one account, or of one credential, that are audited; all of them are logged. The audit log is kept for ever,
+/// and a client in a loop would write millions of rows a day.
+const AUDITED: Rate = Rate { burst: 100, interval: Duration::from_secs(10) };
+
+/// Whose refusals are audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Refused {
+    Account(i64),
+    /// The beginning of the hash of its kid.
+    Credential([u8; 16]),
+}
+
+impl Refused {
+    pub(super) fn credential(kid: &str) -> Refused {
+        let hash = sha256(kid.as_bytes());
+        Refused::Credential(hash.first_chunk().copied().unwrap_or_default())
+    }
+}
 
 pub(super) struct RequestLimits {
     /// Not the clock of the machine: when that is set back, nobody must be kept out until it has caught up.
     start: Instant,
     strangers: Buckets<Peer>,
     impostors: Buckets<(Peer, i64)>,
+    impostors_at: Buckets<Peer>,
+    /// Whoever has taken theirs signed something within the interval.
+    at_home: Buckets<(Peer, i64)>,
     accounts: Buckets<i64>,
+    audited: Buckets<Refused>,
 }
 
 impl RequestLimits {
@@ -37,7 +67,10 @@ impl RequestLimits {
             start: Instant::now(),
             strangers: Buckets::new(STRANGERS),
             impostors: Buckets::new(IMPOSTORS),
+            impostors_at: Buckets::new(IMPOSTORS_AT),
+            at_home: Buckets::new(AT_HOME),
             accounts: Buckets::new(ACCOUNTS),
+            audited: Buckets::new(AUDITED),
         }
     }
 
@@ -60,21 +93,41 @@ impl RequestLimits {
     pub(super) fn check_account(&self, address: &str, account: i64) -> Result<()> {
         let now = self.start.elapsed();
         wait(self.accounts.wait(account, now), "by this account")?;
-        match peer_at(address) {
-            Some(peer) => wait(self.impostors.wait((peer, account), now), "with wrong signatures for this account"),
-            None => Ok(()),
+        let Some(peer) = peer_at(address) else { return Ok(()) };
+        wait(self.impostors.wait((peer, account), now), "with wrong signatures for this account")?;
+        match self.impostors_at.wait(peer, now) {
+            Some(time) if self.at_home.wait((peer, account), now).is_none() => {
+                wait(Some(time), "from your address with wrong signatures")
+            }
+            _ => Ok(()),
         }
     }
 
     /// Count a request that this account has signed.
-    pub(super) fn count_account(&self, account: i64) {
-        self.accounts.take(account, self.start.elapsed());
+    pub(super) fn count_account(&self, address: &str, account: i64) {
+        let now = self.start.elapsed();
+        self.accounts.take(account, now);
+        if let Some(peer) = peer_at(address) {
+            self.at_home.take((peer, account), now);
+        }
+    }
+
+    /// Whether one more refusal is to be audited.
+    pub(super) fn audits(&self, refused: Refused) -> bool {
+        let now = self.start.elapsed();
+        let audits = self.audited.wait(refused, now).is_none();
+        if audits {
+            self.audited.take(refused, now);
+        }
+        audits
     }
 
     /// Count a request that this account has not signed.
     pub(super) fn count_impostor(&self, address: &str, account: i64) {
         if let Some(peer) = peer_at(address) {
-            self.impostors.take((peer, account), self.start.elapsed());
+            let now = self.start.elapsed();
+            self.impostors.take((peer, account), now);
+            self.impostors_at.take(peer, now);
         }
     }
 }
@@ -130,10 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_goes_through_all_accounts_is_held_back_and_those_that_were_there_before_are_not() {
+        let limits = standing_still();
+        limits.count_account("192.0.2.1", 1);
+        for account in 2..1_000 {
+            limits.count_impostor("192.0.2.1", account);
+        }
+        assert_eq!(class(limits.check_account("192.0.2.1", 1_000)), Some(Class::RateLimited));
+        assert_eq!(limits.check_account("192.0.2.1", 1), Ok(()));
+        assert_eq!(limits.check_account("192.0.2.2", 1_000), Ok(()));
+    }
+
+    #[test]
     fn an_account_in_a_loop_is_held_back_wherever_it_is_and_nobody_else() {
         let limits = standing_still();
         for _ in 0..100_000 {
-            limits.count_account(7);
+            limits.count_account("192.0.2.1", 7);
         }
         assert_eq!(class(limits.check_account("192.0.2.1", 7)), Some(Class::RateLimited));
         assert_eq!(class(limits.check_account("127.0.0.1", 7)), Some(Class::RateLimited));

@@ -116,7 +116,7 @@ impl Administration {
 
     /// Carry out one request line.
     fn answer(&self, peer: Peer, line: &[u8]) -> Answer {
-        let mut request = match json::parse_object(line) {
+        let mut request = match json::parse_command(line) {
             Ok(request) => request,
             Err(e) => return Err(e).into(),
         };

@@ -173,7 +173,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
                 let _ = oldest.shutdown(Shutdown::Both);
             }
         }
-        number += 1;
+        number = number.saturating_add(1);
         let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
         let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(move || {
             if let Err(e) = converse(number, stream, &administration, &idle) {
@@ -224,7 +224,7 @@ fn read_line(reader: &mut BufReader<UnixStream>) -> std::io::Result<Line> {
     reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
     match line.pop() {
         Some(b'\n') => Ok(Line::Whole(line)),
-        Some(_) if line.len() as u64 + 1 == LONGEST_LINE => Ok(Line::TooLong),
+        Some(_) if (line.len() as u64).saturating_add(1) == LONGEST_LINE => Ok(Line::TooLong),
         // A request that is not ended was not meant to be carried out.
         _ => Ok(Line::End),
     }

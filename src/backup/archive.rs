@@ -8,6 +8,8 @@ use ring::digest::{Context, SHA256};
 use std::io::{Read, Write};
 
 const BLOCK: usize = 512;
+/// Two empty blocks end an archive.
+const END: usize = 2 * BLOCK;
 const CHECK: &str = "SHA256";
 /// 64 digits and a line feed.
 const CHECK_LENGTH: u64 = 65;
@@ -17,7 +19,7 @@ const MOST_OCTAL: u64 = 0o777_7777_7777;
 /// How many bytes an archive has whose members have these lengths.
 pub(super) fn length(members: impl Iterator<Item = u64>) -> u64 {
     let members: u64 = members.chain([CHECK_LENGTH]).map(|m| (BLOCK as u64).saturating_add(padded(m))).sum();
-    members.saturating_add(2 * BLOCK as u64)
+    members.saturating_add(END as u64)
 }
 
 /// An archive that is being written.
@@ -58,7 +60,7 @@ impl<W: Write> ArchiveWriter<W> {
     pub(super) fn finish(mut self, modified: i64) -> std::io::Result<()> {
         let check = format!("{}\n", hex(self.hash.clone().finish().as_ref()));
         self.append(CHECK, modified, CHECK_LENGTH, &mut check.as_bytes())?;
-        self.write(&[0; 2 * BLOCK])?;
+        self.write(&[0; END])?;
         self.to.flush()
     }
 
@@ -101,11 +103,11 @@ fn check_end(mut from: impl Read, length: u64, hash: Context) -> Result<()> {
     let wanted = format!("{}\n", hex(hash.finish().as_ref()));
     let (said, rest) = check.split_at_checked(wanted.len()).ok_or_else(altered)?;
     let mut end = Vec::new();
-    from.take(2 * BLOCK as u64 + 1).read_to_end(&mut end).map_err(|_| cut_off())?;
-    if end.len() < 2 * BLOCK {
+    from.take(END.saturating_add(1) as u64).read_to_end(&mut end).map_err(|_| cut_off())?;
+    if end.len() < END {
         return Err(cut_off());
     }
-    let is_empty = rest.iter().chain(&end).all(|byte| *byte == 0) && end.len() == 2 * BLOCK;
+    let is_empty = rest.iter().chain(&end).all(|byte| *byte == 0) && end.len() == END;
     if length != CHECK_LENGTH || said != wanted.as_bytes() || !is_empty { Err(altered()) } else { Ok(()) }
 }
 
@@ -185,7 +187,7 @@ fn padded(length: u64) -> u64 {
 
 fn padding(length: u64) -> &'static [u8] {
     const ZEROS: [u8; BLOCK] = [0; BLOCK];
-    let over = usize::try_from(length % BLOCK as u64).unwrap_or_default();
+    let over = usize::try_from(length.checked_rem(BLOCK as u64).unwrap_or_default()).unwrap_or_default();
     if over == 0 { &[] } else { ZEROS.get(over..).unwrap_or_default() }
 }
 

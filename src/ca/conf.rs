@@ -66,9 +66,8 @@ impl Entry<'_> {
 fn entries<'a>(file: &'a str, text: &str) -> Result<Vec<Entry<'a>>> {
     let mut section = String::new();
     let mut found: Vec<Entry<'a>> = Vec::new();
-    for (number, raw) in text.lines().enumerate() {
+    for (at, raw) in (1usize..).zip(text.lines()) {
         let line = without_comment(raw).trim();
-        let at = number + 1;
         if line.is_empty() {
             continue;
         }

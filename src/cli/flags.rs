@@ -208,17 +208,14 @@ fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        for (j, y) in b.iter().enumerate() {
-            let (left, above) = (row.get(j).copied().unwrap_or(0), row.get(j + 1).copied().unwrap_or(0));
-            let cost = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
-            diagonal = above;
-            if let Some(place) = row.get_mut(j + 1) {
-                *place = cost;
-            }
+        let (mut diagonal, mut left) = (i, i.saturating_add(1));
+        let Some((first, rest)) = row.split_first_mut() else { break };
+        *first = left;
+        for (place, y) in rest.iter_mut().zip(&b) {
+            let above = *place;
+            let changed = diagonal.saturating_add(usize::from(x != *y));
+            *place = changed.min(left.saturating_add(1)).min(above.saturating_add(1));
+            (diagonal, left) = (above, *place);
         }
     }
     row.last().copied().unwrap_or(0)

@@ -18,7 +18,7 @@ pub static URL_SAFE: Alphabet = Alphabet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg
 const FOREIGN: u8 = 0xff;
 
 impl Alphabet {
-    #[allow(clippy::indexing_slicing)] // While compiling; a place that is not there stops the compiler.
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // While compiling; a place that is not there stops the compiler.
     const fn of(characters: &[u8; 64]) -> Alphabet {
         let mut values = [FOREIGN; 256];
         let mut value = 0;
@@ -67,9 +67,11 @@ pub fn encode(alphabet: &Alphabet, bytes: &[u8]) -> String {
         let bits = u32::from_be_bytes([0, a, b, c]);
         out.extend([18, 12, 6, 0].map(|shift| alphabet.character(bits >> shift)));
     }
-    if !rest.is_empty() {
-        let bits = rest.iter().fold(0, |sum, &b| sum << 8 | u32::from(b)) << (8 * (3 - rest.len()));
-        out.extend((0..=rest.len()).map(|place| alphabet.character(bits >> (18 - 6 * place))));
+    if let [a, tail @ ..] = rest {
+        let bits = u32::from_be_bytes([0, *a, tail.first().copied().unwrap_or_default(), 0]);
+        // One byte makes two characters, two make three.
+        let characters = [18, 12, 6].into_iter().take(rest.len().saturating_add(1));
+        out.extend(characters.map(|shift| alphabet.character(bits >> shift)));
     }
     out
 }
@@ -80,7 +82,7 @@ pub fn encode(alphabet: &Alphabet, bytes: &[u8]) -> String {
 /// Why not, when there is padding, white space, a foreign character, an impossible length, or a stray bit at the end.
 pub fn decode(alphabet: &Alphabet, text: &str) -> std::result::Result<Vec<u8>, &'static str> {
     const FOREIGN_CHARACTER: &str = "it has a character outside the alphabet (padding is one)";
-    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    let mut out = Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3));
     let (groups, rest) = text.as_bytes().as_chunks::<4>();
     for group in groups {
         let [a, b, c, d] = group.map(|character| alphabet.value(character));
@@ -99,16 +101,15 @@ pub fn decode(alphabet: &Alphabet, text: &str) -> std::result::Result<Vec<u8>, &
         }
         bits = bits << 6 | u32::from(value);
     }
-    let (bytes, stray) = match rest.len() {
+    let (bytes, stray, aligned) = match rest.len() {
         0 => return Ok(out),
-        3 => (2, bits & 0b11),
-        2 => (1, bits & 0b1111),
+        3 => (2, bits & 0b11, bits << 6),
+        2 => (1, bits & 0b1111, bits << 12),
         _ => return Err("its length is impossible"),
     };
     if stray != 0 {
         return Err("its last character has bits that mean nothing");
     }
-    let aligned = bits << (6 * (4 - rest.len()));
     out.extend(aligned.to_be_bytes().iter().skip(1).take(bytes));
     Ok(out)
 }

@@ -84,7 +84,7 @@ pub fn named_bits(bits: &[u8]) -> Vec<u8> {
             *octet |= 0x80 >> (bit % 8);
         }
     }
-    let unused = 7 - last % 8;
+    let unused = 7u8.saturating_sub(last % 8);
     element(BIT_STRING, &[&[unused], octets.as_slice()].concat())
 }
 

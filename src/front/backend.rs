@@ -4,6 +4,7 @@
 
 use super::refusal::Refusal;
 use super::waiting::Waiting;
+use crate::clock::later;
 use crate::http::{Door, HEADER_FROM_DOOR};
 use crate::identifier::Peer;
 use mio::net::UnixStream;
@@ -77,7 +78,7 @@ impl Backends {
 
     /// Whether a token is one of these connections'.
     pub(super) fn owns(&self, token: Token) -> bool {
-        token.0 >= self.first_token && token.0 - self.first_token < self.connections.len()
+        token.0.checked_sub(self.first_token).is_some_and(|at| at < self.connections.len())
     }
 
     /// Whether some connection has answered its probe.
@@ -92,14 +93,14 @@ impl Backends {
         else {
             return;
         };
-        let token = Token(self.first_token + at);
+        let token = Token(self.first_token.saturating_add(at));
         let opened = UnixStream::connect(&self.socket).and_then(|mut stream| {
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
         });
         match opened {
             Ok(stream) => {
-                let exchange = Exchange::new(self.probe.clone(), false, Instant::now() + PROBE);
+                let exchange = Exchange::new(self.probe.clone(), false, later(Instant::now(), PROBE));
                 if let Some(place) = self.connections.get_mut(at) {
                     *place = Connection::Open { stream, work: Work::Probing(exchange) };
                 }
@@ -208,7 +209,7 @@ impl Exchange {
     fn run(&mut self, stream: &mut UnixStream) -> std::io::Result<Option<usize>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match stream.write(rest) {
-                Ok(count) => self.sent += count,
+                Ok(count) => self.sent = self.sent.saturating_add(count),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
@@ -236,7 +237,8 @@ impl Exchange {
         if self.reply.len() > LARGEST_REPLY {
             return Err(odd("it is too long"));
         }
-        let Some(head) = self.reply.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
+        let end = self.reply.windows(4).position(|w| w == b"\r\n\r\n");
+        let Some(head) = end.map(|at| at.saturating_add(4)) else { return Ok(None) };
         let mut fields = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut fields);
         response.parse(&self.reply).map_err(|_| odd("its head is not HTTP"))?;
@@ -249,7 +251,8 @@ impl Exchange {
             }
             (_, None) => return Err(odd("it has no length")),
         };
-        match self.reply.len().cmp(&(head + length)) {
+        let whole = head.checked_add(length).ok_or_else(|| odd("its length"))?;
+        match self.reply.len().cmp(&whole) {
             std::cmp::Ordering::Less => Ok(None),
             std::cmp::Ordering::Equal => Ok(Some(head)),
             std::cmp::Ordering::Greater => Err(odd("it is longer than it says")),

@@ -67,7 +67,7 @@ impl BodyReader {
             if step == 0 {
                 return Ok(used);
             }
-            used += step;
+            used = used.saturating_add(step);
         }
     }
 
@@ -90,7 +90,7 @@ impl BodyReader {
             return Err(Refusal::BodyTooLarge);
         }
         self.state = if size == 0 { State::Trailer(0) } else { State::Chunk(size) };
-        Ok(line.len() + 2)
+        Ok(line.len().saturating_add(2))
     }
 
     fn take_chunk_end(&mut self, rest: &[u8]) -> Result<usize, Refusal> {
@@ -106,11 +106,12 @@ impl BodyReader {
 
     fn take_trailer(&mut self, rest: &[u8], seen: usize) -> Result<usize, Refusal> {
         let Some(line) = line(rest)? else { return Ok(0) };
-        let length = line.len() + 2;
-        if seen + length > LARGEST_TRAILER {
+        let length = line.len().saturating_add(2);
+        let seen = seen.saturating_add(length);
+        if seen > LARGEST_TRAILER {
             return Err(Refusal::HeadTooLarge);
         }
-        self.state = if line.is_empty() { State::Done } else { State::Trailer(seen + length) };
+        self.state = if line.is_empty() { State::Done } else { State::Trailer(seen) };
         Ok(length)
     }
 }

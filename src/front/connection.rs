@@ -5,6 +5,7 @@ use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
 use super::peers::Candidate;
 use super::refusal::Refusal;
+use crate::clock::later;
 use crate::http::Door;
 use crate::identifier::Peer;
 use mio::net::TcpStream;
@@ -103,7 +104,7 @@ impl Client {
         Client {
             id,
             peer: Peer::of(address.ip()),
-            deadline: now + time,
+            deadline: later(now, time),
             address: address.ip(),
             door,
             socket,
@@ -150,7 +151,8 @@ impl Client {
             Phase::Body(parts) => parts.1.len(),
             _ => 0,
         };
-        self.input.capacity() + self.output.capacity() + body + self.unread
+        let buffers = self.input.capacity().saturating_add(self.output.capacity());
+        buffers.saturating_add(body).saturating_add(self.unread)
     }
 
     pub(super) fn as_candidate(&self) -> Candidate {
@@ -281,7 +283,7 @@ impl Client {
                     }
                 }
                 Phase::Linger { heard } => {
-                    *heard += self.input.len();
+                    *heard = heard.saturating_add(self.input.len());
                     let heard = *heard;
                     self.input = Vec::new();
                     if !flushed {
@@ -309,13 +311,13 @@ impl Client {
             client: self.id,
             peer: self.peer,
             answered: self.answered,
-            deadline: Instant::now() + OVERDUE,
+            deadline: later(Instant::now(), OVERDUE),
             bytes: head.to_request(body, self.address, self.door, secret),
             head_only: head.method == "HEAD",
         };
         let phase =
             Phase::Answering { keep_alive: head.keep_alive, say_keep_alive: head.is_http_10 && head.keep_alive };
-        self.enter(phase, OVERDUE * 2);
+        self.enter(phase, OVERDUE.saturating_mul(2));
         request
     }
 
@@ -349,7 +351,7 @@ impl Client {
 
     fn restart_clock(&mut self, time: Duration) {
         self.since = Instant::now();
-        self.deadline = self.since + time;
+        self.deadline = later(self.since, time);
     }
 
     /// Read what there is, a bounded amount, into `input`.
@@ -363,7 +365,7 @@ impl Client {
                 Ok(0) => Ok(Fill::Ended),
                 Ok(count) => {
                     self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    self.unread += count;
+                    self.unread = self.unread.saturating_add(count);
                     Ok(Fill::Some)
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(Fill::Blocked),
@@ -373,7 +375,7 @@ impl Client {
         };
         match tls.read_tls(&mut self.socket) {
             Ok(0) => return Ok(Fill::Ended),
-            Ok(count) => self.unread += count,
+            Ok(count) => self.unread = self.unread.saturating_add(count),
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Fill::Blocked),
             Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(Fill::Some),
             Err(e) => return Err(e),
@@ -384,7 +386,7 @@ impl Client {
         }
         let available = state.plaintext_bytes_to_read();
         let before = self.input.len();
-        self.input.resize(before + available.min(MOST_INPUT), 0);
+        self.input.resize(before.saturating_add(available.min(MOST_INPUT)), 0);
         if let Some(space) = self.input.get_mut(before..).filter(|s| !s.is_empty()) {
             tls.reader().read_exact(space)?;
         }
@@ -403,7 +405,7 @@ impl Client {
                 match wrote {
                     // rustls's buffer is full.
                     Ok(0) => break,
-                    Ok(count) => self.written += count,
+                    Ok(count) => self.written = self.written.saturating_add(count),
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     Err(e) => return Err(e),

@@ -6,6 +6,7 @@ use super::listen::Listener;
 use super::peers::{Counts, choose};
 use super::tls::TlsConfigs;
 use super::{FrontSettings, Waker};
+use crate::clock::later;
 use crate::http::Door;
 use crate::identifier::Peer;
 use mio::net::{TcpListener, TcpStream};
@@ -85,7 +86,7 @@ impl EventLoop {
             accepting: Vec::new(),
             tls,
             backends,
-            first_client: FIRST_BACKEND + settings.connections,
+            first_client: FIRST_BACKEND.saturating_add(settings.connections),
             clients: Vec::new(),
             free: Vec::new(),
             counts: Counts::default(),
@@ -113,7 +114,7 @@ impl EventLoop {
             let now = Instant::now();
             if now >= next_tick {
                 self.tick(now);
-                next_tick = now + TICK;
+                next_tick = later(now, TICK);
             }
             if self.stopping.load(Ordering::SeqCst) && self.may_stop(now, &mut stop_at) {
                 return;
@@ -163,7 +164,7 @@ impl EventLoop {
         }
         if client.is_handshaking() {
             let count = self.handshakes.entry(client.peer).or_default();
-            *count += 1;
+            *count = count.saturating_add(1);
             if *count > HANDSHAKES_PER_TURN {
                 client.deferred = true;
                 self.deferred.push_back(client.id);
@@ -172,7 +173,7 @@ impl EventLoop {
         }
         let before = client.held();
         let verdict = client.drive(&self.settings.secret);
-        self.held = self.held.saturating_sub(before) + client.held();
+        self.held = self.held.saturating_sub(before).saturating_add(client.held());
         match verdict {
             Verdict::Keep => {}
             Verdict::Again => {
@@ -198,7 +199,7 @@ impl EventLoop {
             if let Some(client) = client {
                 let before = client.held();
                 client.answer(outcome);
-                self.held = self.held.saturating_sub(before) + client.held();
+                self.held = self.held.saturating_sub(before).saturating_add(client.held());
                 self.drive(id.slot);
             }
         }
@@ -245,7 +246,7 @@ impl EventLoop {
     }
 
     fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr, door: Door) {
-        let open = self.clients.len() - self.free.len();
+        let open = self.clients.len().saturating_sub(self.free.len());
         if open >= self.settings.most_clients {
             self.evict();
         }
@@ -263,14 +264,16 @@ impl EventLoop {
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.clients.push(None);
-            self.clients.len() - 1
+            self.clients.len().saturating_sub(1)
         });
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(e) = self.poll.registry().register(&mut socket, Token(self.first_client + slot), interest) {
+        if let Err(e) =
+            self.poll.registry().register(&mut socket, Token(self.first_client.saturating_add(slot)), interest)
+        {
             self.free.push(slot);
             return log::error!("a client could not be watched: {e}");
         }
-        self.accepted += 1;
+        self.accepted = self.accepted.wrapping_add(1);
         let id = ClientId { slot, number: self.accepted };
         let client = match (door, tls) {
             (Door::Tls, None) => Client::without_certificate(id, socket, address),
@@ -322,7 +325,7 @@ impl EventLoop {
     fn evict_for_memory(&mut self) {
         let holding = self.clients.iter().flatten().filter(|c| c.held() > 4096).map(Client::as_candidate);
         if let Some(slot) = choose(holding, &self.counts) {
-            self.let_go += 1;
+            self.let_go = self.let_go.saturating_add(1);
             self.remove(slot);
         }
     }
@@ -349,7 +352,7 @@ impl EventLoop {
 
     /// After being told to stop: no new clients, idle ones go at once, the others when they are answered or time is up.
     fn may_stop(&mut self, now: Instant, stop_at: &mut Option<Instant>) -> bool {
-        let deadline = *stop_at.get_or_insert(now + STOPPING);
+        let deadline = *stop_at.get_or_insert(later(now, STOPPING));
         for (_, _, mut listener) in self.listeners.drain(..) {
             let _ = self.poll.registry().deregister(&mut listener);
         }

@@ -56,7 +56,7 @@ impl HeadScanner {
             if (byte < 0x20 && !matches!(byte, b'\r' | b'\n' | b'\t')) || byte == 0x7f {
                 return Err(Refusal::Malformed("the head has a control character"));
             }
-            self.scanned += 1;
+            self.scanned = self.scanned.saturating_add(1);
             let so_far = input.get(..self.scanned).unwrap_or(input);
             if so_far.ends_with(b"\r\n\r\n") {
                 return parse(so_far).map(|head| Some((head, so_far.len())));
@@ -170,7 +170,7 @@ fn origin_form(target: &str) -> Result<String, Refusal> {
 impl Head {
     /// The request as tiny_http gets it: our own words for what was understood, and nothing else.
     pub(super) fn to_request(&self, body: &[u8], peer: IpAddr, door: Door, secret: &str) -> Vec<u8> {
-        let mut out = Vec::with_capacity(body.len() + 512);
+        let mut out = Vec::with_capacity(body.len().saturating_add(512));
         let (method, target, door, peer) = (&self.method, &self.target, door.as_str(), peer.to_canonical());
         // Each field costs a thread of tiny_http some parsing, so ours are one.
         let ours = format_args!("{HEADER_FROM_DOOR}: {secret} {door} {peer}");

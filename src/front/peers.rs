@@ -11,12 +11,13 @@ pub(super) struct Counts(HashMap<Peer, usize>);
 
 impl Counts {
     pub(super) fn add(&mut self, peer: Peer) {
-        *self.0.entry(peer).or_default() += 1;
+        let count = self.0.entry(peer).or_default();
+        *count = count.saturating_add(1);
     }
 
     pub(super) fn remove(&mut self, peer: Peer) {
         if let Some(count) = self.0.get_mut(&peer) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 self.0.remove(&peer);
             }

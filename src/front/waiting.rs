@@ -38,9 +38,9 @@ impl Waiting {
             self.turns.push_back(peer);
         }
         self.arrivals = self.arrivals.wrapping_add(1);
-        self.count += 1;
-        self.bytes += request.bytes.len();
-        queue.bytes += request.bytes.len();
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(request.bytes.len());
+        queue.bytes = queue.bytes.saturating_add(request.bytes.len());
         queue.requests.insert((request.answered, self.arrivals), request);
         let mut given_up = Vec::new();
         while self.count > MOST || self.bytes > MOST_BYTES {

@@ -2,7 +2,7 @@
 //! a day is told late and not never. To the log always, to a program and to a URL where that was asked for.
 
 use super::sinks::{Sink, Told};
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use crate::store::{AuditFilter, AuditRow, Store};
@@ -128,7 +128,7 @@ impl Listener {
                     self.sink,
                     self.retry
                 );
-                self.not_before = Instant::now() + self.retry;
+                self.not_before = later(Instant::now(), self.retry);
                 self.retry = self.retry.saturating_mul(2).min(LONGEST_RETRY);
             }
         }

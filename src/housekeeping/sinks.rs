@@ -1,5 +1,6 @@
 //! Who is told of events: the daemon's own log, a program, a URL.
 
+use crate::clock::later;
 use crate::error::{Error, Result};
 use crate::settings::{EventUrl, Settings};
 use crate::store::Store;
@@ -93,7 +94,7 @@ fn run(program: &Path, event: &Value) -> Told {
 
 /// How the program ended; `None` when it had to be killed.
 fn wait_for(child: &mut Child) -> std::io::Result<Option<std::process::ExitStatus>> {
-    let deadline = Instant::now() + LONGEST_COMMAND;
+    let deadline = later(Instant::now(), LONGEST_COMMAND);
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));

@@ -118,7 +118,7 @@ impl Round<'_> {
             let entry = AuditEntry::done("daemon", "tidy", "records").detail(detail);
             self.store.change(move |write| write.append_audit(past.now, &entry))?;
         }
-        if orders + authorizations + eabs + records > 0 {
+        if [orders, authorizations, eabs, records] != [0; 4] {
             log::info!(
                 "tidied away {orders} orders, {authorizations} authorizations, {eabs} credentials, {records} certificates"
             );
@@ -130,18 +130,18 @@ impl Round<'_> {
 
     fn tidy_records(&self) -> Result<usize> {
         let past = self.past;
-        let mut count = 0;
+        let mut count = 0usize;
         for issuer in self.store.read(|read| read.issuers_ever())? {
-            count += self.walk(
+            count = count.saturating_add(self.walk(
                 |read, after| read.past_certificates(&past, issuer, after),
                 |write, past, key| write.remove_certificate(past, key),
-            )?;
+            )?);
         }
         for signer in self.store.read(|read| read.signers_ever())? {
-            count += self.walk(
+            count = count.saturating_add(self.walk(
                 |read, after| read.past_unknown_revocations(&past, signer, after),
                 move |write, past, key| write.remove_unknown_revocation(past, signer, key),
-            )?;
+            )?);
         }
         // What people kept an item for may be over by now.
         self.walk(|read, after| read.left_items(after), |write, _, item| write.remove_item(item))?;
@@ -175,7 +175,7 @@ impl Round<'_> {
         remove: impl Fn(&Write<'_>, &Past, &K) -> Result<bool> + Copy + Send + 'static,
     ) -> Result<usize> {
         let past = self.past;
-        let mut count = 0;
+        let mut count = 0usize;
         let mut after = None;
         while !self.is_stopped.get() {
             let begun = Instant::now();
@@ -184,9 +184,12 @@ impl Round<'_> {
             after = Some(last.key.clone());
             let may_go: Vec<K> = met.into_iter().filter(|met| met.may_go).map(|met| met.key).collect();
             if !may_go.is_empty() {
-                count += self.store.change(move |write| {
-                    may_go.iter().try_fold(0, |gone, key| Ok(gone + usize::from(remove(write, &past, key)?)))
+                let gone = self.store.change(move |write| {
+                    may_go
+                        .iter()
+                        .try_fold(0usize, |gone, key| Ok(gone.saturating_add(remove(write, &past, key)?.into())))
                 })?;
+                count = count.saturating_add(gone);
             }
             self.rest(begun);
         }

@@ -106,7 +106,7 @@ fn write_http_date(out: &mut Vec<u8>, at: Time) -> std::io::Result<()> {
     let c = at.civil();
     // 1970-01-01 was a Thursday.
     let day = usize::try_from(at.0.div_euclid(86_400).rem_euclid(7)).ok().and_then(|d| DAYS.get(d)).unwrap_or(&"Thu");
-    let month = usize::try_from(c.month - 1).ok().and_then(|m| MONTHS.get(m)).unwrap_or(&"Jan");
+    let month = usize::try_from(c.month.saturating_sub(1)).ok().and_then(|m| MONTHS.get(m)).unwrap_or(&"Jan");
     write!(out, "{day}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT", c.day, c.year, c.hour, c.minute, c.second)
 }
 

@@ -335,5 +335,5 @@ fn middle(from: Time, to: Time) -> Time {
 
 fn is_fresh(validity: Validity, now: Time) -> bool {
     let life = validity.not_after.since(validity.not_before).0;
-    now < validity.not_before.plus(Span(life / 3 * 2))
+    now < validity.not_before.plus(Span((life / 3).saturating_mul(2)))
 }

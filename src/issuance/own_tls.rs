@@ -193,7 +193,7 @@ impl Issuance {
             None => true,
             Some(tls) => {
                 let life = tls.certificate.not_after.since(tls.certificate.not_before);
-                let renew_at = tls.certificate.not_before.plus(crate::clock::Span(life.0 / 5 * 3));
+                let renew_at = tls.certificate.not_before.plus(crate::clock::Span((life.0 / 5).saturating_mul(3)));
                 let is_usable = || self.own_certificate(tls, policy.tls_issuer).is_ok();
                 // After a rotation, or with another signer, clients are to be shown what leaves are shown.
                 let signer = self.store.read(|read| read.key(policy.signer_key))?.current.id;

@@ -1,42 +1,72 @@
-//! JSON whose members are unique (RFC 7515, 4): what one reader takes from a duplicate, another may not.
+//! JSON whose members are unique (RFC 7515, 4): what one reader takes from a duplicate, another may not. And of a size that
+//! costs less to read than a signature to verify, since it is read first.
 
 use crate::error::{Error, Result};
-use serde_core::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_core::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use std::cell::Cell;
 use std::fmt;
 
-/// Parse one JSON value.
+/// Values within a value, whatever their depth. An order of a hundred names has some three hundred.
+const MOST_VALUES: usize = 500;
+
+/// Parse one JSON value of a request.
 ///
 /// # Errors
-/// Malformed when it is not JSON, nests too deeply, has anything after it, or names a member twice.
+/// Malformed when it is not JSON, nests too deeply, has anything after it, names a member twice, or holds more values than
+/// a request can need.
 pub fn parse(bytes: &[u8]) -> Result<Value> {
-    serde_json::from_slice::<Unique>(bytes)
-        .map(|unique| unique.0)
-        .map_err(|e| Error::malformed(format!("this is not the JSON that it should be: {e}")))
+    parse_with(bytes, MOST_VALUES)
 }
 
-/// Parse one JSON object.
+/// Parse one JSON object of a request.
 ///
 /// # Errors
 /// As [`parse`]; Malformed for any value but an object.
 pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>> {
-    match parse(bytes)? {
+    object(parse(bytes)?)
+}
+
+/// The same of an administrator, who may have long lists.
+///
+/// # Errors
+/// As [`parse_object`], but for the number of values.
+pub fn parse_command(bytes: &[u8]) -> Result<Map<String, Value>> {
+    object(parse_with(bytes, usize::MAX)?)
+}
+
+fn object(value: Value) -> Result<Map<String, Value>> {
+    match value {
         Value::Object(members) => Ok(members),
         _ => Err(Error::malformed("a JSON object is needed here")),
     }
 }
 
-struct Unique(Value);
+fn parse_with(bytes: &[u8], most_values: usize) -> Result<Value> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = Unique { left: &Cell::new(most_values) }.deserialize(&mut deserializer);
+    parsed
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|e| Error::malformed(format!("this is not the JSON that it should be: {e}")))
+}
 
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Unique)
+/// Reads a value, if so many are left.
+#[derive(Clone, Copy)]
+struct Unique<'c> {
+    left: &'c Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for Unique<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Value, D::Error> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom("it holds too many values"))?;
+        self.left.set(left);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct UniqueVisitor;
-
-impl<'de> Visitor<'de> for UniqueVisitor {
+impl<'de> Visitor<'de> for Unique<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +103,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(Unique(item)) = seq.next_element()? {
+        while let Some(item) = seq.next_element_seed(self)? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -82,7 +112,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            let Unique(value) = map.next_value()?;
+            let value = map.next_value_seed(self)?;
             if members.contains_key(&name) {
                 return Err(A::Error::custom("a member is named twice"));
             }
@@ -95,6 +125,19 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_values_than_a_request_needs_are_not_read() {
+        let array = |count: usize| format!("{{\"a\":[{}]}}", vec!["[]"; count].join(","));
+        assert!(parse(array(498).as_bytes()).is_ok());
+        let refusal = parse(array(499).as_bytes()).unwrap_err();
+        assert!(refusal.detail().contains("too many values"), "{refusal}");
+        assert!(parse_command(array(5_000).as_bytes()).is_ok(), "administrators may");
+        // What comes behind is not even looked at.
+        assert_eq!(parse(format!("[{}", array(500)).as_bytes()).unwrap_err().class(), refusal.class());
+        let names: Vec<String> = (0..100).map(|at| format!("{{\"type\":\"dns\",\"value\":\"h{at}\"}}")).collect();
+        assert!(parse_object(format!("{{\"identifiers\":[{}]}}", names.join(",")).as_bytes()).is_ok());
+    }
 
     #[test]
     fn duplicates_are_refused_at_every_depth() {

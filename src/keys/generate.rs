@@ -98,7 +98,7 @@ impl RingRandom {
                 self.refill();
             }
             *byte = self.block.get(self.used).copied().unwrap_or_default();
-            self.used += 1;
+            self.used = self.used.saturating_add(1);
         }
     }
 }

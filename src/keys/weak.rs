@@ -2,6 +2,7 @@
 
 use crate::error::{Class, Error, Result};
 use rsa::BoxedUint;
+use std::num::NonZeroU64;
 
 /// An RSA key has 2048 to 4096 bits and an odd exponent of at least 65537; more would make each signature dear to verify.
 pub(super) fn check_rsa_size(modulus: &[u8], exponent: &[u8]) -> Result<()> {
@@ -79,7 +80,7 @@ fn bit_length(number: &[u8]) -> usize {
 
 /// The smallest prime below 752 that divides the number (CA/Browser Forum, 6.1.6, asks for this bound).
 fn small_factor(number: &[u8]) -> Option<u32> {
-    let is_prime = |n: &u32| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
+    let is_prime = |n: &u32| (2..*n).take_while(|d| d.saturating_mul(*d) <= *n).all(|d| !n.is_multiple_of(d));
     let primes: Vec<u32> = (2..752).filter(is_prime).collect();
     // Three of them at a time, whose product fits: dividing the long number is what costs.
     primes.chunks(3).find_map(|three| {
@@ -96,7 +97,7 @@ fn is_roca(modulus: &[u8]) -> bool {
     ];
     PRIMES.iter().all(|prime| {
         let rest = remainder(modulus, *prime);
-        let powers = std::iter::successors(Some(1u32), |power| Some(power * (65_537 % prime) % prime));
+        let powers = std::iter::successors(Some(1u32), |power| power.checked_mul(65_537)?.checked_rem(*prime));
         powers.take(*prime as usize).any(|power| power == rest)
     })
 }
@@ -126,7 +127,8 @@ fn has_close_primes(modulus: &[u8]) -> bool {
 /// Most numbers are seen to be no square by their remainders, without a root.
 fn is_square(number: &BoxedUint) -> bool {
     let bytes = number.to_be_bytes();
-    let is_square_of = |modulus: u32, rest: u32| (0..modulus).any(|root| root * root % modulus == rest);
+    let is_square_of =
+        |modulus: u32, rest: u32| (0..modulus).any(|root| root.saturating_mul(root).checked_rem(modulus) == Some(rest));
     let low = bytes.last().copied().unwrap_or_default();
     if !is_square_of(64, u32::from(low % 64)) {
         return false;
@@ -138,8 +140,9 @@ fn is_square(number: &BoxedUint) -> bool {
     root.wrapping_square() == *number
 }
 
+/// What is left of a number, 0 where one cannot divide by the modulus.
 fn remainder(number: &[u8], modulus: u32) -> u32 {
-    let modulus = u64::from(modulus);
+    let Some(modulus) = NonZeroU64::new(modulus.into()) else { return 0 };
     let (first, words) = number.as_rchunks::<4>();
     let rest = first.iter().fold(0, |rest, &b| (rest << 8 | u64::from(b)) % modulus);
     let rest = words.iter().fold(rest, |rest, &word| (rest << 32 | u64::from(u32::from_be_bytes(word))) % modulus);

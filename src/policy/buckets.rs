@@ -18,14 +18,14 @@ pub struct Rate {
     pub interval: Duration,
 }
 
-/// A bucket for each of the 8,192 who took from theirs most. All memory is taken at the start, so that a stranger with
-/// many addresses gets others forgotten, which favours them, and nothing more.
+/// A bucket for each of the 8,192 who took from theirs most. All memory is taken with the first of them, so that a stranger
+/// with many addresses gets others forgotten, which favours them, and nothing more.
 pub struct Buckets<K> {
     rate: Rate,
     hasher: RandomState,
     /// Until when some bucket may be empty, so that on a quiet day nobody takes the lock to look.
     empty_until: AtomicU64,
-    places: Mutex<Box<[Place<K>]>>,
+    places: Mutex<Vec<Place<K>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -38,8 +38,7 @@ struct Place<K> {
 impl<K: Copy + Eq + Hash> Buckets<K> {
     /// Buckets that are full.
     pub fn new(rate: Rate) -> Buckets<K> {
-        let places = vec![Place { whose: None, full_at: 0 }; WAYS.saturating_mul(SETS)].into_boxed_slice();
-        Buckets { rate, hasher: RandomState::new(), empty_until: AtomicU64::new(0), places: Mutex::new(places) }
+        Buckets { rate, hasher: RandomState::new(), empty_until: AtomicU64::new(0), places: Mutex::default() }
     }
 
     /// How long somebody has to wait until there is one for them; `None` when there is. `now` is the time since any fixed
@@ -58,6 +57,9 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
     pub fn take(&self, whose: K, now: Duration) {
         let now = microseconds(now);
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.is_empty() {
+            *places = vec![Place { whose: None, full_at: 0 }; WAYS.saturating_mul(SETS)];
+        }
         let set = self.set_of(&mut places, whose);
         let own = set.iter().position(|place| place.whose == Some(whose));
         let least = || set.iter().enumerate().min_by_key(|(_, place)| place.full_at).map(|(at, _)| at);
@@ -82,8 +84,8 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
 
     /// The few places that somebody's bucket can be in. Nobody outside knows the hash, so that nobody chooses whom to meet.
     fn set_of<'p>(&self, places: &'p mut [Place<K>], whose: K) -> &'p mut [Place<K>] {
-        let set = usize::try_from(self.hasher.hash_one(whose) % SETS as u64).unwrap_or_default();
-        let from = set.saturating_mul(WAYS);
+        let [_, _, _, _, _, _, high, low] = self.hasher.hash_one(whose).to_be_bytes();
+        let from = (usize::from(u16::from_be_bytes([high, low])) % SETS).saturating_mul(WAYS);
         places.get_mut(from..from.saturating_add(WAYS)).unwrap_or_default()
     }
 }

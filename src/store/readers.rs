@@ -39,9 +39,9 @@ impl Readers {
             if let Some(connection) = pool.idle.pop() {
                 return Ok(Lent { readers: self, connection: Some(connection) });
             }
-            pool.waiting += 1;
+            pool.waiting = pool.waiting.saturating_add(1);
             pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
-            pool.waiting -= 1;
+            pool.waiting = pool.waiting.saturating_sub(1);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Questions to DNS servers: UDP, TCP when the answer did not fit (RFC 7766), CNAMEs followed.
 
 use super::Failure;
+use crate::clock::later;
 use crate::error::Class;
 use crate::keys::random;
 use simple_dns::rdata::RData;
@@ -129,7 +130,7 @@ impl Exchange {
             Ok(socket)
         };
         let socket = send().map_err(|e: std::io::Error| format!("it cannot be asked ({e})"))?;
-        Ok(Exchange { server, socket, id, question, until: deadline.min(Instant::now() + PER_SERVER), deadline })
+        Ok(Exchange { server, socket, id, question, until: deadline.min(later(Instant::now(), PER_SERVER)), deadline })
     }
 
     fn end(&self) -> Result<Vec<u8>, String> {
@@ -139,13 +140,13 @@ impl Exchange {
             return Ok(reply);
         }
         // Time of its own: this one's may have gone by while the other family was waited for.
-        let until = self.deadline.min(Instant::now() + PER_SERVER);
+        let until = self.deadline.min(later(Instant::now(), PER_SERVER));
         by_tcp(self.server, &self.question, until).map_err(|e| format!("no answer by TCP ({e})"))
     }
 
     fn receive(&self) -> std::io::Result<Vec<u8>> {
         let mut buffer = [0u8; 4096];
-        let mut strays = 0;
+        let mut strays = 0usize;
         loop {
             let left = remaining(self.until);
             // What has come while another question was waited for is still good.
@@ -155,7 +156,7 @@ impl Exchange {
             if reply.get(..2) == Some(&self.id.to_be_bytes()) {
                 return Ok(reply.to_vec());
             }
-            strays += 1;
+            strays = strays.saturating_add(1);
             if strays > MOST_STRAYS {
                 left?;
             }
@@ -190,7 +191,7 @@ fn read_until(stream: &mut TcpStream, buffer: &mut [u8], until: Instant) -> std:
         stream.set_read_timeout(Some(remaining(until)?))?;
         match stream.read(rest)? {
             0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            count => filled += count,
+            count => filled = filled.saturating_add(count),
         }
     }
     Ok(())
@@ -243,8 +244,11 @@ fn check_counts(reply: &[u8]) -> Result<(), String> {
     const HEAD: usize = 12;
     const SMALLEST_QUESTION: usize = 5;
     const SMALLEST_RECORD: usize = 11;
-    let count = |at: usize| reply.get(at..at + 2).map_or(0, |b| b.iter().fold(0, |n, b| n << 8 | usize::from(*b)));
-    let least = HEAD + count(4) * SMALLEST_QUESTION + (count(6) + count(8) + count(10)) * SMALLEST_RECORD;
+    let mut counts = reply.as_chunks::<2>().0.iter().skip(2).map(|count| usize::from(u16::from_be_bytes(*count)));
+    let mut next = || counts.next().unwrap_or(0);
+    let (questions, answers, authorities, additional) = (next(), next(), next(), next());
+    let records = answers.saturating_add(authorities).saturating_add(additional).saturating_mul(SMALLEST_RECORD);
+    let least = questions.saturating_mul(SMALLEST_QUESTION).saturating_add(records).saturating_add(HEAD);
     if least <= reply.len() { Ok(()) } else { Err("an answer that counts more records than it has".into()) }
 }
 

@@ -25,9 +25,10 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
 /// Base32 (RFC 4648, 6, in lower case) of the first ten bytes of the hash of the account's URL.
 fn label(account_url: &str) -> String {
     let hash = sha256(account_url.as_bytes());
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let bits = hash.iter().take(10).fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
-    let letter = |quintet: u8| if quintet < 26 { b'a' + quintet } else { b'2' + (quintet - 26) };
-    (0..16).map(|place| char::from(letter((bits >> (75 - 5 * place) & 31) as u8))).collect()
+    let quintets = (0..80).step_by(5).rev().map(|place| bits.wrapping_shr(place) & 31);
+    quintets.filter_map(|quintet| ALPHABET.get(usize::try_from(quintet).ok()?)).map(|c| char::from(*c)).collect()
 }
 
 #[cfg(test)]

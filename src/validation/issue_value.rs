@@ -17,7 +17,7 @@ impl IssueValue {
         let rest: Vec<&str> = parts.map(str::trim).collect();
         for (at, part) in rest.iter().enumerate() {
             // A semicolon at the very end is harmless.
-            if part.is_empty() && at + 1 == rest.len() {
+            if part.is_empty() && at.saturating_add(1) == rest.len() {
                 continue;
             }
             let (name, value) = part.split_once('=')?;

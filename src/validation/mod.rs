@@ -16,7 +16,7 @@ mod tls_alpn01;
 
 pub use networks::ReachableNetworks;
 
-use crate::clock::{Clock, Span, Time};
+use crate::clock::{Clock, Span, Time, later};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
@@ -161,7 +161,9 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
             return Next::PutOff(PAUSES[1]);
         }
         Err(failure) => {
-            let pause = PAUSES.get(ticket.attempts).filter(|pause| ticket.started.elapsed() + **pause < ALL_ATTEMPTS);
+            let pause = PAUSES
+                .get(ticket.attempts)
+                .filter(|pause| ticket.started.elapsed().saturating_add(**pause) < ALL_ATTEMPTS);
             if let (true, Some(pause)) = (failure.passing, pause) {
                 log::debug!("challenge={challenge} name={} try again: {}", job.identifier, failure.error);
                 return Next::Again(*pause);
@@ -274,7 +276,7 @@ impl Prober {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             // An address that swallows packets must leave time for the next.
-            let share = if at + 1 < tried { left / 3 } else { left };
+            let share = if at.saturating_add(1) < tried { left.checked_div(3).unwrap_or(left) } else { left };
             if share.is_zero() {
                 break;
             }
@@ -290,7 +292,7 @@ impl Prober {
 /// Where a challenge type comes in: its name, then its own file. CAA is asked for whoever has proved a name.
 fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std::result::Result<Proof, Failure> {
     let subject = Subject::load(store, prober, job, now).map_err(|e| Failure { error: e, passing: true })?;
-    let deadline = Instant::now() + ATTEMPT;
+    let deadline = later(Instant::now(), ATTEMPT);
     let kind = ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })?;
     if !subject.policy().challenges.contains(&kind) {
         return Err(Failure::last(Class::Unauthorized, format!("this issuer no longer offers {}", kind.name())));
@@ -304,7 +306,7 @@ fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std:
     }?;
     let caa_checked = subject.policy().caa_since(&subject.identifier, now).is_some();
     if caa_checked {
-        caa::check(&subject, Instant::now() + ATTEMPT)?;
+        caa::check(&subject, later(Instant::now(), ATTEMPT))?;
     }
     let full = VALID_AUTHORIZATION.max(subject.policy().reuse_authorizations);
     // Where CAA was asked, no longer than its answer is believed.

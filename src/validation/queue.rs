@@ -2,6 +2,7 @@
 //! account that has fewest at work, so that slow targets hold up only who asked for them. What waits here is in the
 //! database as well, so that there is never more of it than challenges.
 
+use crate::clock::later;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -100,11 +101,11 @@ impl Queue {
         }
         let (pause, attempts) = match next {
             Next::Over => (None, ticket.attempts),
-            Next::Again(pause) => (Some(pause), ticket.attempts + 1),
+            Next::Again(pause) => (Some(pause), ticket.attempts.saturating_add(1)),
             Next::PutOff(pause) => (Some(pause), ticket.attempts),
         };
         if let Some(pause) = pause {
-            state.waiting.push_back(Ticket { attempts, due: Instant::now() + pause, ..ticket });
+            state.waiting.push_back(Ticket { attempts, due: later(Instant::now(), pause), ..ticket });
         }
     }
 
@@ -124,8 +125,8 @@ impl State {
         let mut of_account: HashMap<i64, usize> = HashMap::new();
         let mut of_name: HashMap<&str, usize> = HashMap::new();
         for (account, name) in &self.running {
-            *of_account.entry(*account).or_default() += 1;
-            *of_name.entry(name).or_default() += 1;
+            let (of_account, of_name) = (of_account.entry(*account).or_default(), of_name.entry(name).or_default());
+            (*of_account, *of_name) = (of_account.saturating_add(1), of_name.saturating_add(1));
         }
         let at_work = |ticket: &Ticket| of_account.get(&ticket.account).copied().unwrap_or(0);
         let may_go = |ticket: &Ticket| {

@@ -52,7 +52,8 @@ impl Busy {
         let (mut counts, waited) =
             self.freed.wait_timeout_while(counts, time, full).unwrap_or_else(PoisonError::into_inner);
         if !waited.timed_out() {
-            *counts.entry(account).or_default() += 1;
+            let count = counts.entry(account).or_default();
+            *count = count.saturating_add(1);
         }
         !waited.timed_out()
     }

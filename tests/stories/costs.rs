@@ -146,6 +146,40 @@ fn impostors_wait_and_the_accounts_beside_them_do_not() {
 }
 
 #[test]
+fn whoever_goes_through_all_accounts_waits_and_those_that_were_there_before_do_not() {
+    let (_ca, issuer) = ca(&["--require-eab=false"]);
+    let members: Vec<Client> = (0..80)
+        .map(|_| {
+            let mut client = issuer.client(AccountKey::es256());
+            client.register_with(&json!({"termsOfServiceAgreed": true})).expect(201);
+            client
+        })
+        .collect();
+    let at_home = at(ATTACKER, &members[0]);
+    at_home.ask_for(&["acme.com"]).expect(201);
+    let mut impostor = at(ATTACKER, &issuer.client(AccountKey::es256()));
+    impostor.account.clone_from(&members[1].account);
+    let mut flood = Flood::by(&impostor);
+    let url = members[0].url("newOrder");
+    let accounts = members[1..79].iter().flat_map(|member| [&member.account; 19]);
+    let mut tried = 0;
+    for account in accounts.cycle() {
+        let with_kid = |header: &Value| {
+            let mut header = header.clone();
+            header["kid"] = account.as_deref().unwrap().into();
+            impostor.sign(&header, b"{}")
+        };
+        if flood.send(&url, &with_kid).status == 429 {
+            break;
+        }
+        tried += 1;
+    }
+    assert!((600..1_400).contains(&tried), "not by the address, but one by one: {tried} tries");
+    at_home.ask_for(&["acme.com"]).expect(201);
+    at(ELSEWHERE, &members[79]).ask_for(&["acme.com"]).expect(201);
+}
+
+#[test]
 fn an_account_in_a_loop_is_slowed_down_and_no_other() {
     let (mut ca, issuer) = ca(&[]);
     // What it says of each request takes longer than the request.
@@ -166,6 +200,37 @@ fn an_account_in_a_loop_is_slowed_down_and_no_other() {
     });
     other.ask_for(&["acme.com"]).expect(201);
     eventually("the account may go on", seconds(30), || (looping.fetch(&url).status == 200).then_some(()));
+}
+
+#[test]
+fn an_account_whose_requests_are_all_refused_does_not_fill_the_audit_log() {
+    let (ca, issuer) = ca(&[]);
+    let member = ca.client(&issuer);
+    let mut flood = Flood::by(&member);
+    let url = member.url("newOrder");
+    for _ in 0..200 {
+        flood.send(&url, &|header| member.sign(header, b"{}")).problem(400, "malformed");
+    }
+    let rows: usize = ca.query("SELECT count(*) FROM audit WHERE outcome = 'refused'").parse().unwrap();
+    assert!((100..150).contains(&rows), "{rows} rows for 200 refusals");
+    let lines = ca.log().lines().filter(|line| line.contains("/new-order refused: ")).count();
+    assert_eq!(lines, 200, "all of them are in the log");
+}
+
+#[test]
+fn a_credential_that_is_used_up_does_not_fill_the_audit_log() {
+    let (ca, issuer) = ca(&[]);
+    let eab = ca.make_eab(&issuer);
+    issuer.client(AccountKey::es256()).register(&eab).expect(201);
+    let late = issuer.client(AccountKey::es256());
+    let binding = late.binding(&eab, "HS256", &ring::hmac::HMAC_SHA256);
+    let payload = json!({"termsOfServiceAgreed": true, "externalAccountBinding": binding}).to_string();
+    let mut flood = Flood::by(&late);
+    for _ in 0..200 {
+        flood.send(&late.url("newAccount"), &|header| late.sign(header, payload.as_bytes())).refused();
+    }
+    let rows: usize = ca.query("SELECT count(*) FROM audit WHERE outcome = 'refused'").parse().unwrap();
+    assert!((100..150).contains(&rows), "{rows} rows for 200 refusals");
 }
 
 fn ca(flags: &[&str]) -> (Ca, Issuer) {
