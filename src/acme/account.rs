@@ -58,6 +58,7 @@ impl Acme {
         if !created {
             return existing_account(issuer, &account);
         }
+        self.limits.count_account(request.address, account.id);
         log::info!("account={} registered with {}", account.id, issuer.item.name);
         let mut object = account_object(issuer, &account);
         // RFC 8555, 7.3.4: the new account shows what it was bound with.

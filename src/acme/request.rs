@@ -124,7 +124,7 @@ impl Acme {
         }
         self.limits.check_account(request.address, id)?;
         let payload =
-            jws.verify(&account.key).inspect_err(|_| self.limits.count_impostor(request.address, id))?.to_vec();
+            jws.verify(&account.key).inspect_err(|_| self.limits.count_impostor(request.address))?.to_vec();
         self.limits.count_account(request.address, id);
         // Only now, so that nobody else learns the state of an account.
         if account.status() != AccountStatus::Valid {
