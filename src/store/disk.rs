@@ -117,7 +117,8 @@ mod tests {
         for count in 1..=3 {
             disk.begin(1);
             assert_eq!(disk.end(failed()).map_err(|e| e.level()), Err(log::Level::Debug));
-            assert_eq!((disk.state().failed, disk.state().is_told), (count, true));
+            let state = disk.state();
+            assert_eq!((state.failed, state.is_told), (count, true));
         }
         let told = disk.state().told_failing;
         disk.begin(1);
