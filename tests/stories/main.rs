@@ -33,6 +33,7 @@ mod refusals;
 mod registration;
 mod restart;
 mod revocation;
+mod shortage;
 mod usage;
 
 // What is signed, before independent judges.
