@@ -42,6 +42,7 @@ mod judges_refuse;
 
 // ACME (RFC 8555).
 mod jws;
+mod network;
 mod nonces;
 mod orders;
 mod races;
