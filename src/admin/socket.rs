@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// sun_path has 108 bytes, the last of which ends it.
 const LONGEST_PATH: usize = 107;
@@ -23,6 +23,8 @@ const MOST_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
 /// The same while nobody else can be served meanwhile.
 const IDLE_ALONE: Duration = Duration::from_secs(1);
+/// A want of descriptors is told of once in this time.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
 const GROUP: &str = "certwright-admin";
 
 /// The listening socket; it goes when this is dropped.
@@ -155,6 +157,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
     let idle = Idle::default();
     let open = Arc::new(());
     let mut number = 0u64;
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = listener.accept();
         if stopping.load(Ordering::SeqCst) {
@@ -164,7 +167,10 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
             Ok((stream, _)) => stream,
             Err(e) => {
                 // Out of descriptors, most likely: some connection will end.
-                log::error!("an admin connection could not be accepted: {e}");
+                if told.is_none_or(|told| told.elapsed() >= BETWEEN_LINES) {
+                    told = Some(Instant::now());
+                    log::error!("admin connections cannot be accepted: {e}");
+                }
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             }

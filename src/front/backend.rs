@@ -109,7 +109,12 @@ impl Backends {
                 let mut nothing = Vec::new();
                 self.progress(at, registry, &mut nothing);
             }
-            Err(e) => self.renew(&e, registry),
+            // Nobody listens there.
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
+                self.renew(&e, registry)
+            }
+            // Out of descriptors, which the door tells of when it meets it: some client will go.
+            Err(e) => log::debug!("a connection to the HTTP workers could not be opened: {e}"),
         }
     }
 

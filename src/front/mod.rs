@@ -73,10 +73,12 @@ impl Front {
     /// # Errors
     /// Unavailable when that takes too long.
     pub fn wait_until_ready(&self) -> Result<()> {
-        self.ready
-            .recv_timeout(Duration::from_secs(10))
-            .map_err(|_| Error::unavailable("the HTTP workers do not all answer, most likely for want of threads; raise the limit (TasksMax=, ulimit -u), or start \
-                     with fewer --workers"))
+        self.ready.recv_timeout(Duration::from_secs(10)).map_err(|_| {
+            Error::unavailable(
+                "the HTTP workers do not all answer, most likely for want of threads; raise the limit (TasksMax=, \
+                     ulimit -u), or start with fewer --workers",
+            )
+        })
     }
 
     /// Accept nobody any more and finish what runs, within a few seconds.

@@ -41,11 +41,12 @@ fn a_daemon_without_a_descriptor_to_spare_judges_no_name_and_recovers() {
     let before = ca.log().len();
     limit(&ca, "nofile", Some(0));
     let crowd: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(ca.listen).unwrap()).collect();
+    let administrator = UnixStream::connect(ca.admin_socket()).unwrap();
     // Three attempts are all that the network gets.
     eventually("it asks nobody", seconds(30), || (ca.log()[before..].matches("is put off").count() > 3).then_some(()));
     responder.answer_with(Answer::Truth);
     limit(&ca, "nofile", None);
-    drop(crowd);
+    drop((crowd, administrator));
     assert_eq!(
         client.settled(&order.url, &["pending"])["status"],
         "ready",
@@ -53,8 +54,9 @@ fn a_daemon_without_a_descriptor_to_spare_judges_no_name_and_recovers() {
     );
     assert_ne!(client.obtain(&["acme.com"], &responder), chain);
     ca.run(&["check"]).succeeded();
-    let lines = ca.log()[before..].lines().filter(|line| line.contains("clients can be accepted only")).count();
-    assert_eq!(lines, 1, "one line, not one for everybody");
+    for line in ["clients can be accepted only", "admin connections cannot be accepted"] {
+        assert_eq!(ca.log()[before..].matches(line).count(), 1, "once, not for everybody: {line}");
+    }
 }
 
 #[test]
