@@ -86,7 +86,7 @@ impl Disk {
                 if is_over(state.told_failing) {
                     state.told_failing = Some(Instant::now());
                     state.is_told = true;
-                    log::error!("{} changes were refused, and more will be until this is over: {e}", state.failed);
+                    log::error!("changes are refused until this is over, {} so far: {e}", state.failed);
                 }
                 Err(e.told())
             }
