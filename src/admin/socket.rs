@@ -1,6 +1,7 @@
 //! The admin socket: one JSON object a line. Its mode and group decide who may connect; the peer's uid is logged.
 
 use super::{Administration, Peer};
+use crate::clock::Seldom;
 use crate::error::{Error, Result};
 use rustix::fs::{Gid, Mode};
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// sun_path has 108 bytes, the last of which ends it.
 const LONGEST_PATH: usize = 107;
@@ -23,8 +24,6 @@ const MOST_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
 /// The same while nobody else can be served meanwhile.
 const IDLE_ALONE: Duration = Duration::from_secs(1);
-/// A want of descriptors is told of once in this time.
-const BETWEEN_LINES: Duration = Duration::from_secs(60);
 const GROUP: &str = "certwright-admin";
 
 /// The listening socket; it goes when this is dropped.
@@ -157,7 +156,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
     let idle = Idle::default();
     let open = Arc::new(());
     let mut number = 0u64;
-    let mut told: Option<Instant> = None;
+    let no_room = Seldom::default();
     loop {
         let accepted = listener.accept();
         if stopping.load(Ordering::SeqCst) {
@@ -167,8 +166,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
             Ok((stream, _)) => stream,
             Err(e) => {
                 // Out of descriptors, most likely: some connection will end.
-                if told.is_none_or(|told| told.elapsed() >= BETWEEN_LINES) {
-                    told = Some(Instant::now());
+                if no_room.is_due() {
                     log::error!("admin connections cannot be accepted: {e}");
                 }
                 std::thread::sleep(Duration::from_millis(50));

@@ -6,6 +6,7 @@ use super::listen::Listener;
 use super::peers::{Counts, choose};
 use super::tls::TlsConfigs;
 use super::{FrontSettings, Waker};
+use crate::clock::Seldom;
 use crate::http::Door;
 use crate::identifier::Peer;
 use mio::net::{TcpListener, TcpStream};
@@ -28,8 +29,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// New clients and handshakes in one turn, of all and of one address, so that nobody starves the others.
 const ACCEPTS_PER_TURN: usize = 64;
 const HANDSHAKES_PER_TURN: usize = 8;
-/// A want of descriptors is told of once in this time.
-const BETWEEN_LINES: Duration = Duration::from_secs(60);
 /// What all clients together may make us hold.
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
@@ -52,8 +51,8 @@ pub(super) struct EventLoop {
     /// Clients whose handshake has to wait for the next turn.
     deferred: VecDeque<ClientId>,
     handshakes: HashMap<Peer, usize>,
-    /// When the log was last told that there is no room for clients.
-    told_refusal: Option<Instant>,
+    /// That there is no room for clients.
+    no_room: Seldom,
     settings: FrontSettings,
     stopping: Arc<AtomicBool>,
     tell_ready: Option<SyncSender<()>>,
@@ -100,7 +99,7 @@ impl EventLoop {
             held: 0,
             deferred: VecDeque::new(),
             handshakes: HashMap::new(),
-            told_refusal: None,
+            no_room: Seldom::default(),
             settings,
             stopping,
             tell_ready: Some(tell_ready),
@@ -238,8 +237,7 @@ impl EventLoop {
                     Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                     Err(e) => {
                         // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
-                        if self.told_refusal.is_none_or(|told| told.elapsed() >= BETWEEN_LINES) {
-                            self.told_refusal = Some(Instant::now());
+                        if self.no_room.is_due() {
                             log::warn!("clients can be accepted only when others go: {e}");
                         }
                         if !self.evict() {
