@@ -1,6 +1,9 @@
 //! Time as it is passed in: a point in time with whole seconds, a length of time, and the clock that tests can turn.
 
+mod seldom;
 mod watch;
+
+pub use seldom::Seldom;
 
 use crate::error::{Error, Result};
 use std::fmt;

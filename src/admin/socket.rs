@@ -1,6 +1,7 @@
 //! The admin socket: one JSON object a line, and an archive after the reply to `backup`. Its mode and group decide who may connect; the peer's uid is logged.
 
 use super::{Administration, Answer, Peer};
+use crate::clock::Seldom;
 use crate::error::{Error, Result};
 use rustix::fs::{Gid, Mode};
 use std::collections::VecDeque;
@@ -21,6 +22,8 @@ const LONGEST_PATH: usize = 107;
 const LONGEST_LINE: u64 = 16 << 20;
 const MOST_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
+/// The same while nobody else can be served meanwhile.
+const IDLE_ALONE: Duration = Duration::from_secs(1);
 const GROUP: &str = "certwright-admin";
 
 /// The listening socket; it goes when this is dropped.
@@ -153,6 +156,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
     let idle = Idle::default();
     let open = Arc::new(());
     let mut number = 0u64;
+    let no_room = Seldom::default();
     loop {
         let accepted = listener.accept();
         if stopping.load(Ordering::SeqCst) {
@@ -162,7 +166,9 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
             Ok((stream, _)) => stream,
             Err(e) => {
                 // Out of descriptors, most likely: some connection will end.
-                log::error!("an admin connection could not be accepted: {e}");
+                if no_room.is_due() {
+                    log::error!("admin connections cannot be accepted: {e}");
+                }
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             }
@@ -174,24 +180,36 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
             }
         }
         number = number.saturating_add(1);
-        let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
-        let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(move || {
-            if let Err(e) = converse(number, stream, &administration, &idle) {
-                log::debug!("an admin connection ended: {e}");
+        let serve = |stream, longest| {
+            let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
+            move || {
+                if let Err(e) = converse(number, stream, longest, &administration, &idle) {
+                    log::debug!("an admin connection ended: {e}");
+                }
+                drop(guard);
             }
-            drop(guard);
-        });
+        };
+        let Ok(kept) = stream.try_clone() else { continue };
+        let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(serve(stream, IDLE));
         if let Err(e) = spawned {
-            log::error!("an admin connection could not be served: {e}");
+            // An administrator is needed most when something is short: one after the other, then.
+            log::warn!("an admin connection is served without a thread of its own: {e}");
+            serve(kept, IDLE_ALONE)();
         }
     }
 }
 
-fn converse(number: u64, stream: UnixStream, administration: &Administration, idle: &Idle) -> std::io::Result<()> {
+fn converse(
+    number: u64,
+    stream: UnixStream,
+    longest: Duration,
+    administration: &Administration,
+    idle: &Idle,
+) -> std::io::Result<()> {
     let credentials = rustix::net::sockopt::socket_peercred(&stream)?;
     let peer = Peer { uid: credentials.uid.as_raw() };
-    stream.set_read_timeout(Some(IDLE))?;
-    stream.set_write_timeout(Some(IDLE))?;
+    stream.set_read_timeout(Some(longest))?;
+    stream.set_write_timeout(Some(longest))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream.try_clone()?;
     loop {

@@ -6,7 +6,7 @@ use super::listen::Listener;
 use super::peers::{Counts, choose};
 use super::tls::TlsConfigs;
 use super::{FrontSettings, Waker};
-use crate::clock::later;
+use crate::clock::{Seldom, later};
 use crate::http::Door;
 use crate::identifier::Peer;
 use mio::net::{TcpListener, TcpStream};
@@ -53,6 +53,8 @@ pub(super) struct EventLoop {
     /// Clients whose handshake has to wait for the next turn.
     deferred: VecDeque<ClientId>,
     handshakes: HashMap<Peer, usize>,
+    /// That there is no room for clients.
+    no_room: Seldom,
     settings: FrontSettings,
     stopping: Arc<AtomicBool>,
     tell_ready: Option<SyncSender<()>>,
@@ -77,8 +79,13 @@ impl EventLoop {
             poll.registry().register(&mut socket, token, Interest::READABLE)?;
             listeners.push((token, door, socket));
         }
-        let backends =
-            Backends::new(settings.application.clone(), &settings.secret, settings.connections, FIRST_BACKEND);
+        let backends = Backends::new(
+            settings.application.clone(),
+            &settings.secret,
+            settings.connections,
+            FIRST_BACKEND,
+            settings.renewal.clone(),
+        );
         Ok(EventLoop {
             poll,
             waker,
@@ -95,6 +102,7 @@ impl EventLoop {
             let_go: 0,
             deferred: VecDeque::new(),
             handshakes: HashMap::new(),
+            no_room: Seldom::default(),
             settings,
             stopping,
             tell_ready: Some(tell_ready),
@@ -149,6 +157,7 @@ impl EventLoop {
             if self.backends.is_ready()
                 && let Some(ready) = self.tell_ready.take()
             {
+                self.backends.renew_from_now_on();
                 let _ = ready.send(());
             }
         } else if token != WAKER {
@@ -231,7 +240,9 @@ impl EventLoop {
                     Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                     Err(e) => {
                         // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
-                        log::warn!("a client could not be accepted: {e}");
+                        if self.no_room.is_due() {
+                            log::warn!("clients can be accepted only when others go: {e}");
+                        }
                         if !self.evict() {
                             more = false;
                             break;

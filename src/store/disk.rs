@@ -1,6 +1,7 @@
 //! How the disk does. That it takes nothing is said once when it begins and once when it is over, not for everybody who meets
 //! it; while each commit takes long, not everybody may wait for one, so that somebody is left to answer who only reads.
 
+use crate::clock::Seldom;
 use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,12 +9,12 @@ use std::time::{Duration, Instant};
 
 /// A commit that takes this long is slow.
 const SLOW: Duration = Duration::from_secs(1);
-/// A trouble that comes and goes is told of once in this time.
-const BETWEEN_LINES: Duration = Duration::from_secs(60);
 
 pub(super) struct Disk {
     most_waiting: AtomicUsize,
     state: Mutex<State>,
+    failing: Seldom,
+    slow: Seldom,
 }
 
 #[derive(Default)]
@@ -25,13 +26,16 @@ struct State {
     failed: usize,
     /// Whether that was told of.
     is_told: bool,
-    told_failing: Option<Instant>,
-    told_slow: Option<Instant>,
 }
 
 impl Default for Disk {
     fn default() -> Disk {
-        Disk { most_waiting: AtomicUsize::new(usize::MAX), state: Mutex::default() }
+        Disk {
+            most_waiting: AtomicUsize::new(usize::MAX),
+            state: Mutex::default(),
+            failing: Seldom::default(),
+            slow: Seldom::default(),
+        }
     }
 }
 
@@ -66,8 +70,7 @@ impl Disk {
         let (begun, count) = state.running.take().unwrap_or((Instant::now(), 0));
         let took = begun.elapsed();
         state.was_slow = took >= SLOW;
-        if state.was_slow && is_over(state.told_slow) {
-            state.told_slow = Some(Instant::now());
+        if state.was_slow && self.slow.is_due() {
             log::warn!(
                 "a commit took {:.1} s: the disk is slow, and so is everything that waits for it",
                 took.as_secs_f32()
@@ -83,10 +86,9 @@ impl Disk {
             }
             Err(e) => {
                 state.failed = state.failed.saturating_add(count);
-                if is_over(state.told_failing) {
-                    state.told_failing = Some(Instant::now());
+                if self.failing.is_due() {
                     state.is_told = true;
-                    log::error!("{} changes were refused, and more will be until this is over: {e}", state.failed);
+                    log::error!("changes are refused until this is over, {} so far: {e}", state.failed);
                 }
                 Err(e.told())
             }
@@ -96,11 +98,6 @@ impl Disk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether it is time for another line.
-fn is_over(last: Option<Instant>) -> bool {
-    last.is_none_or(|last| last.elapsed() >= BETWEEN_LINES)
 }
 
 #[cfg(test)]
@@ -117,15 +114,14 @@ mod tests {
         for count in 1..=3 {
             disk.begin(1);
             assert_eq!(disk.end(failed()).map_err(|e| e.level()), Err(log::Level::Debug));
-            assert_eq!((disk.state().failed, disk.state().is_told), (count, true));
+            let state = disk.state();
+            assert_eq!((state.failed, state.is_told), (count, true));
         }
-        let told = disk.state().told_failing;
         disk.begin(1);
         disk.end(Ok(())).unwrap();
         disk.begin(1);
         let _ = disk.end(failed());
-        assert_eq!(disk.state().told_failing, told, "one that comes and goes fills no log");
-        assert!(!disk.state().is_told, "nor does its end");
+        assert!(!disk.state().is_told, "one that comes and goes fills no log, nor does its end");
     }
 
     #[test]

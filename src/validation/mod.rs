@@ -16,7 +16,7 @@ mod tls_alpn01;
 
 pub use networks::ReachableNetworks;
 
-use crate::clock::{Clock, Span, Time, later};
+use crate::clock::{Clock, Seldom, Span, Time, later};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
@@ -64,6 +64,7 @@ impl Validation {
             tls_alpn_01_port: settings.tls_alpn_01_port,
             issuers: Remembered::default(),
             crypto: Arc::new(rustls::crypto::ring::default_provider()),
+            put_off: Seldom::default(),
         });
         for number in 0..VALIDATORS {
             let (queue, store, clock, prober) =
@@ -105,6 +106,8 @@ struct Prober {
     issuers: Remembered<i64, Judge>,
     /// For https, which redirects may lead to.
     crypto: Arc<CryptoProvider>,
+    /// That a fault of ours stops validations.
+    put_off: Seldom,
 }
 
 /// Why a validation did not succeed.
@@ -119,9 +122,22 @@ impl Failure {
         Failure { error: Error::new(class, detail), passing: true }
     }
 
+    /// What the system said. Where it has run out of something that is nothing about the name.
+    fn of_system(class: Class, e: &std::io::Error, detail: impl Into<String>) -> Failure {
+        Failure::passing(if is_shortage(e) { Class::Unavailable } else { class }, detail)
+    }
+
     fn last(class: Class, detail: impl Into<String>) -> Failure {
         Failure { error: Error::new(class, detail), passing: false }
     }
+}
+
+/// Whether the fault is ours: no more descriptors, memory or buffers.
+fn is_shortage(e: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    e.raw_os_error().is_some_and(|code| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].iter().any(|short| short.raw_os_error() == code)
+    })
 }
 
 /// What a validation that succeeded has shown.
@@ -157,7 +173,8 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
         }
         // A fault of ours is no answer about the name.
         Err(failure) if failure.error.class() == Class::Unavailable => {
-            log::log!(failure.error.level(), "validation of challenge {challenge} is put off: {}", failure.error);
+            let level = if prober.put_off.is_due() { failure.error.level() } else { log::Level::Debug };
+            log::log!(level, "validation of challenge {challenge} is put off: {}", failure.error);
             return Next::PutOff(PAUSES[1]);
         }
         Err(failure) => {

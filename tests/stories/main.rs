@@ -38,6 +38,7 @@ mod restart;
 mod restore;
 mod revocation;
 mod secrets;
+mod shortage;
 mod tidying;
 mod upgrade;
 mod usage;
@@ -48,6 +49,7 @@ mod judges_refuse;
 
 // ACME (RFC 8555).
 mod jws;
+mod network;
 mod nonces;
 mod orders;
 mod races;
