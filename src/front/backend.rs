@@ -159,8 +159,8 @@ impl Backends {
     }
 
     /// Forget what waits for a client that has gone.
-    pub(super) fn forget(&mut self, peer: Peer, client: ClientId) {
-        self.waiting.forget(peer, client);
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.waiting.forget(client);
     }
 
     /// A connection is readable or writable.

@@ -62,9 +62,9 @@ pub(super) struct Client {
     /// Read since the last request, or the beginning, and perhaps still with rustls.
     unread: usize,
     /// How many requests were answered.
-    answered: u64,
-    /// Whether it waits for its turn at the next turn of the loop.
-    pub(super) deferred: bool,
+    pub(super) answered: u64,
+    /// Whether it waits for its turn to be driven.
+    pub(super) is_due: bool,
 }
 
 enum Phase {
@@ -117,7 +117,7 @@ impl Client {
             ended: false,
             unread: 0,
             answered: 0,
-            deferred: false,
+            is_due: false,
         }
     }
 
@@ -133,11 +133,6 @@ impl Client {
 
     pub(super) fn socket(&mut self) -> &mut TcpStream {
         &mut self.socket
-    }
-
-    /// Whether the next step costs cryptography that nobody has paid for.
-    pub(super) fn is_handshaking(&self) -> bool {
-        matches!(self.phase, Phase::Handshake)
     }
 
     /// Whether it waits for a request to begin, so that it can be closed without loss.

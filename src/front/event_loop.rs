@@ -5,14 +5,13 @@ use super::connection::{Client, Verdict};
 use super::listen::Listener;
 use super::peers::{Counts, choose};
 use super::tls::TlsConfigs;
+use super::turns::Turns;
 use super::{FrontSettings, Waker};
 use crate::clock::{Seldom, later};
 use crate::http::Door;
-use crate::identifier::Peer;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConnection;
-use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,9 +25,9 @@ const WAKER: Token = Token(2);
 const FIRST_BACKEND: usize = 3;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
-/// New clients and handshakes in one turn, of all and of one address, so that nobody starves the others.
+/// New clients, and clients that are driven, before the loop looks who else has come.
 const ACCEPTS_PER_TURN: usize = 64;
-const HANDSHAKES_PER_TURN: usize = 8;
+const DRIVEN_PER_TURN: usize = 64;
 /// What all clients together may make us hold.
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
@@ -50,9 +49,8 @@ pub(super) struct EventLoop {
     held: usize,
     /// Clients that made room in memory and were not told of yet.
     let_go: usize,
-    /// Clients whose handshake has to wait for the next turn.
-    deferred: VecDeque<ClientId>,
-    handshakes: HashMap<Peer, usize>,
+    /// Clients that can go on.
+    due: Turns<ClientId>,
     /// That there is no room for clients.
     no_room: Seldom,
     settings: FrontSettings,
@@ -100,8 +98,7 @@ impl EventLoop {
             accepted: 0,
             held: 0,
             let_go: 0,
-            deferred: VecDeque::new(),
-            handshakes: HashMap::new(),
+            due: Turns::default(),
             no_room: Seldom::default(),
             settings,
             stopping,
@@ -127,7 +124,7 @@ impl EventLoop {
             if self.stopping.load(Ordering::SeqCst) && self.may_stop(now, &mut stop_at) {
                 return;
             }
-            let more_to_do = !self.deferred.is_empty() || !self.accepting.is_empty();
+            let more_to_do = !self.due.is_empty() || !self.accepting.is_empty();
             let timeout = if more_to_do { Duration::ZERO } else { next_tick.saturating_duration_since(now) };
             if let Err(e) = self.poll.poll(&mut events, Some(timeout)) {
                 if e.kind() != ErrorKind::Interrupted {
@@ -136,11 +133,10 @@ impl EventLoop {
                 }
                 continue;
             }
-            self.handshakes.clear();
-            self.take_up_deferred();
             for event in &events {
                 self.handle(event.token());
             }
+            self.drive_some();
             self.accept_some();
         }
     }
@@ -161,34 +157,38 @@ impl EventLoop {
                 let _ = ready.send(());
             }
         } else if token != WAKER {
-            self.drive(token.0.saturating_sub(self.first_client));
+            self.is_due(token.0.saturating_sub(self.first_client));
+        }
+    }
+
+    /// A client can go on, when its turn comes.
+    fn is_due(&mut self, slot: usize) {
+        let client = self.clients.get_mut(slot).and_then(Option::as_mut).filter(|client| !client.is_due);
+        if let Some(client) = client {
+            client.is_due = true;
+            self.due.push(client.peer, client.answered, client.id);
+        }
+    }
+
+    fn drive_some(&mut self) {
+        for _ in 0..DRIVEN_PER_TURN {
+            let Some(id) = self.due.pop() else { return };
+            if let Some(client) = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id) {
+                client.is_due = false;
+                self.drive(id.slot);
+            }
         }
     }
 
     /// Let a client go on, and do what it needs.
     fn drive(&mut self, slot: usize) {
         let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
-        if client.deferred {
-            return;
-        }
-        if client.is_handshaking() {
-            let count = self.handshakes.entry(client.peer).or_default();
-            *count = count.saturating_add(1);
-            if *count > HANDSHAKES_PER_TURN {
-                client.deferred = true;
-                self.deferred.push_back(client.id);
-                return;
-            }
-        }
         let before = client.held();
         let verdict = client.drive(&self.settings.secret);
         self.held = self.held.saturating_sub(before).saturating_add(client.held());
         match verdict {
             Verdict::Keep => {}
-            Verdict::Again => {
-                client.deferred = true;
-                self.deferred.push_back(client.id);
-            }
+            Verdict::Again => self.is_due(slot),
             Verdict::Close => self.remove(slot),
             Verdict::Submit(request) => {
                 let mut outcomes = Vec::new();
@@ -209,16 +209,6 @@ impl EventLoop {
                 let before = client.held();
                 client.answer(outcome);
                 self.held = self.held.saturating_sub(before).saturating_add(client.held());
-                self.drive(id.slot);
-            }
-        }
-    }
-
-    fn take_up_deferred(&mut self) {
-        for _ in 0..self.deferred.len() {
-            let Some(id) = self.deferred.pop_front() else { return };
-            if let Some(client) = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id) {
-                client.deferred = false;
                 self.drive(id.slot);
             }
         }
@@ -301,7 +291,7 @@ impl EventLoop {
             let _ = self.poll.registry().deregister(client.socket());
             self.counts.remove(client.peer);
             self.held = self.held.saturating_sub(client.held());
-            self.backends.forget(client.peer, client.id);
+            self.backends.forget(client.id);
             self.free.push(slot);
             self.shrink();
         }

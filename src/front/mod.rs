@@ -2,7 +2,7 @@
 //! deadlines, and hands on only whole, re-serialised, well-formed requests over a Unix socket to tiny_http, which by
 //! itself has no deadline, no limit on heads or threads, and frames odd requests wrongly.
 //!
-//! One thread, one event loop. A connection that waits owns no buffer beyond rustls's own.
+//! One thread, one event loop, in which addresses take turns. A connection that waits owns no buffer beyond rustls's own.
 
 mod backend;
 mod body;
@@ -13,6 +13,7 @@ mod listen;
 mod peers;
 mod refusal;
 mod tls;
+mod turns;
 mod waiting;
 
 pub use listen::{Listener, listen, raise_descriptor_limit};

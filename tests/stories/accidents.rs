@@ -6,6 +6,7 @@ use crate::world::daemon::Ca;
 use crate::world::hex::unhex;
 use crate::world::issuer::{ISSUER, SIGNER_KEY};
 use crate::world::outcome::{Outcome, assert_says};
+use crate::world::patience::{eventually, seconds};
 use crate::world::responder::Responder;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -138,9 +139,11 @@ fn nothing_but_a_leading_star_and_dot_is_a_pattern() {
     ca.client(&issuer).ask_for(&["www.acme.com"]).refused_as("rejectedIdentifier");
 }
 
-/// The sentence of a start that fails.
+/// The sentence of a start that fails, which it does before it does anything else.
 fn refused_start(ca: &Ca) -> String {
     let mut serve = ca.serve_command();
-    let output = serve.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap();
-    Outcome::new("certwright serve", output).refused()
+    serve.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = serve.spawn().unwrap();
+    eventually("a start that must fail has failed", seconds(30), || child.try_wait().unwrap());
+    Outcome::new("certwright serve", child.wait_with_output().unwrap()).refused()
 }

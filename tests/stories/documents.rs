@@ -24,8 +24,7 @@ fn every_path_in_the_documents_exists() {
 #[test]
 fn every_promise_in_security_has_its_test() {
     let text = read("SECURITY.md").unwrap();
-    // The table's head and the line below it come first.
-    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    let rows = rows(&text);
     assert!(rows.len() > 20, "SECURITY.md lists hardly a promise");
     for row in rows {
         let tests = row.trim_matches('|').rsplit('|').next().unwrap();
@@ -40,6 +39,12 @@ fn paths_are_told_from_other_things_in_backticks() {
     let text = "`src/der/oid.rs`, `front/` and `main.rs`, but `/ACME/Server`, `application/json`, `https://ca.lan/x`,\
                 `cargo test`, `./certwright-data`, `<state-dir>/fragments`.\n```sh\ncat src/nothing.rs\n```\n";
     assert_eq!(paths(text), ["src/der/oid.rs", "front/", "main.rs"]);
+}
+
+#[test]
+fn the_rows_of_every_table_are_seen() {
+    let text = "| a | b |\n| --- | --- |\n| 1 | 2 |\n\nWords.\n\n| c | d |\n| --- | --- |\n| 3 | 4 |\n| 5 | 6 |\n";
+    assert_eq!(rows(text), ["| 1 | 2 |", "| 3 | 4 |", "| 5 | 6 |"]);
 }
 
 #[test]
@@ -66,6 +71,15 @@ fn is_there(test: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// The rows of all tables, without their heads and the lines below these.
+fn rows(text: &str) -> Vec<&str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_rule = |line: &str| line.starts_with("| --");
+    let is_head = |at: usize| lines.get(at + 1).is_some_and(|next| is_rule(next));
+    let rows = lines.iter().enumerate().filter(|(at, line)| line.starts_with("| ") && !is_rule(line) && !is_head(*at));
+    rows.map(|(_, line)| *line).collect()
 }
 
 fn read(path: &str) -> Option<String> {

@@ -138,14 +138,14 @@ fn floods_of_bad_signatures_are_borne() {
         let mut noise = Noise(troop as u64 + 1);
         // More of them than the daemon lets wait in all, each with the next request as soon as the last is answered.
         let mut forgers: Vec<(Connection, String)> = Vec::new();
-        field.strike(|number| {
-            if forgers.len() < 250 {
+        let mut addresses = (1..).step_by(2);
+        field.strike(|_| {
+            while forgers.len() < 250 {
                 // Not from the address of the honest client.
-                let mut connection = field.connect_by_tls(number * 2 + 1)?;
+                let mut connection = field.connect_by_tls(addresses.next().unwrap())?;
                 connection.write_all(ask.as_bytes())?;
                 let nonce = read_reply(&mut connection, "HEAD")?.required_header("replay-nonce");
                 forgers.push((connection, nonce));
-                return Ok(());
             }
             for (connection, nonce) in &mut forgers {
                 let mut jws = forger.sign(&serde_json::json!({"alg": "ES384", "nonce": nonce, "url": url, "jwk": forger.key.jwk}), b"{}");

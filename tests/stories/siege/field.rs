@@ -69,11 +69,10 @@ impl Siege {
         let field = Field::around(&client, ca.plain_listen);
         let besieged = std::thread::scope(|scope| {
             let _over = Over(&field.over);
-            for number in 0..self.troops {
-                let (field, attack) = (&field, &attack);
-                scope.spawn(move || attack(field, number));
-            }
+            let (field, attack) = (&field, &attack);
+            let troops: Vec<_> = (0..self.troops).map(|number| scope.spawn(move || attack(field, number))).collect();
             eventually("the attack is in place", seconds(90), || {
+                assert!(!troops.iter().any(|troop| troop.is_finished()), "the attack broke off");
                 let all_in_place = field.in_place.load(Ordering::SeqCst) == self.troops;
                 (all_in_place && process.descriptors() >= descriptors + self.open_at_least).then_some(())
             });
