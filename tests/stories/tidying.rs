@@ -191,9 +191,7 @@ fn what_is_revoked_stays_until_it_ended_and_was_listed_once_more() {
 #[test]
 fn certificates_go_long_after_their_end_and_blocked_keys_never() {
     let (turned, client) = start(30);
-    let (order, csr) = certify(&client, "b.lan");
-    let chain = blocks(&client.certificate(&order));
-    turned.ask_ocsp(&ocsp_request(&turned.place, &chain[1], &chain[0], &["-no_nonce"]));
+    let (_, csr) = certify(&client, "b.lan");
     let end = Time(turned.count("SELECT not_after FROM certificates WHERE purpose = 'acme'"));
     let revoke = ["revoke-certificate", "-n", "/Filed/b.lan", "--reason", "keyCompromise"];
     turned.run(&revoke).succeeded();
@@ -211,10 +209,26 @@ fn certificates_go_long_after_their_end_and_blocked_keys_never() {
     turned.days_pass(200);
     let own = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'tls'");
     assert!((1..=4).contains(&own), "those of the daemon's door go as well, and {own} are left");
-    let responders = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'ocsp'");
-    assert_eq!(responders, 1, "the last one says who answered for this signer");
     assert_eq!(turned.count("SELECT count(*) FROM blocked_keys"), 1);
     assert!(!turned.audited("tidy").is_empty());
+    verifies(&turned);
+}
+
+#[test]
+fn a_deleted_issuer_is_answered_for_until_its_last_certificate_has_ended() {
+    let (turned, client) = start(7);
+    let chain = blocks(&turned.obtain(&client, "a.lan"));
+    let request = ocsp_request(&turned.place, &chain[1], &chain[0], &["-no_nonce"]);
+    turned.run(&["delete-item", "-n", "/I", "--delete-immediately", "--force"]).succeeded();
+    turned.days_pass(60);
+    let responders = "SELECT count(*) FROM certificates WHERE purpose = 'ocsp'";
+    assert_eq!(turned.count(responders), 1, "it ended long ago, and says that the issuer offered OCSP");
+    assert!(turned.ask_ocsp(&request).len() > 100, "an answer");
+    turned.days_pass(1);
+    assert_eq!(turned.count(responders), 1, "the new one");
+    turned.days_pass(40);
+    let others = turned.count("SELECT count(*) FROM certificates WHERE purpose <> 'ocsp'");
+    assert_eq!(others, 0, "the one of its door goes as well");
     verifies(&turned);
 }
 
