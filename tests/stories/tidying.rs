@@ -16,6 +16,9 @@ use certwright::clock::{Span, Time};
 use certwright::settings::{EventUrl, Settings};
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// An order and its authorizations end after a week at the latest.
 const ORDER_DAYS: i64 = 7;
@@ -229,6 +232,7 @@ fn a_deleted_issuer_is_answered_for_until_its_last_certificate_has_ended() {
     turned.days_pass(40);
     let others = turned.count("SELECT count(*) FROM certificates WHERE purpose <> 'ocsp'");
     assert_eq!(others, 0, "the one of its door goes as well");
+    assert_eq!(turned.count("SELECT count(*) FROM crls WHERE shard >= 0"), 1, "the next list counts on from the last");
     verifies(&turned);
 }
 
@@ -369,6 +373,48 @@ fn lists_whose_leaves_are_all_gone_are_signed_no_more() {
     turned.days_pass(50);
     shard(1).expect(200);
     assert_eq!(shard(0).status, 404, "the daemon's own certificate named it as well, and has gone by now");
+    verifies(&turned);
+}
+
+#[test]
+fn clients_are_served_while_a_backlog_goes() {
+    let (turned, client) = start(730);
+    let db = Connection::open(turned.settings.state_dir.join("certwright.db")).unwrap();
+    db.execute_batch(
+        "PRAGMA foreign_keys = OFF;
+         CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 20999)
+             SELECT i FROM n;
+         INSERT INTO orders (id, account, created, expires) SELECT i, 1, 0, 1 FROM n;
+         INSERT INTO authorizations (id, account, identifier_type, identifier, wildcard, created, expires)
+             SELECT i, 1, 'dns', 'a.lan', 0, 0, 1 FROM n;
+         INSERT INTO order_authorizations SELECT i, 0, 'dns', 'a.lan', i FROM n;
+         INSERT INTO challenges (authorization, type, token) SELECT i, 'http-01', i FROM n;",
+    )
+    .unwrap();
+    let left = |db: &Connection| {
+        db.query_row("SELECT count(*) FROM orders WHERE expires = 1", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let is_over = AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let (client, is_over) = (&client, &is_over);
+        let served = scope.spawn(move || {
+            let mut served = Vec::new();
+            while !is_over.load(Ordering::SeqCst) {
+                let begun = Instant::now();
+                client.ask_for(&["a.lan"]).expect(201);
+                served.push((begun.elapsed(), left(&db)));
+            }
+            served
+        });
+        turned.daemon().keep_house();
+        is_over.store(true, Ordering::SeqCst);
+        served.join().unwrap()
+    });
+    let longest = served.iter().map(|(took, _)| *took).max();
+    let lefts: BTreeSet<i64> = served.iter().map(|(_, left)| *left).collect();
+    println!("{} orders meanwhile, the longest took {longest:?}", served.len());
+    assert_eq!(lefts.first(), Some(&0));
+    assert!(lefts.len() > 10, "nobody came in between: the backlog went as {lefts:?}");
     verifies(&turned);
 }
 
