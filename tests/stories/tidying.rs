@@ -1,6 +1,7 @@
 //! What has ended long ago goes by itself, and nothing goes that anybody still needs: a daemon in this process whose clock the
 //! story turns.
 
+mod log;
 mod year;
 
 use crate::world::acme::{Client, Order};
@@ -10,10 +11,9 @@ use crate::world::issuer::text;
 use crate::world::judges;
 use crate::world::openssl::{blocks, crl_text, ocsp_request, openssl};
 use crate::world::outcome::assert_says;
-use crate::world::patience::{eventually, seconds};
 use crate::world::turned::Turned;
 use certwright::clock::{Span, Time};
-use certwright::settings::{EventUrl, Settings};
+use certwright::settings::Settings;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -273,70 +273,6 @@ fn what_people_said_of_an_item_stays() {
     turned.run(&["delete-item", "-n", "/Filed/b.lan", "--delete-immediately"]).succeeded();
     turned.days_pass(1);
     assert_eq!(turned.count("SELECT count(*) FROM items WHERE kind = 'CERTIFICATE'"), 0);
-    verifies(&turned);
-}
-
-#[test]
-fn the_audit_log_loses_its_beginning_and_still_verifies() {
-    let (mut turned, client) = start(10);
-    certify(&client, "a.lan");
-    let first = || turned_first(&turned);
-    assert_eq!(first(), 1);
-    everything_is_told(&turned);
-    let newest = turned.count("SELECT max(id) FROM audit");
-    turned.days_pass(12);
-    assert_eq!(first(), newest, "the newest row stays");
-    verifies(&turned);
-    certify(&client, "b.lan");
-    verifies(&turned);
-
-    // A listener that cannot be told keeps what it has not heard.
-    let port = turned.place.free_port();
-    turned.settings.event_url = Some(EventUrl::parse(&format!("http://{}:{port}/", turned.place.address)).unwrap());
-    turned.restart();
-    certify(&client, "a.lan");
-    turned.days_pass(1);
-    let untold = turned.count("SELECT last FROM event_cursors WHERE sink = 'url'") + 1;
-    turned.days_pass(30);
-    assert_eq!(turned_first(&turned), untold);
-    verifies(&turned);
-    // One that the daemon was told of no more does not.
-    turned.settings.event_url = None;
-    turned.restart();
-    certify(&client, "b.lan");
-    everything_is_told(&turned);
-    turned.days_pass(1);
-    assert!(turned_first(&turned) > untold);
-    verifies(&turned);
-
-    let path = turned.settings.state_dir.join("certwright.db");
-    let other = "DROP TRIGGER audit_checkpoint_is_moved_with_care; UPDATE audit_checkpoint SET hash = x'00'";
-    Connection::open(path).unwrap().execute_batch(other).unwrap();
-    assert_says(&turned.run(&["audit", "--verify"]).refused(), &["does not hold together"]);
-}
-
-/// The log, which is always told, a second after it happened.
-fn everything_is_told(turned: &Turned) {
-    let untold = "SELECT (SELECT max(id) FROM audit) - last FROM event_cursors WHERE sink = 'log'";
-    eventually("the log is told everything", seconds(30), || (turned.count(untold) == 0).then_some(()));
-}
-
-fn turned_first(turned: &Turned) -> i64 {
-    turned.count("SELECT min(id) FROM audit")
-}
-
-#[test]
-fn addresses_of_clients_are_blanked_after_a_month() {
-    let (turned, client) = start(730);
-    certify(&client, "a.lan");
-    let with_address = || turned.count("SELECT count(*) FROM audit WHERE address IS NOT NULL");
-    let before = with_address();
-    assert!(before > 0);
-    turned.days_pass(29);
-    assert_eq!(with_address(), before);
-    certify(&client, "b.lan");
-    turned.days_pass(2);
-    assert_eq!(with_address(), 1, "the latest");
     verifies(&turned);
 }
 
