@@ -28,7 +28,8 @@ const FILED: &str = "/Filed/a.lan";
 fn start(records: i64) -> (Turned, Client) {
     let turned = Turned::start_with(|settings| keep(settings, 30, records));
     turned.make_key("/K", "3650", &[]);
-    let client = turned.client();
+    turned.make_issuer(&["-t", "90d", "--allowed-domains", "a.lan,b.lan", "-e", "30"]);
+    let client = turned.account(&["--allowed-domains", "a.lan,b.lan", "--no-challenge"]);
     (turned, client)
 }
 

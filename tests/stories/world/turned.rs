@@ -100,10 +100,10 @@ impl Turned {
         self.run(&[&key[..], &rest, flags].concat()).succeeded();
     }
 
-    /// A client that needs no challenge, at an issuer that warns a month ahead.
+    /// A client that needs no challenge, at an issuer that warns a month ahead. Its own clock stays right.
     pub fn client(&self) -> Client {
         self.make_issuer(&["-t", "90d", "--allowed-domains", "a.lan,b.lan", "-e", "30"]);
-        self.account(&["--allowed-domains", "a.lan,b.lan", "--no-challenge"])
+        self.register(&["--allowed-domains", "a.lan,b.lan", "--no-challenge"], Wire::new)
     }
 
     /// The issuer of the key, with everything that can be asked about its certificates.
@@ -115,12 +115,16 @@ impl Turned {
         self.run(&[&issuer[..], &names, &checked, flags].concat()).succeeded();
     }
 
-    /// A client with an account at the issuer, by a credential with these flags.
+    /// A client with an account at the issuer, by a credential with these flags. Its clock is the story's.
     pub fn account(&self, flags: &[&str]) -> Client {
+        self.register(flags, |address, host, root| Wire::at_the_time_of(&self.clock, address, host, root))
+    }
+
+    fn register(&self, flags: &[&str], reach: impl Fn(SocketAddr, &str, &str) -> Wire) -> Client {
         let described = self.run(&["describe-item", "-n", "/I"]).succeeded().json();
         let eab = self.run(&[&["generate-acme-eab", "--cert-issuer-name", "/I"], flags].concat()).succeeded().json();
         let root = text(&described, "certificates");
-        let wire = Wire::at_the_time_of(&self.clock, self.settings.listen, "ca.lan", &root);
+        let wire = reach(self.settings.listen, "ca.lan", &root);
         let mut client = Client::new(wire, &text(&described, "acme_directory_url"), AccountKey::es256());
         client.register(&Eab::read(&eab)).expect(201);
         client
