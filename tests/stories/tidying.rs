@@ -1,6 +1,7 @@
 //! What has ended long ago goes by itself, and nothing goes that anybody still needs: a daemon in this process whose clock the
 //! story turns.
 
+mod log;
 mod year;
 
 use crate::world::acme::{Client, Order};
@@ -10,12 +11,14 @@ use crate::world::issuer::text;
 use crate::world::judges;
 use crate::world::openssl::{blocks, crl_text, ocsp_request, openssl};
 use crate::world::outcome::assert_says;
-use crate::world::patience::{eventually, seconds};
 use crate::world::turned::Turned;
 use certwright::clock::{Span, Time};
-use certwright::settings::{EventUrl, Settings};
+use certwright::settings::{Settings, TlsFiles};
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// An order and its authorizations end after a week at the latest.
 const ORDER_DAYS: i64 = 7;
@@ -25,7 +28,8 @@ const FILED: &str = "/Filed/a.lan";
 fn start(records: i64) -> (Turned, Client) {
     let turned = Turned::start_with(|settings| keep(settings, 30, records));
     turned.make_key("/K", "3650", &[]);
-    let client = turned.client();
+    turned.make_issuer(&["-t", "90d", "--allowed-domains", "a.lan,b.lan", "-e", "30"]);
+    let client = turned.account(&["--allowed-domains", "a.lan,b.lan", "--no-challenge"]);
     (turned, client)
 }
 
@@ -191,9 +195,7 @@ fn what_is_revoked_stays_until_it_ended_and_was_listed_once_more() {
 #[test]
 fn certificates_go_long_after_their_end_and_blocked_keys_never() {
     let (turned, client) = start(30);
-    let (order, csr) = certify(&client, "b.lan");
-    let chain = blocks(&client.certificate(&order));
-    turned.ask_ocsp(&ocsp_request(&turned.place, &chain[1], &chain[0], &["-no_nonce"]));
+    let (_, csr) = certify(&client, "b.lan");
     let end = Time(turned.count("SELECT not_after FROM certificates WHERE purpose = 'acme'"));
     let revoke = ["revoke-certificate", "-n", "/Filed/b.lan", "--reason", "keyCompromise"];
     turned.run(&revoke).succeeded();
@@ -211,10 +213,42 @@ fn certificates_go_long_after_their_end_and_blocked_keys_never() {
     turned.days_pass(200);
     let own = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'tls'");
     assert!((1..=4).contains(&own), "those of the daemon's door go as well, and {own} are left");
-    let responders = turned.count("SELECT count(*) FROM certificates WHERE purpose = 'ocsp'");
-    assert_eq!(responders, 1, "the last one says who answered for this signer");
     assert_eq!(turned.count("SELECT count(*) FROM blocked_keys"), 1);
     assert!(!turned.audited("tidy").is_empty());
+    verifies(&turned);
+}
+
+#[test]
+fn a_deleted_issuer_is_answered_for_until_its_last_certificate_has_ended() {
+    let (turned, client) = start(7);
+    let chain = blocks(&turned.obtain(&client, "a.lan"));
+    let request = ocsp_request(&turned.place, &chain[1], &chain[0], &["-no_nonce"]);
+    turned.run(&["delete-item", "-n", "/I", "--delete-immediately", "--force"]).succeeded();
+    turned.days_pass(60);
+    let responders = "SELECT count(*) FROM certificates WHERE purpose = 'ocsp'";
+    assert_eq!(turned.count(responders), 1, "it ended long ago, and says that the issuer offered OCSP");
+    assert!(turned.ask_ocsp(&request).len() > 100, "an answer");
+    turned.days_pass(1);
+    assert_eq!(turned.count(responders), 1, "the new one");
+    turned.days_pass(40);
+    let others = turned.count("SELECT count(*) FROM certificates WHERE purpose <> 'ocsp'");
+    assert_eq!(others, 0, "the one of its door goes as well");
+    assert_eq!(turned.count("SELECT count(*) FROM crls WHERE shard >= 0"), 1, "the next list counts on from the last");
+    verifies(&turned);
+}
+
+#[test]
+fn a_certificate_that_the_door_showed_last_stays_and_holds_up_no_other() {
+    let (mut turned, client) = start(30);
+    certify(&client, "a.lan");
+    let given = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca.lan", "-days", "9"];
+    openssl(&turned.place, &[&given[..], &["-keyout", "door.key", "-out", "door.pem"]].concat()).succeeded();
+    let (certificate, key) = (turned.place.file("door.pem"), turned.place.file("door.key"));
+    turned.settings.tls_files = Some(TlsFiles { certificate, key });
+    turned.restart();
+    turned.days_pass(125);
+    let left = |purpose: &str| turned.count(&format!("SELECT count(*) FROM certificates WHERE purpose = '{purpose}'"));
+    assert_eq!((left("tls"), left("acme")), (1, 0));
     verifies(&turned);
 }
 
@@ -259,70 +293,6 @@ fn what_people_said_of_an_item_stays() {
 }
 
 #[test]
-fn the_audit_log_loses_its_beginning_and_still_verifies() {
-    let (mut turned, client) = start(10);
-    certify(&client, "a.lan");
-    let first = || turned_first(&turned);
-    assert_eq!(first(), 1);
-    everything_is_told(&turned);
-    let newest = turned.count("SELECT max(id) FROM audit");
-    turned.days_pass(12);
-    assert_eq!(first(), newest, "the newest row stays");
-    verifies(&turned);
-    certify(&client, "b.lan");
-    verifies(&turned);
-
-    // A listener that cannot be told keeps what it has not heard.
-    let port = turned.place.free_port();
-    turned.settings.event_url = Some(EventUrl::parse(&format!("http://{}:{port}/", turned.place.address)).unwrap());
-    turned.restart();
-    certify(&client, "a.lan");
-    turned.days_pass(1);
-    let untold = turned.count("SELECT last FROM event_cursors WHERE sink = 'url'") + 1;
-    turned.days_pass(30);
-    assert_eq!(turned_first(&turned), untold);
-    verifies(&turned);
-    // One that the daemon was told of no more does not.
-    turned.settings.event_url = None;
-    turned.restart();
-    certify(&client, "b.lan");
-    everything_is_told(&turned);
-    turned.days_pass(1);
-    assert!(turned_first(&turned) > untold);
-    verifies(&turned);
-
-    let path = turned.settings.state_dir.join("certwright.db");
-    let other = "DROP TRIGGER audit_checkpoint_is_moved_with_care; UPDATE audit_checkpoint SET hash = x'00'";
-    Connection::open(path).unwrap().execute_batch(other).unwrap();
-    assert_says(&turned.run(&["audit", "--verify"]).refused(), &["does not hold together"]);
-}
-
-/// The log, which is always told, a second after it happened.
-fn everything_is_told(turned: &Turned) {
-    let untold = "SELECT (SELECT max(id) FROM audit) - last FROM event_cursors WHERE sink = 'log'";
-    eventually("the log is told everything", seconds(30), || (turned.count(untold) == 0).then_some(()));
-}
-
-fn turned_first(turned: &Turned) -> i64 {
-    turned.count("SELECT min(id) FROM audit")
-}
-
-#[test]
-fn addresses_of_clients_are_blanked_after_a_month() {
-    let (turned, client) = start(730);
-    certify(&client, "a.lan");
-    let with_address = || turned.count("SELECT count(*) FROM audit WHERE address IS NOT NULL");
-    let before = with_address();
-    assert!(before > 0);
-    turned.days_pass(29);
-    assert_eq!(with_address(), before);
-    certify(&client, "b.lan");
-    turned.days_pass(2);
-    assert_eq!(with_address(), 1, "the latest");
-    verifies(&turned);
-}
-
-#[test]
 fn a_clock_that_leaps_and_is_set_right_costs_nothing() {
     let (turned, client) = start(30);
     certify(&client, "a.lan");
@@ -355,6 +325,48 @@ fn lists_whose_leaves_are_all_gone_are_signed_no_more() {
     turned.days_pass(50);
     shard(1).expect(200);
     assert_eq!(shard(0).status, 404, "the daemon's own certificate named it as well, and has gone by now");
+    verifies(&turned);
+}
+
+#[test]
+fn clients_are_served_while_a_backlog_goes() {
+    let (turned, client) = start(730);
+    let db = Connection::open(turned.settings.state_dir.join("certwright.db")).unwrap();
+    db.execute_batch(
+        "PRAGMA foreign_keys = OFF;
+         CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 20999)
+             SELECT i FROM n;
+         INSERT INTO orders (id, account, created, expires) SELECT i, 1, 0, 1 FROM n;
+         INSERT INTO authorizations (id, account, identifier_type, identifier, wildcard, created, expires)
+             SELECT i, 1, 'dns', 'a.lan', 0, 0, 1 FROM n;
+         INSERT INTO order_authorizations SELECT i, 0, 'dns', 'a.lan', i FROM n;
+         INSERT INTO challenges (authorization, type, token) SELECT i, 'http-01', i FROM n;",
+    )
+    .unwrap();
+    let left = |db: &Connection| {
+        db.query_row("SELECT count(*) FROM orders WHERE expires = 1", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let is_over = AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let (client, is_over) = (&client, &is_over);
+        let served = scope.spawn(move || {
+            let mut served = Vec::new();
+            while !is_over.load(Ordering::SeqCst) {
+                let begun = Instant::now();
+                client.ask_for(&["a.lan"]).expect(201);
+                served.push((begun.elapsed(), left(&db)));
+            }
+            served
+        });
+        turned.daemon().keep_house();
+        is_over.store(true, Ordering::SeqCst);
+        served.join().unwrap()
+    });
+    let longest = served.iter().map(|(took, _)| *took).max();
+    let lefts: BTreeSet<i64> = served.iter().map(|(_, left)| *left).collect();
+    println!("{} orders meanwhile, the longest took {longest:?}", served.len());
+    assert_eq!(lefts.first(), Some(&0));
+    assert!(lefts.len() > 10, "nobody came in between: the backlog went as {lefts:?}");
     verifies(&turned);
 }
 

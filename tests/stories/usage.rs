@@ -25,6 +25,9 @@ fn wrong_usage_names_what_is_wrong_and_exits_with_two() {
         (&["serve", "--http-01-port", "65536"], &["--http-01-port", "65536"]),
         (&["serve", "--workers", "0"], &["--workers"]),
         (&["serve", "--tls-cert", "a.pem"], &["--tls-key"]),
+        (&["serve", "--retain", "forever"], &["--retain", "forever"]),
+        (&["serve", "--retain", "23h"], &["--retain", "23h", "1d"]),
+        (&["serve", "--retain-records=6d"], &["--retain-records", "6d", "7d"]),
     ] {
         // No daemon runs: wrong usage is known without one.
         let outcome = without_daemon(typed);

@@ -6,11 +6,13 @@ use super::binary::certwright;
 use super::csr::Csr;
 use super::issuer::{Eab, text};
 use super::outcome::Outcome;
+use super::patience::{eventually, seconds};
 use super::place::Place;
 use super::plain;
 use super::wire::{Reply, Wire};
 use certwright::clock::{Clock, Span, Time};
 use certwright::daemon::Daemon;
+use certwright::error::Class;
 use certwright::settings::Settings;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -19,7 +21,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A daemon whose clock stands still until it is turned.
 pub struct Turned {
-    daemon: Option<Daemon>,
+    /// None between two runs.
+    pub daemon: Option<Daemon>,
     pub clock: Clock,
     pub place: Place,
     pub settings: Settings,
@@ -56,17 +59,29 @@ impl Turned {
             retain_records: Settings::RETAIN_RECORDS,
         };
         change(&mut settings);
-        let daemon = Daemon::start(&settings, clock.clone()).unwrap();
-        // Commands and clients find it again after a restart.
-        settings.listen = daemon.addresses().listen;
-        settings.plain_listen = daemon.addresses().plain_listen;
-        Turned { daemon: Some(daemon), clock, place, settings }
+        let mut turned = Turned { daemon: None, clock, place, settings };
+        turned.boot();
+        // Where clients find it again.
+        let addresses = turned.daemon().addresses();
+        (turned.settings.listen, turned.settings.plain_listen) = (addresses.listen, addresses.plain_listen);
+        turned
+    }
+
+    /// Start it. A command that another story is just starting holds all that this process has open for a moment, the lock of
+    /// the state directory among it.
+    pub fn boot(&mut self) {
+        self.daemon = Some(eventually("the daemon starts", seconds(20), || {
+            match Daemon::start(&self.settings, self.clock.clone()) {
+                Err(e) if e.class() == Class::Conflict => None,
+                started => Some(started.unwrap()),
+            }
+        }));
     }
 
     /// Stop it, and start it again with the settings that the story has changed meanwhile.
     pub fn restart(&mut self) {
         self.daemon = None;
-        self.daemon = Some(Daemon::start(&self.settings, self.clock.clone()).unwrap());
+        self.boot();
     }
 
     /// Switched off for so long, and a clock that nobody vouches for.
@@ -108,10 +123,10 @@ impl Turned {
         self.run(&[&key[..], &rest, flags].concat()).succeeded();
     }
 
-    /// A client that needs no challenge, at an issuer that warns a month ahead.
+    /// A client that needs no challenge, at an issuer that warns a month ahead. Its own clock stays right.
     pub fn client(&self) -> Client {
         self.make_issuer(&["-t", "90d", "--allowed-domains", "a.lan,b.lan", "-e", "30"]);
-        self.account(&["--allowed-domains", "a.lan,b.lan", "--no-challenge"])
+        self.register(&["--allowed-domains", "a.lan,b.lan", "--no-challenge"], Wire::new)
     }
 
     /// The issuer of the key, with everything that can be asked about its certificates.
@@ -123,12 +138,16 @@ impl Turned {
         self.run(&[&issuer[..], &names, &checked, flags].concat()).succeeded();
     }
 
-    /// A client with an account at the issuer, by a credential with these flags.
+    /// A client with an account at the issuer, by a credential with these flags. Its clock is the story's.
     pub fn account(&self, flags: &[&str]) -> Client {
+        self.register(flags, |address, host, root| Wire::at_the_time_of(&self.clock, address, host, root))
+    }
+
+    fn register(&self, flags: &[&str], reach: impl Fn(SocketAddr, &str, &str) -> Wire) -> Client {
         let described = self.run(&["describe-item", "-n", "/I"]).succeeded().json();
         let eab = self.run(&[&["generate-acme-eab", "--cert-issuer-name", "/I"], flags].concat()).succeeded().json();
         let root = text(&described, "certificates");
-        let wire = Wire::at_the_time_of(&self.clock, self.settings.listen, "ca.lan", &root);
+        let wire = reach(self.settings.listen, "ca.lan", &root);
         let mut client = Client::new(wire, &text(&described, "acme_directory_url"), AccountKey::es256());
         client.register(&Eab::read(&eab)).expect(201);
         client
