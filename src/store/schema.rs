@@ -80,6 +80,11 @@ pub(super) fn number(db: &Connection) -> Result<usize> {
     Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
+/// Whether a database has the schema of this certwright.
+pub(super) fn is_present(db: &Connection) -> Result<bool> {
+    Ok(number(db)? == MIGRATIONS.len())
+}
+
 /// Statements are parsed once: there are fewer than this, and their plans do not go by the values that are bound to them, so
 /// that a new value is no reason to make another plan.
 fn prepare(db: &Connection) -> Result<()> {
