@@ -119,7 +119,7 @@ fn settle(wanted: &Restore<'_>, target: &Target, staging: &Path, made: String) -
     let name = wanted.archive.file_name().unwrap_or_default().to_string_lossy();
     let entry = AuditEntry::done(wanted.actor.as_str(), "restore", crate::identifier::printable(&name))
         .detail(format!("a backup of {made}, {} a replaced state", if merged.is_some() { "with" } else { "without" }));
-    let withdrawn_eabs = database.settle(merged.is_some(), now, &entry)?;
+    let withdrawn_eabs = database.settle(is_all_known, now, &entry)?;
     let held_accounts = if wanted.suspend_accounts { Some(database.hold_accounts()?) } else { None };
     let accounts = if is_all_known { Vec::new() } else { database.living_accounts()? };
     database.close()?;
@@ -303,13 +303,23 @@ impl Target {
         };
         let kept = match (&self.state, self.owner) {
             (Some(_), _) => {
-                renameat_with(CWD, &staging.path, CWD, &self.path, RenameFlags::EXCHANGE)
-                    .map_err(|e| failed(e.into()))?;
-                // What was made ready is in its place, and what was before is under the other name.
-                let former = staging.keep();
-                let name = former.file_name().unwrap_or_default().to_string_lossy().replace(RESTORING, REPLACED);
-                let kept = former.with_file_name(name);
-                Some(std::fs::rename(&former, &kept).map_or(former, |()| kept))
+                let name = staging.path.file_name().unwrap_or_default().to_string_lossy().replace(RESTORING, REPLACED);
+                let kept = staging.path.with_file_name(name);
+                match renameat_with(CWD, &staging.path, CWD, &self.path, RenameFlags::EXCHANGE) {
+                    // Now what was made ready is in its place, and what was before is under the other name.
+                    Ok(()) => {
+                        let former = staging.keep();
+                        Some(std::fs::rename(&former, &kept).map_or(former, |()| kept))
+                    }
+                    // Not every file system can do it in one step.
+                    Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                        std::fs::rename(&self.path, &kept).map_err(failed)?;
+                        std::fs::rename(&staging.path, &self.path).map_err(failed)?;
+                        staging.keep();
+                        Some(kept)
+                    }
+                    Err(e) => return Err(failed(e.into())),
+                }
             }
             // A directory that is there and empty may be a mount point or systemd's: it is filled, the database last.
             (None, Some(_)) => {

@@ -13,6 +13,8 @@ use crate::world::plain::CHECKED;
 use crate::world::reading::{crl_number, lists, serial_of, shard_path};
 use crate::world::responder::Responder;
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -150,7 +152,8 @@ fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
     scene.ca.make_signer_key("/Late/Key");
     let rows = scene.ca.query("SELECT count(*) FROM audit");
 
-    assert!(scene.ca.stop().success());
+    // What happened last stands in the WAL.
+    scene.ca.kill();
     let told = scene.restore(&[]).succeeded().json();
     assert_eq!(told["warnings"], json!([]), "the fragments are those of the replaced state");
     assert_eq!((&told["accounts"], &told["withdrawn_eabs"]), (&json!([]), &json!(1)));
@@ -237,7 +240,8 @@ fn without_the_later_state_the_published_crl_tells_what_was_revoked() {
         assert_says(&scene.restore(&["--crl", list]).refused(), words);
         assert!(!scene.ca.state_dir().join("certwright.db").exists(), "{list}: nothing was changed");
     }
-    let told = scene.restore(&["--crl", "published.crl"]).succeeded().json();
+    let url = serve_once(&scene.ca, published.clone());
+    let told = scene.restore(&["--crl", &url]).succeeded().json();
     assert_eq!(told["listed_revocations"], 2, "{told}");
     scene.ca.launch();
     scene.ca.run(&["check"]).succeeded();
@@ -247,6 +251,21 @@ fn without_the_later_state_the_published_crl_tells_what_was_revoked() {
     for revoked in [&early, &late] {
         assert!(lists(&crl, &serial_of(revoked)) && lists(&shard, &serial_of(revoked)));
     }
+}
+
+/// A web server that still has the list.
+fn serve_once(ca: &Ca, body: Vec<u8>) -> String {
+    let listener = TcpListener::bind((ca.place.address, 0)).unwrap();
+    let url = format!("http://{}/complete.crl", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let asked =
+            BufReader::new(stream.try_clone().unwrap()).lines().take_while(|line| !line.as_ref().unwrap().is_empty());
+        assert!(asked.count() > 0);
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
+        stream.write_all(&body).unwrap();
+    });
+    url
 }
 
 #[test]
