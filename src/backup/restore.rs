@@ -73,8 +73,7 @@ pub struct Restored {
 pub fn restore(wanted: &Restore<'_>) -> Result<Restored> {
     let target = Target::look(wanted.state_dir)?;
     let staging = Staging::make(&target, wanted.now)?;
-    let places = Places::new(&staging.path, wanted.fragment_dirs);
-    let about = unpack(wanted.archive, &staging.path, &places)?;
+    let (about, fragments) = unpack(wanted.archive, &staging.path)?;
     let made = about.get("made").and_then(Value::as_str).unwrap_or("an unknown moment").to_owned();
     let mut restored = settle(wanted, &target, &staging.path, made)?;
     keep_fragments(&target.path.join(FRAGMENTS), &staging.path.join(FRAGMENTS))?;
@@ -85,6 +84,10 @@ pub fn restore(wanted: &Restore<'_>) -> Result<Restored> {
     restored.replaced = target.put(staging)?;
 
     let places = Places::new(&target.path, wanted.fragment_dirs);
+    for fragment in &fragments {
+        let moved = places.spread(fragment).and_then(|moved| moved.map_or(Ok(()), |path| target.give_owner(&path)));
+        restored.warnings.extend(moved.err().map(|e| e.detail().to_owned()));
+    }
     let database = OfflineDatabase::open(&target.path.join(DATABASE))?;
     let findings = database.read(|read| Ok(fragment_findings(read, &places)))?;
     restored.warnings.extend(findings.iter().map(|e| e.detail().to_owned()));
@@ -159,14 +162,15 @@ fn published_list(versions: &[KeyVersion], list: &[u8]) -> Result<RevokedElsewhe
     Err(why.unwrap_or_else(|| Error::malformed("there is no signer in the backup that could have signed it")))
 }
 
-/// Unpack an archive into a new state directory, and give back what it says of itself.
-fn unpack(archive: &Path, into: &Path, places: &Places) -> Result<Value> {
+/// Unpack an archive into a new state directory, and give back what it says of itself and the names of its fragments. What is
+/// unpacked is worth something only once the end of the archive was seen.
+fn unpack(archive: &Path, into: &Path) -> Result<(Value, Vec<String>)> {
     let named = |e: Error| e.context(format!("--from {}", archive.display()));
     let file = File::open(archive).map_err(|e| named(Error::malformed(format!("it cannot be read ({e})"))))?;
     for directory in [KEYS, FRAGMENTS] {
         make_directory(&into.join(directory))?;
     }
-    let mut about = None;
+    let (mut about, mut fragments) = (None, Vec::new());
     archive::read(std::io::BufReader::new(file), |name, length, from| match (name.split_once('/'), &about) {
         (None, None) if name == ABOUT => {
             about = Some(parse_about(&small(name, length, from)?)?);
@@ -179,8 +183,9 @@ fn unpack(archive: &Path, into: &Path, places: &Places) -> Result<Value> {
             write_private(&path, &small(name, length, from)?).map_err(|e| unwritable(&path, &e))
         }
         (Some((FRAGMENTS, file)), Some(_)) if Places::is_fragment(file) => {
-            let text = small(name, length, from)?;
-            places.put(file, &text)
+            fragments.push(file.to_owned());
+            let path = into.join(FRAGMENTS).join(file);
+            write_private(&path, &small(name, length, from)?).map_err(|e| unwritable(&path, &e))
         }
         _ => Err(Error::malformed(format!(
             "it holds {}, which this certwright does not know; use the certwright that made it",
@@ -191,7 +196,8 @@ fn unpack(archive: &Path, into: &Path, places: &Places) -> Result<Value> {
     if !into.join(DATABASE).exists() {
         return Err(named(Error::malformed("it holds no database")));
     }
-    about.ok_or_else(|| named(Error::malformed("it is no backup of certwright")))
+    let about = about.ok_or_else(|| named(Error::malformed("it is no backup of certwright")))?;
+    Ok((about, fragments))
 }
 
 fn parse_about(text: &[u8]) -> Result<Value> {

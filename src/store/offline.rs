@@ -38,7 +38,7 @@ impl OfflineDatabase {
             return Ok(OfflineDatabase { db, _scratch: Some(scratch) });
         }
         drop(db);
-        Ok(OfflineDatabase { db: schema::open(&copy).map_err(named)?, _scratch: Some(scratch) })
+        Ok(OfflineDatabase { db: schema::open_copy(&copy).map_err(named)?, _scratch: Some(scratch) })
     }
 
     /// Run a closure over it.

@@ -48,7 +48,7 @@ impl RestoredDatabase {
     /// # Errors
     /// Unavailable when it is from the future; Internal when it is no database.
     pub fn open(path: &Path) -> Result<RestoredDatabase> {
-        Ok(RestoredDatabase { path: path.to_owned(), db: schema::open(path)? })
+        Ok(RestoredDatabase { path: path.to_owned(), db: schema::open_copy(path)? })
     }
 
     /// Run a closure over it.

@@ -198,6 +198,52 @@ fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
     assert!(lists(&scene.complete_crl(), &serial_of(&late_unrevoked)));
 }
 
+/// A backup that is put over what another one became: what is older there is not believed.
+#[test]
+fn an_older_state_gives_no_account_its_former_key_back() {
+    let mut scene = Scene::new();
+    let mut client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+    let leaked = client.clone();
+    scene.ca.run(&["backup", "--to", "old.tar", "--with-fragments"]).succeeded();
+    let new_key = AccountKey::es256();
+    change_key(&client, &new_key).expect(200);
+    client.key = new_key;
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    let state = scene.ca.state_dir();
+    scene.ca.run(&["restore", "--from", "old.tar", "--state-dir", state.to_str().unwrap()]).succeeded();
+    scene.ca.launch();
+    scene.issue(&leaked);
+    assert!(scene.ca.stop().success());
+    let told = scene.restore(&[]).succeeded().json();
+    assert_says(&told["warnings"].to_string(), &["not what became of this backup", "keys"]);
+    scene.ca.launch();
+    leaked.ask_for(&["acme.com"]).refused();
+    scene.issue(&client);
+    scene.ca.run(&["check"]).succeeded();
+    assert_says(&scene.ca.run(&["audit", "--verify"]).succeeded().stdout, &["whole"]);
+}
+
+#[test]
+fn fragments_go_back_to_the_places_that_are_named() {
+    let mut scene = Scene::new();
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    let (one, two) = (scene.ca.place.make_directory("one"), scene.ca.place.make_directory("two"));
+    let whole = std::fs::read(scene.ca.place.file("backup.tar")).unwrap();
+    let flags = ["--fragment-dir", one.to_str().unwrap(), "--fragment-dir", two.to_str().unwrap()];
+    scene.ca.place.write("backup.tar", &whole[..whole.len() - 1]);
+    scene.restore(&flags).refused();
+    let count = |directory: &PathBuf| std::fs::read_dir(directory).unwrap().count();
+    assert_eq!((count(&one), count(&two)), (0, 0), "of an archive that is not whole nothing stays anywhere");
+    scene.ca.place.write("backup.tar", &whole);
+    assert_eq!(scene.restore(&flags).succeeded().json()["warnings"], json!([]));
+    assert_eq!((count(&one), count(&two), count(&scene.ca.state_dir().join("fragments"))), (2, 2, 2));
+    scene.ca.add_flags(&flags);
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+}
+
 /// RFC 8555, 7.3.5.
 fn change_key(client: &Client, new_key: &AccountKey) -> crate::world::wire::Reply {
     let url = client.url("keyChange");
