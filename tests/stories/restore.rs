@@ -109,7 +109,16 @@ fn after_losing_the_machine_a_client_renews_with_its_old_account() {
 /// What was given out after the backup, and is forgotten, is not given to somebody else.
 #[test]
 fn no_id_is_given_out_twice() {
+    for with_others in [false, true] {
+        no_id_is_given_out_twice_among(with_others);
+    }
+}
+
+fn no_id_is_given_out_twice_among(with_others: bool) {
     let mut scene = Scene::new();
+    if with_others {
+        scene.ca.client(&scene.issuer).order(&["acme.com"]);
+    }
     scene.backup(&["--with-fragments"]);
     let forgotten = scene.ca.client(&scene.issuer);
     let order = forgotten.order(&["acme.com"]);
@@ -196,6 +205,33 @@ fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
     let flags = ["--signer-key-name", SIGNER_KEY, "--not-after", &until];
     scene.ca.run(&[&["revoke-certificate", "--serial-number", &serial][..], &flags].concat()).succeeded();
     assert!(lists(&scene.complete_crl(), &serial_of(&late_unrevoked)));
+}
+
+#[test]
+fn what_an_administrator_ended_since_stays_ended() {
+    let mut scene = Scene::new();
+    let client = scene.ca.client(&scene.issuer);
+    let authorization = client.order(&["acme.com"]).authorizations()[0].clone();
+    let eab = scene.ca.make_eab_with(&scene.issuer, &["--no-challenge", "--allowed-domains", "acme.com"]);
+    let mut trusted = scene.issuer.client(AccountKey::es256());
+    trusted.register(&eab).expect(201);
+    scene.ca.make_signer_key("/Gone");
+    scene.ca.make_issuer_named("/Stopped", SIGNER_KEY, "stopped.lan", "acme.com", &CHECKED);
+    scene.backup(&[]);
+
+    client.post(&authorization, &json!({"status": "deactivated"})).expect(200);
+    scene.ca.run(&["revoke-acme-eab", "--kid", &eab.kid]).succeeded();
+    scene.ca.run(&["delete-item", "--name", "/Gone", "--delete-immediately", "--force"]).succeeded();
+    scene.ca.run(&["set-item-state", "--name", "/Stopped", "--desired-state", "Disabled"]).succeeded();
+    let stopped = scene.ca.describe("/Stopped")["item_state"].clone();
+    assert!(scene.ca.stop().success());
+    assert_eq!(scene.restore(&[]).succeeded().json()["warnings"], json!([]));
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+    assert_eq!(client.fetch(&authorization).expect(200).json()["status"], "deactivated");
+    assert_eq!(trusted.order(&["acme.com"]).body["status"], "pending", "it needs a challenge now");
+    assert!(!scene.ca.item_names("/").contains(&"/Gone".to_string()));
+    assert_eq!(scene.ca.describe("/Stopped")["item_state"], stopped);
 }
 
 /// A backup that is put over what another one became: what is older there is not believed.
