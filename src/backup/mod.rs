@@ -5,6 +5,7 @@
 
 mod archive;
 mod make;
+mod place;
 mod restore;
 
 pub use make::Backup;

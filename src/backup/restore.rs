@@ -5,6 +5,7 @@
 
 use super::archive;
 use super::make::is_key_file;
+use super::place::{Staging, Target, make_directory, unwritable};
 use super::{ABOUT, DATABASE, FRAGMENTS, KEYS, LAYOUT};
 use crate::ca::{FormerCrl, ParsedCertificate};
 use crate::clock::Time;
@@ -15,17 +16,14 @@ use crate::store::{
     AuditEntry, KeyVersion, ListedAccount, Merged, OfflineDatabase, Read as Snapshot, RestoredDatabase,
     RevocationGrounds, RevokedElsewhere, StateLock,
 };
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 const LARGEST_SMALL_MEMBER: u64 = 1 << 20;
-const RESTORING: &str = "restoring-";
-const REPLACED: &str = "replaced-";
 
 /// What is wanted.
 pub struct Restore<'a> {
@@ -77,19 +75,20 @@ pub fn restore(wanted: &Restore<'_>) -> Result<Restored> {
     let made = about.get("made").and_then(Value::as_str).unwrap_or("an unknown moment").to_owned();
     let mut restored = settle(wanted, &target, &staging.path, made)?;
     keep_fragments(&target.path.join(FRAGMENTS), &staging.path.join(FRAGMENTS))?;
-    target.give_owner(&staging.path)?;
     // Held to the end, so that no daemon starts in the middle.
     let _lock = StateLock::take(&staging.path)?;
     target.give_owner(&staging.path)?;
     restored.replaced = target.put(staging)?;
 
+    // It is done; what is still amiss is told.
     let places = Places::new(&target.path, wanted.fragment_dirs);
     for fragment in &fragments {
         let moved = places.spread(fragment).and_then(|moved| moved.map_or(Ok(()), |path| target.give_owner(&path)));
         restored.warnings.extend(moved.err().map(|e| e.detail().to_owned()));
     }
-    let database = OfflineDatabase::open(&target.path.join(DATABASE))?;
-    let findings = database.read(|read| Ok(fragment_findings(read, &places)))?;
+    let findings = OfflineDatabase::open(&target.path.join(DATABASE))
+        .and_then(|database| database.read(|read| Ok(fragment_findings(read, &places))))
+        .unwrap_or_else(|e| vec![e]);
     restored.warnings.extend(findings.iter().map(|e| e.detail().to_owned()));
     Ok(restored)
 }
@@ -235,163 +234,18 @@ fn keep_fragments(from: &Path, to: &Path) -> Result<()> {
         if !name.to_str().is_some_and(Places::is_fragment) || path.exists() {
             continue;
         }
-        let text = std::fs::read(entry.path()).map(Zeroizing::new);
+        let text = read_own(&entry.path());
         let text = text.map_err(|e| Error::unavailable(format!("{} cannot be read: {e}", entry.path().display())))?;
         write_private(&path, &text).map_err(|e| unwritable(&path, &e))?;
     }
     Ok(())
 }
 
-/// The state directory, as it is found.
-struct Target {
-    path: PathBuf,
-    /// Where there is a state in it: the same path.
-    state: Option<PathBuf>,
-    /// Whose it is.
-    owner: Option<(u32, u32)>,
-    _lock: Option<StateLock>,
-}
-
-impl Target {
-    fn look(state_dir: &Path) -> Result<Target> {
-        if !state_dir.exists() {
-            let path = std::path::absolute(state_dir)
-                .map_err(|e| Error::malformed(format!("--state-dir {}: {e}", state_dir.display())))?;
-            return Ok(Target { path, state: None, owner: None, _lock: None });
-        }
-        // Where it really lies, since a link cannot be exchanged for a directory.
-        let failed =
-            |e: std::io::Error| Error::unavailable(format!("--state-dir {} cannot be read: {e}", state_dir.display()));
-        let path = state_dir.canonicalize().map_err(failed)?;
-        let lock = StateLock::take(&path)?;
-        let found = path.metadata().map_err(failed)?;
-        let state = path.join(DATABASE).exists().then(|| path.clone());
-        let target = Target { path, state, owner: Some((found.uid(), found.gid())), _lock: Some(lock) };
-        // It may be a new file.
-        target.give_owner(&StateLock::path(&target.path))?;
-        Ok(target)
-    }
-
-    /// A path beside it.
-    fn beside(&self, what: &str) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{what}"));
-        self.path.with_file_name(name)
-    }
-
-    /// The daemon that had the old files must be able to use the new ones.
-    fn give_owner(&self, path: &Path) -> Result<()> {
-        let Some((uid, gid)) = self.owner else { return Ok(()) };
-        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        if own == (uid, gid) {
-            return Ok(());
-        }
-        let failed = |e: std::io::Error| {
-            Error::unavailable(format!("{} cannot be given to uid {uid} ({e}); become root", path.display()))
-        };
-        chown(path, Some(uid), Some(gid)).map_err(failed)?;
-        if path.is_dir() {
-            for entry in std::fs::read_dir(path).map_err(failed)? {
-                self.give_owner(&entry.map_err(failed)?.path())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Put what is ready in its place, and say where what was before is.
-    fn put(&self, staging: Staging) -> Result<Option<PathBuf>> {
-        let failed = |e: std::io::Error| {
-            Error::unavailable(format!(
-                "{} cannot be replaced ({e}), so nothing was changed; name another directory with --state-dir, such as one that \
-                 is empty where this one is a mount point",
-                self.path.display()
-            ))
-        };
-        let kept = match (&self.state, self.owner) {
-            (Some(_), _) => {
-                let name = staging.path.file_name().unwrap_or_default().to_string_lossy().replace(RESTORING, REPLACED);
-                let kept = staging.path.with_file_name(name);
-                match renameat_with(CWD, &staging.path, CWD, &self.path, RenameFlags::EXCHANGE) {
-                    // Now what was made ready is in its place, and what was before is under the other name.
-                    Ok(()) => {
-                        let former = staging.keep();
-                        Some(std::fs::rename(&former, &kept).map_or(former, |()| kept))
-                    }
-                    // Not every file system can do it in one step.
-                    Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                        std::fs::rename(&self.path, &kept).map_err(failed)?;
-                        std::fs::rename(&staging.path, &self.path).map_err(failed)?;
-                        staging.keep();
-                        Some(kept)
-                    }
-                    Err(e) => return Err(failed(e.into())),
-                }
-            }
-            // A directory that is there and empty may be a mount point or systemd's: it is filled, the database last.
-            (None, Some(_)) => {
-                for name in [KEYS, FRAGMENTS] {
-                    fill(&staging.path.join(name), &self.path.join(name)).map_err(failed)?;
-                }
-                std::fs::rename(staging.path.join(DATABASE), self.path.join(DATABASE)).map_err(failed)?;
-                None
-            }
-            (None, None) => {
-                std::fs::rename(&staging.path, &self.path).map_err(failed)?;
-                staging.keep();
-                None
-            }
-        };
-        for directory in [self.path.parent(), Some(&self.path)].into_iter().flatten() {
-            let synced = File::open(directory).and_then(|directory| directory.sync_all());
-            synced.map_err(|e| Error::unavailable(format!("{} cannot be synced: {e}", directory.display())))?;
-        }
-        Ok(kept)
-    }
-}
-
-/// Move the files of a directory into another one, which may be there already.
-fn fill(from: &Path, to: &Path) -> std::io::Result<()> {
-    if !to.exists() {
-        return std::fs::rename(from, to);
-    }
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
-    }
-    File::open(to)?.sync_all()
-}
-
-/// A directory beside the state that goes again unless it comes to be the state.
-struct Staging {
-    path: PathBuf,
-    is_kept: bool,
-}
-
-impl Staging {
-    fn make(target: &Target, now: Time) -> Result<Staging> {
-        let path = target.beside(&format!("{RESTORING}{}", now.to_string().replace([':', '-'], "")));
-        make_directory(&path)?;
-        Ok(Staging { path, is_kept: false })
-    }
-
-    fn keep(mut self) -> PathBuf {
-        self.is_kept = true;
-        self.path.clone()
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    DirBuilder::new().mode(0o700).create(path).map_err(|e| unwritable(path, &e))
-}
-
-fn unwritable(path: &Path, e: &std::io::Error) -> Error {
-    Error::unavailable(format!("{} cannot be written: {e}", path.display()))
+/// Read a small file of a directory that is another's, who must not make root read what is elsewhere.
+fn read_own(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut content = Zeroizing::new(Vec::new());
+    file.take(LARGEST_SMALL_MEMBER).read_to_end(&mut content)?;
+    Ok(content)
 }

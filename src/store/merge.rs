@@ -71,21 +71,13 @@ impl RestoredDatabase {
     }
 
     fn merge_attached(&self, log_damage: Option<Error>, now: Time) -> Result<Merged> {
-        // Which of its rows are which of ours: rows that were made after the backup, in one life or the other, may have one
-        // id and not be the same.
-        self.db.execute_batch(
-            "CREATE TEMP TABLE same_items AS SELECT o.id AS old, n.id AS new
-                 FROM replaced.items o JOIN main.items n ON n.item_id = o.item_id;
-             CREATE TEMP TABLE same_versions AS SELECT o.id AS old, n.id AS new
-                 FROM replaced.key_versions o JOIN main.key_versions n ON n.spki = o.spki;
-             CREATE TEMP TABLE same_accounts AS SELECT o.id AS old, n.id AS new FROM replaced.accounts o
-                 JOIN same_items i ON i.old = o.issuer
-                 JOIN main.accounts n ON n.id = o.id AND n.issuer = i.new AND n.created = o.created;
-             CREATE TEMP TABLE changed_keys AS SELECT n.id, o.spki, o.thumbprint FROM replaced.accounts o
-                 JOIN same_accounts s ON s.old = o.id JOIN main.accounts n ON n.id = s.new
-                 WHERE o.deleted IS NULL AND n.deleted IS NULL AND n.thumbprint <> o.thumbprint;",
-        )?;
         let mut merged = Merged::default();
+        for (table, columns, same) in SAME {
+            if let Err(e) = self.db.execute_batch(&format!("CREATE TEMP TABLE {table} AS {same}")) {
+                merged.trouble.push(format!("what the replaced state has in common could not all be read: {e}"));
+                self.db.execute_batch(&format!("CREATE TEMP TABLE {table} ({columns})"))?;
+            }
+        }
         if !self.is_same_authority()? {
             merged.trouble.push("no signer of the replaced state is in the backup: it is another CA's".to_owned());
         }
@@ -112,9 +104,9 @@ impl RestoredDatabase {
             Ok(found) => merged.lost_accounts = found,
             Err(e) => merged.trouble.push(format!("which accounts were made since could not be read: {e}")),
         }
-        self.db.execute_batch(
-            "DROP TABLE same_items; DROP TABLE same_versions; DROP TABLE same_accounts; DROP TABLE changed_keys;",
-        )?;
+        for (table, ..) in SAME {
+            self.db.execute_batch(&format!("DROP TABLE {table}"))?;
+        }
         Ok(merged)
     }
 
@@ -168,6 +160,34 @@ impl Read<'_> {
         )
     }
 }
+
+/// Which of its rows are which of ours: rows that were made after the backup, in one life or the other, may have one id and not
+/// be the same. Table, columns, query.
+const SAME: [(&str, &str, &str); 4] = [
+    (
+        "same_items",
+        "old, new",
+        "SELECT o.id AS old, n.id AS new FROM replaced.items o JOIN main.items n ON n.item_id = o.item_id",
+    ),
+    (
+        "same_versions",
+        "old, new",
+        "SELECT o.id AS old, n.id AS new FROM replaced.key_versions o JOIN main.key_versions n ON n.spki = o.spki",
+    ),
+    (
+        "same_accounts",
+        "old, new",
+        "SELECT o.id AS old, n.id AS new FROM replaced.accounts o JOIN same_items i ON i.old = o.issuer
+         JOIN main.accounts n ON n.id = o.id AND n.issuer = i.new AND n.created = o.created",
+    ),
+    (
+        "changed_keys",
+        "id, spki, thumbprint",
+        "SELECT n.id, o.spki, o.thumbprint FROM replaced.accounts o
+         JOIN same_accounts s ON s.old = o.id JOIN main.accounts n ON n.id = s.new
+         WHERE o.deleted IS NULL AND n.deleted IS NULL AND n.thumbprint <> o.thumbprint",
+    ),
+];
 
 const LOST_ACCOUNTS: &str = "SELECT n.id, i.name, n.contacts FROM replaced.accounts n
     JOIN replaced.items i ON i.id = n.issuer
