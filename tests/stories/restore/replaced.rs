@@ -175,6 +175,26 @@ fn of_a_replaced_state_that_is_damaged_what_can_be_read_is_taken_over() {
     scene.issue(&client);
 }
 
+/// Somebody changed its audit log: the chain of the restored one is not spoiled by it.
+#[test]
+fn rows_of_a_log_that_does_not_hold_together_are_not_taken_over() {
+    let mut scene = Scene::new();
+    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+    let chain = scene.issue(&client);
+    scene.backup(&[]);
+    scene.revoke(&chain);
+    assert!(scene.ca.stop().success());
+    scene.ca.tamper(
+        "DROP TRIGGER audit_is_never_changed; UPDATE audit SET actor = 'nobody' WHERE id = (SELECT max(id) FROM audit)",
+    );
+    let told = scene.restore(&[]).succeeded().json();
+    assert_says(&told["warnings"].to_string(), &["rest of the audit log could not be taken over", "changed or"]);
+    assert_eq!(told["from_replaced"]["taken_over"]["revocations"], 1, "{told}");
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+    assert_says(&scene.ca.run(&["audit", "--verify"]).succeeded().stdout, &["whole"]);
+}
+
 /// The directory is the service's and root restores: a link in it leads root nowhere.
 #[test]
 fn root_is_not_led_elsewhere_by_links_in_the_state() {
