@@ -50,6 +50,14 @@ impl Target {
         self.path.with_file_name(name)
     }
 
+    /// What earlier restores left beside it that did not come to their end.
+    pub(super) fn leftovers(&self) -> Vec<PathBuf> {
+        let prefix = self.beside(RESTORING);
+        let entries = self.path.parent().and_then(|parent| std::fs::read_dir(parent).ok());
+        let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+        paths.filter(|path| path.to_string_lossy().starts_with(&*prefix.to_string_lossy())).collect()
+    }
+
     /// The daemon that had the old files must be able to use the new ones.
     pub(super) fn give_owner(&self, path: &Path) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
@@ -142,7 +150,13 @@ pub(super) struct Staging {
 
 impl Staging {
     pub(super) fn make(target: &Target, now: Time) -> Result<Staging> {
-        let path = target.beside(&format!("{RESTORING}{}", now.to_string().replace([':', '-'], "")));
+        let stamp = now.to_string().replace([':', '-'], "");
+        // Another one of the same second may have left its directory, or what it replaced.
+        let mut names = std::iter::once(stamp.clone()).chain((2..).map(|number| format!("{stamp}-{number}")));
+        let is_free =
+            |name: &String| [RESTORING, REPLACED].iter().all(|kind| !target.beside(&format!("{kind}{name}")).exists());
+        let name = names.find(is_free).unwrap_or(stamp);
+        let path = target.beside(&format!("{RESTORING}{name}"));
         make_directory(&path)?;
         Ok(Staging { path, is_kept: false })
     }

@@ -81,6 +81,9 @@ pub fn restore(wanted: &Restore<'_>) -> Result<Restored> {
     restored.replaced = target.put(staging)?;
 
     // It is done; what is still amiss is told.
+    restored.warnings.extend(target.leftovers().iter().map(|path| {
+        format!("{} is left of a restore that did not come to its end; look into it and remove it", path.display())
+    }));
     let places = Places::new(&target.path, wanted.fragment_dirs);
     for fragment in &fragments {
         let moved = places.spread(fragment).and_then(|moved| moved.map_or(Ok(()), |path| target.give_owner(&path)));

@@ -18,6 +18,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Instant;
 
 /// A daemon with an issuer of whose certificates everybody can ask.
 struct Scene {
@@ -288,4 +290,45 @@ fn what_is_no_whole_backup_or_comes_at_the_wrong_time_changes_nothing() {
     scene.ca.launch();
     assert_eq!(scene.ca.describe(ISSUER), described);
     scene.ca.run(&["check"]).succeeded();
+}
+
+/// Killed at any moment it leaves what was before or what is wanted, and the next one comes to its end.
+#[test]
+fn a_restore_that_is_killed_leaves_one_state_or_the_other() {
+    let mut scene = Scene::new();
+    scene.backup(&["--with-fragments"]);
+    scene.ca.make_signer_key("/Late");
+    assert!(scene.ca.stop().success());
+    let state = scene.ca.state_dir();
+    let state = state.to_str().unwrap();
+    let restore = ["restore", "--from", "backup.tar", "--state-dir", state];
+    let start = Instant::now();
+    scene.ca.run(&restore).succeeded();
+    let (whole, steps) = (start.elapsed(), 12);
+    let mut killed = 0;
+    for step in 0..steps {
+        let mut child = scene.ca.command(&restore).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * step / steps);
+        child.kill().unwrap();
+        killed += usize::from(!child.wait().unwrap().success());
+        scene.ca.run(&["check", "--offline", "--state-dir", state]).succeeded();
+    }
+    assert!(killed > 3, "hardly one of them was killed before its end");
+    let told = scene.restore(&[]).succeeded().json();
+    let beside = std::fs::read_dir(scene.ca.place.path()).unwrap().map(|e| e.unwrap().file_name());
+    let left = beside.filter(|name| name.to_str().unwrap().starts_with("state.restoring-")).count();
+    let told = told["warnings"].as_array().unwrap().iter().filter(|w| w.to_string().contains("look into it")).count();
+    assert_eq!(told, left, "each that was left is named");
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
+}
+
+#[test]
+fn a_backup_of_a_newer_certwright_is_refused_in_one_sentence() {
+    let mut scene = Scene::new();
+    scene.ca.tamper("PRAGMA user_version = 999");
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    assert_says(&scene.restore(&[]).refused(), &["the backup", "schema 999", "newer than this certwright"]);
+    assert!(!scene.ca.state_dir().join("certwright.db").exists());
 }
