@@ -86,6 +86,8 @@ impl Target {
                 self.path.display()
             ))
         };
+        // Durable before it has its name.
+        File::open(&staging.path).and_then(|directory| directory.sync_all()).map_err(failed)?;
         let kept = match (&self.state, self.owner) {
             (Some(_), _) => {
                 let name = staging.path.file_name().unwrap_or_default().to_string_lossy().replace(RESTORING, REPLACED);

@@ -146,8 +146,10 @@ fn keep_before(db: &Connection, path: &Path, schema: usize) -> Result<()> {
     kept.push(format!(".before-schema-{schema}"));
     let kept = PathBuf::from(kept);
     let unfinished = kept.with_extension("new");
-    copy::copy(db, &unfinished)?;
-    std::fs::rename(&unfinished, &kept)
+    let copied = copy::copy(db, &unfinished)?;
+    copied
+        .sync_all()
+        .and_then(|()| std::fs::rename(&unfinished, &kept))
         .and_then(|()| std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
         .map_err(|e| Error::unavailable(format!("{} cannot be written: {e}", kept.display())))?;
     log::info!("{} is the database as it was before its schema is changed", kept.display());

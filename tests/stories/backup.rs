@@ -104,6 +104,19 @@ fn the_group_may_have_one_and_not_the_fragments() {
 }
 
 #[test]
+fn a_fragment_that_is_missing_is_no_reason_for_none_at_all() {
+    let ca = Ca::start();
+    ca.make_issuer("acme.com");
+    let (name, _) = fragments(&ca).into_iter().find(|(name, _)| name.contains('-')).unwrap();
+    std::fs::remove_file(ca.state_dir().join("fragments").join(&name)).unwrap();
+    let before = names(&ca);
+    let refused = ca.run(&["backup", "--to", "a.tar", "--with-fragments"]).refused();
+    assert_says(&refused, &["without --with-fragments", "is missing"]);
+    assert_eq!(names(&ca), before, "nothing is left of it");
+    ca.run(&["backup", "--to", "a.tar"]).succeeded();
+}
+
+#[test]
 fn no_file_is_replaced_unasked() {
     let ca = Ca::start();
     ca.place.write("notes.tar", "mine");
