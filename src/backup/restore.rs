@@ -59,6 +59,8 @@ pub struct Restored {
     pub held_accounts: Option<usize>,
     /// The accounts that can order, where nothing tells what became of them since the backup.
     pub accounts: Vec<ListedAccount>,
+    /// Whether the replaced state told everything that became of the backup.
+    pub is_all_known: bool,
     /// Fragments that are missing or do not fit, damage, and what could not be taken over.
     pub warnings: Vec<String>,
 }
@@ -128,7 +130,17 @@ fn settle(wanted: &Restore<'_>, target: &Target, staging: &Path, made: String) -
     let held_accounts = if wanted.suspend_accounts { Some(database.hold_accounts()?) } else { None };
     let accounts = if is_all_known { Vec::new() } else { database.living_accounts()? };
     database.close()?;
-    Ok(Restored { made, replaced: None, merged, listed_revocations, withdrawn_eabs, held_accounts, accounts, warnings })
+    Ok(Restored {
+        made,
+        replaced: None,
+        merged,
+        listed_revocations,
+        withdrawn_eabs,
+        held_accounts,
+        accounts,
+        is_all_known,
+        warnings,
+    })
 }
 
 /// Whose lists they are: each is verified with the certificate of a signer in the backup.

@@ -234,6 +234,29 @@ fn accounts_are_held_where_that_is_asked_for_and_let_go_one_by_one() {
 }
 
 #[test]
+fn people_are_told_what_nothing_tells_and_what_to_do() {
+    let mut scene = Scene::new();
+    let mut client = scene.issuer.client(AccountKey::es256());
+    let eab = scene.ca.make_eab(&scene.issuer);
+    let binding = client.binding(&eab, "HS256", &ring::hmac::HMAC_SHA256);
+    client.register_with(&json!({"contact": ["mailto:ann@acme.com"], "externalAccountBinding": binding})).expect(201);
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    let state = scene.ca.state_dir();
+    let said = scene.ca.run(&["restore", "--from", "backup.tar", "--state-dir", state.to_str().unwrap()]).succeeded();
+    assert_eq!(said.stderr, "");
+    let account = format!("account {} of {ISSUER} (mailto:ann@acme.com)", id_of(&client));
+    for words in [
+        &["as it was at 20", "Withdrawn: 0"][..],
+        &["certificates that were issued after", "revoke-certificate --serial-number", "--not-after"],
+        &["what was revoked after", "--crl"],
+        &[&account, "--suspend-accounts"],
+    ] {
+        assert_says(&said.stdout, words);
+    }
+}
+
+#[test]
 fn fragments_that_do_not_fit_are_named_and_those_that_come_later_are_found() {
     let mut scene = Scene::new();
     scene.backup(&[]);
