@@ -84,7 +84,8 @@ pub(super) fn keep(
         );
     }
     warnings.push(format!(
-        "all {split_level} fragments are needed: one that is lost ends the key, so keep copies of them apart from each other"
+        "all {split_level} fragments are needed: one that is lost ends the key, so keep copies of them apart from each other, \
+         or all of them under lock and key by: certwright backup --to FILE --with-fragments"
     ));
     let places = admin.issuance.fragment_places();
     if places < split_level {

@@ -8,9 +8,11 @@ use crate::der::{from_base64, from_pem, to_pem};
 use crate::error::{Error, Result};
 use crate::issuance::{FormerSigner, Rotation};
 use crate::keys::{check_split_level, private_key_from_pem};
-use crate::store::{AuditEntry, Item, ItemKind, Write};
+use crate::store::{AuditEntry, AuditFilter, Item, ItemKind, Write};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
+
+const MOST_BACKUPS_NAMED: usize = 10;
 
 pub(super) fn export_csr(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
     let item = key(admin, arguments)?;
@@ -122,8 +124,7 @@ pub(super) fn refresh(admin: &Administration, peer: Peer, arguments: &mut Argume
     let mut reply = Map::new();
     reply.insert("name".into(), item.name.as_str().into());
     if new_kek {
-        let note = "no earlier backup of this key can be opened with the fragments of now; make a new backup";
-        reply.insert("warnings".into(), json!([note]));
+        reply.insert("warnings".into(), json!([orphaned_backups(admin)?]));
     }
     if export {
         let fragments = admin.issuance.last_fragments(item.id)?;
@@ -132,6 +133,18 @@ pub(super) fn refresh(admin: &Administration, peer: Peer, arguments: &mut Argume
         reply.insert("fragments".into(), shown.into());
     }
     Ok(Value::Object(reply))
+}
+
+/// What another key-encryption key makes of the backups that were made before.
+fn orphaned_backups(admin: &Administration) -> Result<String> {
+    let filter = AuditFilter { action: Some("backup".into()), outcome: Some("done".into()), ..AuditFilter::default() };
+    let backups = admin.store.read(|read| read.newest_audit(&filter, MOST_BACKUPS_NAMED))?;
+    let times: Vec<String> = backups.iter().map(|row| row.at.to_string()).collect();
+    let named = if times.is_empty() { String::new() } else { format!(", such as those of {}", times.join(", ")) };
+    Ok(format!(
+        "no earlier backup of this key{named} can be opened with the fragments of now, but only with those that it holds itself; \
+         make a new backup"
+    ))
 }
 
 fn key(admin: &Administration, arguments: &mut Arguments) -> Result<Item> {

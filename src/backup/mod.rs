@@ -5,6 +5,7 @@
 
 mod archive;
 mod make;
+mod place;
 mod restore;
 
 pub use make::Backup;
@@ -16,3 +17,12 @@ const KEYS: &str = "keys";
 const FRAGMENTS: &str = "fragments";
 /// The version of the layout.
 const LAYOUT: i64 = 1;
+
+/// Read an archive of whoever made it, for fuzzing.
+///
+/// # Errors
+/// Malformed when it is none.
+#[cfg(fuzzing)]
+pub fn fuzz_archive(bytes: &[u8]) -> crate::error::Result<()> {
+    archive::read(bytes, |_, _, _| Ok(()))
+}

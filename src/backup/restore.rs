@@ -5,6 +5,7 @@
 
 use super::archive;
 use super::make::is_key_file;
+use super::place::{Staging, Target, make_directory, unwritable};
 use super::{ABOUT, DATABASE, FRAGMENTS, KEYS, LAYOUT};
 use crate::ca::{FormerCrl, ParsedCertificate};
 use crate::clock::Time;
@@ -15,17 +16,14 @@ use crate::store::{
     AuditEntry, KeyVersion, ListedAccount, Merged, OfflineDatabase, Read as Snapshot, RestoredDatabase,
     RevocationGrounds, RevokedElsewhere, StateLock,
 };
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 const LARGEST_SMALL_MEMBER: u64 = 1 << 20;
-const RESTORING: &str = "restoring-";
-const REPLACED: &str = "replaced-";
 
 /// What is wanted.
 pub struct Restore<'a> {
@@ -61,6 +59,8 @@ pub struct Restored {
     pub held_accounts: Option<usize>,
     /// The accounts that can order, where nothing tells what became of them since the backup.
     pub accounts: Vec<ListedAccount>,
+    /// Whether the replaced state told everything that became of the backup.
+    pub is_all_known: bool,
     /// Fragments that are missing or do not fit, damage, and what could not be taken over.
     pub warnings: Vec<String>,
 }
@@ -73,20 +73,27 @@ pub struct Restored {
 pub fn restore(wanted: &Restore<'_>) -> Result<Restored> {
     let target = Target::look(wanted.state_dir)?;
     let staging = Staging::make(&target, wanted.now)?;
-    let places = Places::new(&staging.path, wanted.fragment_dirs);
-    let about = unpack(wanted.archive, &staging.path, &places)?;
+    let (about, fragments) = unpack(wanted.archive, &staging.path)?;
     let made = about.get("made").and_then(Value::as_str).unwrap_or("an unknown moment").to_owned();
     let mut restored = settle(wanted, &target, &staging.path, made)?;
     keep_fragments(&target.path.join(FRAGMENTS), &staging.path.join(FRAGMENTS))?;
-    target.give_owner(&staging.path)?;
     // Held to the end, so that no daemon starts in the middle.
     let _lock = StateLock::take(&staging.path)?;
     target.give_owner(&staging.path)?;
     restored.replaced = target.put(staging)?;
 
+    // It is done; what is still amiss is told.
+    restored.warnings.extend(target.leftovers().iter().map(|path| {
+        format!("{} is left of a restore that did not come to its end; look into it and remove it", path.display())
+    }));
     let places = Places::new(&target.path, wanted.fragment_dirs);
-    let database = OfflineDatabase::open(&target.path.join(DATABASE))?;
-    let findings = database.read(|read| Ok(fragment_findings(read, &places)))?;
+    for fragment in &fragments {
+        let moved = places.spread(fragment).and_then(|moved| moved.map_or(Ok(()), |path| target.give_owner(&path)));
+        restored.warnings.extend(moved.err().map(|e| e.detail().to_owned()));
+    }
+    let findings = OfflineDatabase::open(&target.path.join(DATABASE))
+        .and_then(|database| database.read(|read| Ok(fragment_findings(read, &places))))
+        .unwrap_or_else(|e| vec![e]);
     restored.warnings.extend(findings.iter().map(|e| e.detail().to_owned()));
     Ok(restored)
 }
@@ -119,11 +126,21 @@ fn settle(wanted: &Restore<'_>, target: &Target, staging: &Path, made: String) -
     let name = wanted.archive.file_name().unwrap_or_default().to_string_lossy();
     let entry = AuditEntry::done(wanted.actor.as_str(), "restore", crate::identifier::printable(&name))
         .detail(format!("a backup of {made}, {} a replaced state", if merged.is_some() { "with" } else { "without" }));
-    let withdrawn_eabs = database.settle(merged.is_some(), now, &entry)?;
+    let withdrawn_eabs = database.settle(is_all_known, now, &entry)?;
     let held_accounts = if wanted.suspend_accounts { Some(database.hold_accounts()?) } else { None };
     let accounts = if is_all_known { Vec::new() } else { database.living_accounts()? };
     database.close()?;
-    Ok(Restored { made, replaced: None, merged, listed_revocations, withdrawn_eabs, held_accounts, accounts, warnings })
+    Ok(Restored {
+        made,
+        replaced: None,
+        merged,
+        listed_revocations,
+        withdrawn_eabs,
+        held_accounts,
+        accounts,
+        is_all_known,
+        warnings,
+    })
 }
 
 /// Whose lists they are: each is verified with the certificate of a signer in the backup.
@@ -159,14 +176,15 @@ fn published_list(versions: &[KeyVersion], list: &[u8]) -> Result<RevokedElsewhe
     Err(why.unwrap_or_else(|| Error::malformed("there is no signer in the backup that could have signed it")))
 }
 
-/// Unpack an archive into a new state directory, and give back what it says of itself.
-fn unpack(archive: &Path, into: &Path, places: &Places) -> Result<Value> {
+/// Unpack an archive into a new state directory, and give back what it says of itself and the names of its fragments. What is
+/// unpacked is worth something only once the end of the archive was seen.
+fn unpack(archive: &Path, into: &Path) -> Result<(Value, Vec<String>)> {
     let named = |e: Error| e.context(format!("--from {}", archive.display()));
     let file = File::open(archive).map_err(|e| named(Error::malformed(format!("it cannot be read ({e})"))))?;
     for directory in [KEYS, FRAGMENTS] {
         make_directory(&into.join(directory))?;
     }
-    let mut about = None;
+    let (mut about, mut fragments) = (None, Vec::new());
     archive::read(std::io::BufReader::new(file), |name, length, from| match (name.split_once('/'), &about) {
         (None, None) if name == ABOUT => {
             about = Some(parse_about(&small(name, length, from)?)?);
@@ -179,8 +197,9 @@ fn unpack(archive: &Path, into: &Path, places: &Places) -> Result<Value> {
             write_private(&path, &small(name, length, from)?).map_err(|e| unwritable(&path, &e))
         }
         (Some((FRAGMENTS, file)), Some(_)) if Places::is_fragment(file) => {
-            let text = small(name, length, from)?;
-            places.put(file, &text)
+            fragments.push(file.to_owned());
+            let path = into.join(FRAGMENTS).join(file);
+            write_private(&path, &small(name, length, from)?).map_err(|e| unwritable(&path, &e))
         }
         _ => Err(Error::malformed(format!(
             "it holds {}, which this certwright does not know; use the certwright that made it",
@@ -191,7 +210,8 @@ fn unpack(archive: &Path, into: &Path, places: &Places) -> Result<Value> {
     if !into.join(DATABASE).exists() {
         return Err(named(Error::malformed("it holds no database")));
     }
-    about.ok_or_else(|| named(Error::malformed("it is no backup of certwright")))
+    let about = about.ok_or_else(|| named(Error::malformed("it is no backup of certwright")))?;
+    Ok((about, fragments))
 }
 
 fn parse_about(text: &[u8]) -> Result<Value> {
@@ -229,153 +249,18 @@ fn keep_fragments(from: &Path, to: &Path) -> Result<()> {
         if !name.to_str().is_some_and(Places::is_fragment) || path.exists() {
             continue;
         }
-        let text = std::fs::read(entry.path()).map(Zeroizing::new);
+        let text = read_own(&entry.path());
         let text = text.map_err(|e| Error::unavailable(format!("{} cannot be read: {e}", entry.path().display())))?;
         write_private(&path, &text).map_err(|e| unwritable(&path, &e))?;
     }
     Ok(())
 }
 
-/// The state directory, as it is found.
-struct Target {
-    path: PathBuf,
-    /// Where there is a state in it: the same path.
-    state: Option<PathBuf>,
-    /// Whose it is.
-    owner: Option<(u32, u32)>,
-    _lock: Option<StateLock>,
-}
-
-impl Target {
-    fn look(state_dir: &Path) -> Result<Target> {
-        if !state_dir.exists() {
-            let path = std::path::absolute(state_dir)
-                .map_err(|e| Error::malformed(format!("--state-dir {}: {e}", state_dir.display())))?;
-            return Ok(Target { path, state: None, owner: None, _lock: None });
-        }
-        // Where it really lies, since a link cannot be exchanged for a directory.
-        let failed =
-            |e: std::io::Error| Error::unavailable(format!("--state-dir {} cannot be read: {e}", state_dir.display()));
-        let path = state_dir.canonicalize().map_err(failed)?;
-        let lock = StateLock::take(&path)?;
-        let found = path.metadata().map_err(failed)?;
-        let state = path.join(DATABASE).exists().then(|| path.clone());
-        let target = Target { path, state, owner: Some((found.uid(), found.gid())), _lock: Some(lock) };
-        // It may be a new file.
-        target.give_owner(&StateLock::path(&target.path))?;
-        Ok(target)
-    }
-
-    /// A path beside it.
-    fn beside(&self, what: &str) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{what}"));
-        self.path.with_file_name(name)
-    }
-
-    /// The daemon that had the old files must be able to use the new ones.
-    fn give_owner(&self, path: &Path) -> Result<()> {
-        let Some((uid, gid)) = self.owner else { return Ok(()) };
-        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        if own == (uid, gid) {
-            return Ok(());
-        }
-        let failed = |e: std::io::Error| {
-            Error::unavailable(format!("{} cannot be given to uid {uid} ({e}); become root", path.display()))
-        };
-        chown(path, Some(uid), Some(gid)).map_err(failed)?;
-        if path.is_dir() {
-            for entry in std::fs::read_dir(path).map_err(failed)? {
-                self.give_owner(&entry.map_err(failed)?.path())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Put what is ready in its place, and say where what was before is.
-    fn put(&self, staging: Staging) -> Result<Option<PathBuf>> {
-        let failed = |e: std::io::Error| {
-            Error::unavailable(format!(
-                "{} cannot be replaced ({e}), so nothing was changed; name another directory with --state-dir, such as one that \
-                 is empty where this one is a mount point",
-                self.path.display()
-            ))
-        };
-        let kept = match (&self.state, self.owner) {
-            (Some(_), _) => {
-                renameat_with(CWD, &staging.path, CWD, &self.path, RenameFlags::EXCHANGE)
-                    .map_err(|e| failed(e.into()))?;
-                // What was made ready is in its place, and what was before is under the other name.
-                let former = staging.keep();
-                let name = former.file_name().unwrap_or_default().to_string_lossy().replace(RESTORING, REPLACED);
-                let kept = former.with_file_name(name);
-                Some(std::fs::rename(&former, &kept).map_or(former, |()| kept))
-            }
-            // A directory that is there and empty may be a mount point or systemd's: it is filled, the database last.
-            (None, Some(_)) => {
-                for name in [KEYS, FRAGMENTS] {
-                    fill(&staging.path.join(name), &self.path.join(name)).map_err(failed)?;
-                }
-                std::fs::rename(staging.path.join(DATABASE), self.path.join(DATABASE)).map_err(failed)?;
-                None
-            }
-            (None, None) => {
-                std::fs::rename(&staging.path, &self.path).map_err(failed)?;
-                staging.keep();
-                None
-            }
-        };
-        for directory in [self.path.parent(), Some(&self.path)].into_iter().flatten() {
-            let synced = File::open(directory).and_then(|directory| directory.sync_all());
-            synced.map_err(|e| Error::unavailable(format!("{} cannot be synced: {e}", directory.display())))?;
-        }
-        Ok(kept)
-    }
-}
-
-/// Move the files of a directory into another one, which may be there already.
-fn fill(from: &Path, to: &Path) -> std::io::Result<()> {
-    if !to.exists() {
-        return std::fs::rename(from, to);
-    }
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
-    }
-    File::open(to)?.sync_all()
-}
-
-/// A directory beside the state that goes again unless it comes to be the state.
-struct Staging {
-    path: PathBuf,
-    is_kept: bool,
-}
-
-impl Staging {
-    fn make(target: &Target, now: Time) -> Result<Staging> {
-        let path = target.beside(&format!("{RESTORING}{}", now.to_string().replace([':', '-'], "")));
-        make_directory(&path)?;
-        Ok(Staging { path, is_kept: false })
-    }
-
-    fn keep(mut self) -> PathBuf {
-        self.is_kept = true;
-        self.path.clone()
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    DirBuilder::new().mode(0o700).create(path).map_err(|e| unwritable(path, &e))
-}
-
-fn unwritable(path: &Path, e: &std::io::Error) -> Error {
-    Error::unavailable(format!("{} cannot be written: {e}", path.display()))
+/// Read a small file of a directory that is another's, who must not make root read what is elsewhere.
+fn read_own(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut content = Zeroizing::new(Vec::new());
+    file.take(LARGEST_SMALL_MEMBER).read_to_end(&mut content)?;
+    Ok(content)
 }

@@ -29,6 +29,20 @@ impl CaChain {
         Ok(CaChain { certificates: chain.iter().map(read).collect::<Result<_>>()? })
     }
 
+    /// Whether each certificate of a chain is still signed by the key of the one that follows, and the last by its own.
+    ///
+    /// # Errors
+    /// Malformed, naming the certificate, when one is not.
+    pub fn check_signatures(chain: &[Vec<u8>]) -> Result<()> {
+        let above = chain.iter().skip(1).chain(chain.last());
+        for (number, (der, above)) in (1..).zip(chain.iter().zip(above)) {
+            let signed = ParsedCertificate::parse(above)
+                .and_then(|above| Signed::parse(der).and_then(|signed| signed.verify(&PublicKey::known(&above.spki)?)));
+            signed.map_err(|e| Error::malformed(format!("certificate {number} of the chain is damaged ({e})")))?;
+        }
+        Ok(())
+    }
+
     /// Read and verify a chain from elsewhere.
     ///
     /// # Errors

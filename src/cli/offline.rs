@@ -7,6 +7,7 @@ use crate::backup::{Restore, Restored};
 use crate::ca::crl_of_file;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::identifier::printable;
 use crate::issuance;
 use crate::keys::{Places, hex};
 use crate::store::{ListedAccount, OfflineDatabase, StateLock};
@@ -161,7 +162,7 @@ fn about_certificates(restored: &Restored) -> Vec<String> {
             )
         })
         .collect();
-    if restored.merged.is_none() {
+    if !restored.is_all_known {
         lines.push(format!(
             "Not known: certificates that were issued after {made}, which verify all the same; to revoke one: certwright \
              revoke-certificate --serial-number 0x… --signer-key-name … --not-after …"
@@ -177,7 +178,8 @@ fn about_certificates(restored: &Restored) -> Vec<String> {
 
 fn about_accounts(restored: &Restored) -> Vec<String> {
     let line = |account: &ListedAccount| {
-        let contacts = if account.contacts.is_empty() { "no contact".into() } else { account.contacts.join(", ") };
+        let contacts =
+            if account.contacts.is_empty() { "no contact".into() } else { printable(&account.contacts.join(", ")) };
         format!("  account {} of {} ({contacts})", account.id, account.issuer)
     };
     let mut lines = Vec::new();

@@ -175,6 +175,10 @@ fn instructions(settings: &Settings, data: &Path, command_line: &Quickstart) -> 
          \n\
          export CERTWRIGHT_ADMIN_SOCKET={socket}\n\
          \n\
+         Its key is in fragments under {fragments}, and one that is lost ends it; to keep everything elsewhere:\n\
+         \n\
+         {program} backup --to FILE --with-fragments\n\
+         \n\
          For the real thing, a CA for your own names run by systemd, follow \"The walk-through\" in README.md.\n\
          Ctrl-C stops it; the same command resumes it.",
         root = root.display(),
@@ -185,6 +189,7 @@ fn instructions(settings: &Settings, data: &Path, command_line: &Quickstart) -> 
         mac = text(&eab, "mac_key")?,
         certbot = quoted(&certbot),
         socket = quoted(&settings.admin_socket),
+        fragments = settings.state_dir.join("fragments").display(),
     ))
 }
 

@@ -1,12 +1,13 @@
 //! The CA certificates above leaves: which there are, which of them is offered first, and what they allow.
 
 use super::Issuance;
-use crate::ca::{CaChain, ChainConstraints, ParsedCertificate, Validity};
+use super::check::is_as_signed;
+use crate::ca::{CaChain, ChainConstraints, ParsedCertificate, Validity, verify_signature};
 use crate::der::to_pem;
 use crate::error::{Error, Result};
-use crate::keys::Signer;
+use crate::keys::{PublicKey, Signer, hex};
 use crate::policy::IssuerPolicy;
-use crate::store::{CaCertificate, CaOrigin, Certificate, KeyVersion, Read, Remembered};
+use crate::store::{CaCertificate, CaOrigin, Certificate, CrlShard, KeyVersion, Read, Remembered, SignedCrl};
 use std::sync::Arc;
 
 /// No hierarchy of ours is deeper; one that is goes round in a circle.
@@ -63,7 +64,7 @@ impl Issuance {
     /// # Errors
     /// The store's; Internal when the version has no certificate.
     pub fn chains_above(&self, signer: i64) -> Result<Vec<Vec<Vec<u8>>>> {
-        let chains = self.store.read(|read| chains_of_version(read, signer, DEEPEST))?;
+        let chains = self.store.read(|read| whole_chains(read, signer))?;
         if chains.is_empty() {
             return Err(Error::internal("a signer without a certificate"));
         }
@@ -83,6 +84,7 @@ impl Issuance {
     /// # Errors
     /// As [`Issuance::chains_above`].
     pub fn pem_chain(&self, certificate: &Certificate) -> Result<String> {
+        self.check_as_signed(certificate)?;
         let chains = self.pem_above(certificate.signer)?;
         Ok(to_pem("CERTIFICATE", &certificate.der) + chains.first().map_or("", String::as_str))
     }
@@ -92,8 +94,44 @@ impl Issuance {
     /// # Errors
     /// As [`Issuance::chains_above`].
     pub fn pem_chains(&self, certificate: &Certificate) -> Result<Vec<String>> {
+        self.check_as_signed(certificate)?;
         let leaf = to_pem("CERTIFICATE", &certificate.der);
         Ok(self.pem_above(certificate.signer)?.iter().map(|chain| format!("{leaf}{chain}")).collect())
+    }
+
+    /// What a disk made of a certificate is not given to anybody.
+    fn check_as_signed(&self, certificate: &Certificate) -> Result<()> {
+        let chain = self.own_chain(certificate.signer)?;
+        if is_as_signed(certificate, &PublicKey::known(&chain.signer.spki)?) {
+            return Ok(());
+        }
+        let serial = hex(&certificate.serial);
+        Err(Error::internal(format!(
+            "the certificate {serial} is not what was signed; restore the database from a backup"
+        )))
+    }
+
+    /// The certificate of a key version, as it was signed.
+    ///
+    /// # Errors
+    /// The store's; Internal when it is damaged.
+    pub fn ca_certificate(&self, version: i64) -> Result<Option<Vec<u8>>> {
+        Ok(self.own_chain(version)?.ders.first().cloned())
+    }
+
+    /// A list that was signed before, if it is still what was signed.
+    ///
+    /// # Errors
+    /// The store's; Internal when it is damaged.
+    pub fn published_crl(&self, signer: &KeyVersion, shard: CrlShard) -> Result<Option<SignedCrl>> {
+        let Some(crl) = self.store.read(|read| read.crl(signer.id, shard))? else { return Ok(None) };
+        verify_signature(&crl.der, &PublicKey::known(&signer.spki)?).map_err(|e| {
+            Error::internal(format!(
+                "the CRL {} is not what was signed ({e}); restore the database from a backup",
+                crl.number
+            ))
+        })?;
+        Ok(Some(crl))
     }
 
     fn pem_above(&self, signer: i64) -> Result<Arc<Vec<String>>> {
@@ -124,7 +162,7 @@ impl Issuance {
     /// The chain of a version, which may have been revoked: what it signed has to be spoken of all the same.
     pub(super) fn own_chain(&self, version: i64) -> Result<Arc<SignerChain>> {
         self.chains.own.read(&self.store, version, |read| {
-            let chains = chains_of_version(read, version, DEEPEST)?;
+            let chains = whole_chains(read, version)?;
             let ders = chains.into_iter().next().ok_or_else(|| {
                 Error::conflict(
                     "the signer key has no certificate; have it signed with export-signer-csr and \
@@ -144,6 +182,19 @@ fn chains_of_version(read: &Read<'_>, version: i64, deepest: usize) -> Result<Ve
     for certificate in read.ca_certificates(version)? {
         let above = above(read, &certificate, deepest)?;
         chains.push([vec![certificate.der], above].concat());
+    }
+    Ok(chains)
+}
+
+/// The same, each as it was signed.
+fn whole_chains(read: &Read<'_>, version: i64) -> Result<Vec<Vec<Vec<u8>>>> {
+    let chains = chains_of_version(read, version, DEEPEST)?;
+    for chain in &chains {
+        CaChain::check_signatures(chain).map_err(|e| {
+            Error::internal(format!(
+                "what stands above a signer is not what was signed: {e}; restore the database from a backup"
+            ))
+        })?;
     }
     Ok(chains)
 }

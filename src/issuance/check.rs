@@ -2,7 +2,7 @@
 //! daemon, so that it can be asked of a state whose daemon does not start; a page that cannot be read is one more finding.
 
 use super::vault::{EAB_KEY, open_data_key, open_mac_key, open_signer};
-use crate::ca::{FormerCrl, ParsedCertificate, RevokedEntry, verify_signature};
+use crate::ca::{CaChain, FormerCrl, ParsedCertificate, RevokedEntry, verify_signature};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::jose::thumbprint;
@@ -145,13 +145,8 @@ fn check_signer(read: &Read<'_>, version: &KeyVersion, certificate: &CaCertifica
             verify_signature(&certificate.der, &PublicKey::known(&read.key_version(*signer)?.spki)?)
         }
         CaOrigin::Foreign(above) => {
-            // Up to the root, which signed itself.
-            let mut below = &certificate.der;
-            for der in above {
-                verify_signature(below, &PublicKey::known(&ParsedCertificate::parse(der)?.spki)?)?;
-                below = der;
-            }
-            verify_signature(below, &PublicKey::known(&ParsedCertificate::parse(below)?.spki)?)
+            let chain: Vec<Vec<u8>> = std::iter::once(&certificate.der).chain(above).cloned().collect();
+            CaChain::check_signatures(&chain)
         }
     }
 }

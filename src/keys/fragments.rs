@@ -136,22 +136,24 @@ impl Places {
         parse_name(name).is_some()
     }
 
-    /// Put a fragment that comes from a backup into its place, unless there is one of its name. Where that place is not
-    /// there it goes to the first.
+    /// Move a fragment that a backup left in the first place to its own, unless there is one of its name or its place is not
+    /// there. Where it went, if it was moved.
     ///
     /// # Errors
-    /// Unavailable when it cannot be written.
-    pub fn put(&self, name: &str, text: &[u8]) -> Result<()> {
-        let wrong = || Error::malformed(format!("{name} is no fragment"));
-        let (set, number, of) = parse_name(name).ok_or_else(wrong)?;
-        let own = self.path(set, number, of);
-        let is_there = own.parent().is_some_and(Path::is_dir);
-        let path = if is_there { own } else { self.written.first().ok_or_else(wrong)?.join(name) };
-        if path.exists() {
-            return Ok(());
+    /// Unavailable when it cannot be written; it stays where it is then.
+    pub fn spread(&self, name: &str) -> Result<Option<PathBuf>> {
+        let (Some((set, number, of)), Some(first)) = (parse_name(name), self.written.first()) else { return Ok(None) };
+        let (own, here) = (self.path(set, number, of), first.join(name));
+        if own == here || own.exists() || !own.parent().is_some_and(Path::is_dir) {
+            return Ok(None);
         }
-        write_private(&path, text)
-            .map_err(|e| Error::unavailable(format!("the key fragment {} cannot be written: {e}", path.display())))
+        let failed = |e: std::io::Error| {
+            Error::unavailable(format!("the key fragment {} cannot be moved to {}: {e}", here.display(), own.display()))
+        };
+        let text = std::fs::read(&here).map(Zeroizing::new).map_err(failed)?;
+        write_private(&own, &text).map_err(failed)?;
+        std::fs::remove_file(&here).map_err(failed)?;
+        Ok(Some(own))
     }
 
     /// Remove the last fragment of a set, which somebody else keeps now.

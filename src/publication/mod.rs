@@ -85,7 +85,8 @@ impl Publication {
             None if format == "pem" => self.item(name)?.map(|(_, version)| version),
             found => found,
         };
-        let Some(certificate) = version.and_then(|v| v.certificate) else { return Ok(None) };
+        let Some(version) = version.filter(|version| version.certificate.is_some()) else { return Ok(None) };
+        let Some(certificate) = self.issuance.ca_certificate(version.id)? else { return Ok(None) };
         let document =
             |content_type, max_age, body| Document { content_type, max_age: Some(max_age), life: None, body };
         Ok(match format {
@@ -118,7 +119,7 @@ impl Publication {
             }
         };
         let (Some(signer), Some(shard)) = (signer, shard) else { return Ok(None) };
-        let Some(crl) = self.store.read(|read| read.crl(signer.id, shard))? else { return Ok(None) };
+        let Some(crl) = self.issuance.published_crl(&signer, shard)? else { return Ok(None) };
         Ok(Some(Document {
             content_type: CRL,
             max_age: Some(self.left(crl.next_update).min(MAX_AGE)),

@@ -57,9 +57,8 @@ impl Store {
             }
         };
         let named = Named(copy_path(&self.path));
-        copy(&schema::open_for_reading(&self.path)?, &named.0)?;
+        let file = copy(&schema::open_for_reading(&self.path)?, &named.0)?;
         let failed = |e: std::io::Error| Error::unavailable(format!("the copy of the database cannot be read: {e}"));
-        let file = File::open(&named.0).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let db = schema::open_unchanged(&named.0)?;
         let read = Read { db: &db };
@@ -112,14 +111,15 @@ impl Drop for Named {
     }
 }
 
-/// Copy what a connection sees into a new file for the daemon alone, complete and durable when this returns.
-pub(super) fn copy(from: &Connection, to: &Path) -> Result<()> {
+/// Copy what a connection sees into a new file for the daemon alone, and give the file: who keeps it makes it durable, and who
+/// does not leaves the disk to those who wait for theirs.
+pub(super) fn copy(from: &Connection, to: &Path) -> Result<File> {
     let failed = |e: std::io::Error| Error::unavailable(format!("{} cannot be written: {e}", to.display()));
     let _ = std::fs::remove_file(to);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(to, flags, Mode::RUSR | Mode::WUSR).map_err(|e| failed(e.into()))?);
     copy_pages(from, to).map_err(|e| e.context(format!("{} cannot be written", to.display())))?;
-    file.sync_all().map_err(failed)
+    Ok(file)
 }
 
 fn copy_pages(from: &Connection, to: &Path) -> Result<()> {

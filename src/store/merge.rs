@@ -4,6 +4,7 @@ use super::restored::{ListedAccount, RestoredDatabase};
 use super::{Read, offline, schema};
 use crate::clock::Time;
 use crate::error::{Error, Result};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// What was taken over from the replaced database.
@@ -32,6 +33,16 @@ pub struct LostCertificate {
     pub name: String,
 }
 
+impl Merged {
+    fn take(&mut self, what: &'static str, outcome: Result<usize>) {
+        match outcome {
+            Ok(0) => {}
+            Ok(count) => self.taken_over.push((what, count)),
+            Err(e) => self.trouble.push(format!("{what} could not be taken over: {e}")),
+        }
+    }
+}
+
 impl RestoredDatabase {
     /// Take over from the database that it replaces, which nobody has open and which stays as it is, each kind of thing by
     /// itself.
@@ -40,20 +51,18 @@ impl RestoredDatabase {
     /// When the replaced database cannot be read at all.
     pub fn merge(&self, replaced: &Path, now: Time) -> Result<Merged> {
         // A copy, so that its schema can be brought up to date as well.
-        let copy = self.path.with_extension("replaced");
-        offline::copy_at_rest(replaced, &copy)?;
-        let merged = self.merge_copy(&copy, now);
-        for end in ["", "-wal", "-shm"] {
-            let mut name = copy.as_os_str().to_owned();
-            name.push(end);
-            let _ = std::fs::remove_file(name);
-        }
+        let scratch = self.path.with_extension("replaced");
+        let failed = |e: std::io::Error| Error::unavailable(format!("{} cannot be made: {e}", scratch.display()));
+        std::fs::DirBuilder::new().mode(0o700).create(&scratch).map_err(failed)?;
+        let copy = scratch.join("certwright.db");
+        let merged = offline::copy_at_rest(replaced, &copy).and_then(|()| self.merge_copy(&copy, now));
+        std::fs::remove_dir_all(&scratch).map_err(failed)?;
         merged
     }
 
     fn merge_copy(&self, copy: &Path, now: Time) -> Result<Merged> {
         // Rows that do not hold together would spoil the chain here for good.
-        let log = Read { db: &schema::open(copy)? }.verify_audit();
+        let log = Read { db: &schema::open_copy(copy)? }.verify_audit();
         self.db.execute("ATTACH ?1 AS replaced", [copy.to_string_lossy()])?;
         let merged = self.merge_attached(log.err(), now);
         self.db.flush_prepared_statement_cache();
@@ -62,31 +71,29 @@ impl RestoredDatabase {
     }
 
     fn merge_attached(&self, log_damage: Option<Error>, now: Time) -> Result<Merged> {
-        // Which of its rows are which of ours: rows that were made after the backup, in one life or the other, may have one
-        // id and not be the same.
-        self.db.execute_batch(
-            "CREATE TEMP TABLE same_items AS SELECT o.id AS old, n.id AS new
-                 FROM replaced.items o JOIN main.items n ON n.item_id = o.item_id;
-             CREATE TEMP TABLE same_versions AS SELECT o.id AS old, n.id AS new
-                 FROM replaced.key_versions o JOIN main.key_versions n ON n.spki = o.spki;
-             CREATE TEMP TABLE same_accounts AS SELECT o.id AS old, n.id AS new FROM replaced.accounts o
-                 JOIN same_items i ON i.old = o.issuer
-                 JOIN main.accounts n ON n.id = o.id AND n.issuer = i.new AND n.created = o.created;
-             CREATE TEMP TABLE changed_keys AS SELECT n.id, o.spki, o.thumbprint FROM replaced.accounts o
-                 JOIN same_accounts s ON s.old = o.id JOIN main.accounts n ON n.id = s.new
-                 WHERE o.deleted IS NULL AND n.deleted IS NULL AND n.thumbprint <> o.thumbprint;",
-        )?;
         let mut merged = Merged::default();
-        for step in STEPS {
-            match self.take_over(step, now) {
-                Ok(0) => {}
-                Ok(count) => merged.taken_over.push((step.what, count)),
-                Err(e) => merged.trouble.push(format!("{} could not be taken over: {e}", step.what)),
+        for (table, columns, same) in SAME {
+            if let Err(e) = self.db.execute_batch(&format!("CREATE TEMP TABLE {table} AS {same}")) {
+                merged.trouble.push(format!("what the replaced state has in common could not all be read: {e}"));
+                self.db.execute_batch(&format!("CREATE TEMP TABLE {table} ({columns})"))?;
             }
         }
-        match log_damage {
-            Some(e) => merged.trouble.push(format!("the rest of the audit log could not be taken over: {e}")),
-            None => merged.taken_over.push((AUDIT.what, self.take_over(&AUDIT, now)?)),
+        if !self.is_same_authority()? {
+            merged.trouble.push("no signer of the replaced state is in the backup: it is another CA's".to_owned());
+        }
+        if log_damage.is_none() && self.is_later()? {
+            merged.take(KEYS.what, self.take_over(&KEYS, now));
+            merged.take(AUDIT.what, self.take_over(&AUDIT, now));
+        } else {
+            merged.trouble.push(match log_damage {
+                Some(e) => format!("changed keys of accounts and the rest of the audit log could not be taken over: {e}"),
+                None => "the replaced state is not what became of this backup, so that changed keys of accounts and its audit \
+                         log were not taken over"
+                    .to_owned(),
+            });
+        }
+        for step in STEPS {
+            merged.take(step.what, self.take_over(step, now));
         }
         let read = Read { db: &self.db };
         match read.lost_certificates(now) {
@@ -97,10 +104,24 @@ impl RestoredDatabase {
             Ok(found) => merged.lost_accounts = found,
             Err(e) => merged.trouble.push(format!("which accounts were made since could not be read: {e}")),
         }
-        self.db.execute_batch(
-            "DROP TABLE same_items; DROP TABLE same_versions; DROP TABLE same_accounts; DROP TABLE changed_keys;",
-        )?;
+        for (table, ..) in SAME {
+            self.db.execute_batch(&format!("DROP TABLE {table}"))?;
+        }
         Ok(merged)
+    }
+
+    fn is_same_authority(&self) -> Result<bool> {
+        let sql = "SELECT 1 FROM same_versions UNION ALL
+                   SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM replaced.key_versions) LIMIT 1";
+        Ok(Read { db: &self.db }.optional(sql, [], |_| Ok(()))?.is_some())
+    }
+
+    /// Whether the audit log of the replaced database goes on where ours ends. One that is older, or went another way, would give
+    /// accounts keys back that they have no more.
+    fn is_later(&self) -> Result<bool> {
+        let sql = "SELECT 1 FROM main.audit n JOIN replaced.audit o ON o.id = n.id AND o.hash = n.hash
+                   WHERE n.id = (SELECT max(id) FROM main.audit)";
+        Ok(Read { db: &self.db }.optional(sql, [], |_| Ok(()))?.is_some())
     }
 
     /// Run the statements of a step in one transaction and say how many rows those that count changed.
@@ -140,6 +161,34 @@ impl Read<'_> {
     }
 }
 
+/// Which of its rows are which of ours: rows that were made after the backup, in one life or the other, may have one id and not
+/// be the same. Table, columns, query.
+const SAME: [(&str, &str, &str); 4] = [
+    (
+        "same_items",
+        "old, new",
+        "SELECT o.id AS old, n.id AS new FROM replaced.items o JOIN main.items n ON n.item_id = o.item_id",
+    ),
+    (
+        "same_versions",
+        "old, new",
+        "SELECT o.id AS old, n.id AS new FROM replaced.key_versions o JOIN main.key_versions n ON n.spki = o.spki",
+    ),
+    (
+        "same_accounts",
+        "old, new",
+        "SELECT o.id AS old, n.id AS new FROM replaced.accounts o JOIN same_items i ON i.old = o.issuer
+         JOIN main.accounts n ON n.id = o.id AND n.issuer = i.new AND n.created = o.created",
+    ),
+    (
+        "changed_keys",
+        "id, spki, thumbprint",
+        "SELECT n.id, o.spki, o.thumbprint FROM replaced.accounts o
+         JOIN same_accounts s ON s.old = o.id JOIN main.accounts n ON n.id = s.new
+         WHERE o.deleted IS NULL AND n.deleted IS NULL AND n.thumbprint <> o.thumbprint",
+    ),
+];
+
 const LOST_ACCOUNTS: &str = "SELECT n.id, i.name, n.contacts FROM replaced.accounts n
     JOIN replaced.items i ON i.id = n.issuer
     WHERE n.deactivated IS NULL AND n.deleted IS NULL
@@ -152,8 +201,7 @@ struct Step {
     counted: &'static [&'static str],
 }
 
-/// Only what takes something away, and what an account did to its own key: nobody is given more by a database that is
-/// replaced for a reason.
+/// Only what takes something away: nobody is given more by a database that is replaced for a reason.
 const STEPS: &[Step] = &[
     Step {
         what: "revocations",
@@ -213,13 +261,6 @@ const STEPS: &[Step] = &[
         ],
     },
     Step {
-        what: "changed keys of accounts",
-        // Two accounts may have changed places.
-        before: &["UPDATE main.accounts SET thumbprint = 'changing ' || id WHERE id IN (SELECT id FROM changed_keys)"],
-        counted: &["UPDATE main.accounts SET spki = o.spki, thumbprint = o.thumbprint
-             FROM changed_keys o WHERE accounts.id = o.id"],
-    },
-    Step {
         what: "withdrawn authorizations",
         before: &[],
         counted: &[
@@ -251,6 +292,15 @@ const STEPS: &[Step] = &[
     },
 ];
 
+/// Of a later state only.
+const KEYS: Step = Step {
+    what: "changed keys of accounts",
+    // Two accounts may have changed places.
+    before: &["UPDATE main.accounts SET thumbprint = 'changing ' || id WHERE id IN (SELECT id FROM changed_keys)"],
+    counted: &["UPDATE main.accounts SET spki = o.spki, thumbprint = o.thumbprint
+         FROM changed_keys o WHERE accounts.id = o.id"],
+};
+
 /// The rest of the audit log where it goes on from what the backup has, and how far listeners were told of it.
 const AUDIT: Step = Step {
     what: "rows of the audit log",
@@ -258,8 +308,5 @@ const AUDIT: Step = Step {
          ON CONFLICT (sink) DO UPDATE SET last = max(last, excluded.last)"],
     counted: &["INSERT INTO main.audit (id, at, actor, action, object, outcome, detail, address, hash)
          SELECT o.id, o.at, o.actor, o.action, o.object, o.outcome, o.detail, o.address, o.hash FROM replaced.audit o
-         WHERE o.id > (SELECT max(id) FROM main.audit)
-         AND (SELECT hash FROM main.audit ORDER BY id DESC LIMIT 1) =
-             (SELECT hash FROM replaced.audit WHERE id = (SELECT max(id) FROM main.audit))
-         ORDER BY o.id"],
+         WHERE o.id > (SELECT max(id) FROM main.audit) ORDER BY o.id"],
 };

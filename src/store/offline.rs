@@ -17,20 +17,28 @@ pub struct OfflineDatabase {
 }
 
 impl OfflineDatabase {
-    /// Open it. After a clean stop the file is everything; otherwise file and WAL are copied to another place first, with
-    /// as much room as they take.
+    /// Open it. After a clean stop the file is everything; otherwise, or where its schema is an earlier one, file and WAL are
+    /// copied to another place first, with as much room as they take.
     ///
     /// # Errors
-    /// Unavailable when it cannot be read; Internal when it is no database.
+    /// Unavailable when it cannot be read or is from the future; Internal when it is no database.
     pub fn open(path: &Path) -> Result<OfflineDatabase> {
         let named = |e: Error| e.context(path.display());
         if !has_wal(path) {
-            return Ok(OfflineDatabase { db: schema::open_unchanged(path).map_err(named)?, _scratch: None });
+            let db = schema::open_unchanged(path).map_err(named)?;
+            if schema::is_present(&db).map_err(named)? {
+                return Ok(OfflineDatabase { db, _scratch: None });
+            }
         }
         let scratch = Scratch::make()?;
         let copy = scratch.0.join("certwright.db");
         copy_at_rest(path, &copy)?;
-        Ok(OfflineDatabase { db: schema::open_scratch(&copy).map_err(named)?, _scratch: Some(scratch) })
+        let db = schema::open_scratch(&copy).map_err(named)?;
+        if schema::is_present(&db).map_err(named)? {
+            return Ok(OfflineDatabase { db, _scratch: Some(scratch) });
+        }
+        drop(db);
+        Ok(OfflineDatabase { db: schema::open_copy(&copy).map_err(named)?, _scratch: Some(scratch) })
     }
 
     /// Run a closure over it.

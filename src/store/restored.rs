@@ -48,7 +48,7 @@ impl RestoredDatabase {
     /// # Errors
     /// Unavailable when it is from the future; Internal when it is no database.
     pub fn open(path: &Path) -> Result<RestoredDatabase> {
-        Ok(RestoredDatabase { path: path.to_owned(), db: schema::open(path)? })
+        Ok(RestoredDatabase { path: path.to_owned(), db: schema::open_copy(path)? })
     }
 
     /// Run a closure over it.
@@ -84,14 +84,14 @@ impl RestoredDatabase {
     ///
     /// # Errors
     /// The database's.
-    pub fn settle(&self, is_merged: bool, now: Time, audit: &AuditEntry) -> Result<usize> {
+    pub fn settle(&self, is_all_known: bool, now: Time, audit: &AuditEntry) -> Result<usize> {
         let transaction = self.db.unchecked_transaction()?;
         let write = Write::new(&transaction);
         // They may have been used, or taken back.
         let withdrawn = write
             .execute("UPDATE eabs SET revoked = ?1 WHERE revoked IS NULL AND used < uses AND expires > ?1", [now])?;
         write.execute("UPDATE crls SET changes = max(changes, signed_changes) + 1", [])?;
-        if !is_merged {
+        if !is_all_known {
             // They say less than those that were published since, and clients that have seen a higher number are right to
             // wonder. Without a signer there is no list then, rather than a former one.
             write.execute("UPDATE crls SET crl = NULL", [])?;

@@ -18,8 +18,21 @@ const MIGRATIONS: &[&str] = &[
 /// A WAL that readers have let grow beyond this is cut back, in bytes; otherwise it is written over from its beginning.
 const LARGEST_WAL: u64 = 64 << 20;
 
-/// Open for writing; make the file if there is none; bring the schema up to date in one transaction.
+/// Open for writing; make the file if there is none; bring the schema up to date in one transaction, and keep what was before
+/// beside it.
 pub(super) fn open(path: &Path) -> Result<Connection> {
+    open_and(path, keep_before)
+}
+
+/// The same of a copy, of which nothing is kept.
+pub(super) fn open_copy(path: &Path) -> Result<Connection> {
+    open_and(path, |_, _, _| Ok(()))
+}
+
+/// What is done with a database before its schema is brought to a number.
+type Before = fn(&Connection, &Path, usize) -> Result<()>;
+
+fn open_and(path: &Path, before: Before) -> Result<Connection> {
     let named = |e: Error| e.context(path.display());
     make_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -37,7 +50,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     )
     .map_err(|e| named(e.into()))?;
     prepare(&db)?;
-    migrate(&db, path, MIGRATIONS).map_err(named)?;
+    migrate(&db, path, MIGRATIONS, before).map_err(named)?;
     Ok(db)
 }
 
@@ -88,6 +101,11 @@ pub(super) fn number(db: &Connection) -> Result<usize> {
     Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
+/// Whether a database has the schema of this certwright.
+pub(super) fn is_present(db: &Connection) -> Result<bool> {
+    Ok(number(db)? == MIGRATIONS.len())
+}
+
 /// Statements are parsed once: there are fewer than this, and their plans do not go by the values that are bound to them, so
 /// that a new value is no reason to make another plan.
 fn prepare(db: &Connection) -> Result<()> {
@@ -130,9 +148,8 @@ fn run_checkpoint(db: &Connection, kind: &str) -> Result<bool> {
     Ok(!db.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |row| row.get::<_, bool>(0))?)
 }
 
-/// All that is pending in one transaction, after a copy of what was before: who has to go back to an earlier certwright finds
-/// its database beside the new one.
-fn migrate(db: &Connection, path: &Path, migrations: &[&str]) -> Result<()> {
+/// All that is pending in one transaction.
+fn migrate(db: &Connection, path: &Path, migrations: &[&str], before: Before) -> Result<()> {
     let found = number(db)?;
     let last = migrations.len();
     if found > last {
@@ -145,8 +162,8 @@ fn migrate(db: &Connection, path: &Path, migrations: &[&str]) -> Result<()> {
         return Ok(());
     }
     if found > 0 {
-        let kept = keep_before(db, path, last)?;
-        log::info!("the database is brought from schema {found} to {last}; {} is what it was before", kept.display());
+        before(db, path, last)?;
+        log::info!("the database is brought from schema {found} to {last}");
     }
     let script = pending.concat();
     let result = db.execute_batch(&format!("BEGIN IMMEDIATE; {script} PRAGMA user_version = {last}; COMMIT;"));
@@ -156,17 +173,21 @@ fn migrate(db: &Connection, path: &Path, migrations: &[&str]) -> Result<()> {
     Ok(result?)
 }
 
-/// Copy the database beside itself, under its name only when it is whole.
-fn keep_before(db: &Connection, path: &Path, schema: usize) -> Result<PathBuf> {
+/// Copy the database beside itself, under its name only when it is whole: who has to go back to an earlier certwright finds its
+/// database there.
+fn keep_before(db: &Connection, path: &Path, schema: usize) -> Result<()> {
     let mut kept = path.as_os_str().to_owned();
     kept.push(format!(".before-schema-{schema}"));
     let kept = PathBuf::from(kept);
     let unfinished = kept.with_extension("new");
-    copy::copy(db, &unfinished)?;
-    std::fs::rename(&unfinished, &kept)
+    let copied = copy::copy(db, &unfinished)?;
+    copied
+        .sync_all()
+        .and_then(|()| std::fs::rename(&unfinished, &kept))
         .and_then(|()| std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
         .map_err(|e| Error::unavailable(format!("{} cannot be written: {e}", kept.display())))?;
-    Ok(kept)
+    log::info!("{} is the database as it was before its schema is changed", kept.display());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -192,18 +213,19 @@ mod tests {
         let second = "ALTER TABLE t ADD COLUMN b INTEGER DEFAULT 8;";
         let db = Connection::open(&path).unwrap();
         db.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-        migrate(&db, &path, &[first]).unwrap();
+        migrate(&db, &path, &[first], keep_before).unwrap();
         assert!(!dir.path().join("certwright.db.before-schema-1").exists(), "there was nothing to keep");
         let table = |db: &Connection| -> String {
             db.query_row("SELECT sql FROM sqlite_schema WHERE name = 't'", [], |row| row.get(0)).unwrap()
         };
         let was = table(&db);
 
-        let failed = migrate(&db, &path, &[first, second, "CREATE TABLE u (c); INSERT INTO nowhere VALUES (1);"]);
+        let failed =
+            migrate(&db, &path, &[first, second, "CREATE TABLE u (c); INSERT INTO nowhere VALUES (1);"], keep_before);
         assert!(failed.is_err());
         assert_eq!((number(&db).unwrap(), table(&db)), (1, was.clone()), "half a change is none");
 
-        migrate(&db, &path, &[first, second, "CREATE TABLE u (c);"]).unwrap();
+        migrate(&db, &path, &[first, second, "CREATE TABLE u (c);"], keep_before).unwrap();
         assert_eq!(number(&db).unwrap(), 3);
         assert_ne!(table(&db), was);
         let kept = open_unchanged(&before).unwrap();

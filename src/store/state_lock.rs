@@ -1,9 +1,13 @@
 //! Who works on a state directory: one daemon, or one command that replaces what is in it.
 
 use crate::error::{Error, Result};
+use rustix::fs::{Mode, OFlags};
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+/// Root locks a directory that is another's, who must not lead root elsewhere.
+const NO_LINK: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
 
 /// Held as long as somebody works on a state directory, so that no two do.
 #[derive(Debug)]
@@ -23,8 +27,9 @@ impl StateLock {
     /// Conflict when somebody has it.
     pub fn take(state_dir: &Path) -> Result<StateLock> {
         let path = StateLock::path(state_dir);
-        let file = File::options().write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|e| failed(&path, &e))?;
+        let flags = OFlags::CREATE | OFlags::WRONLY | NO_LINK;
+        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
+        let file = File::from(file.map_err(|e| failed(&path, &e.into()))?);
         file.try_lock().map_err(|e| refused(state_dir, &e))?;
         Ok(StateLock { _file: Some(file) })
     }
@@ -35,8 +40,9 @@ impl StateLock {
     /// Conflict when somebody may change things.
     pub fn share(state_dir: &Path) -> Result<StateLock> {
         let path = StateLock::path(state_dir);
-        match File::open(&path) {
+        match rustix::fs::open(&path, OFlags::RDONLY | NO_LINK, Mode::empty()).map_err(std::io::Error::from) {
             Ok(file) => {
+                let file = File::from(file);
                 file.try_lock_shared().map_err(|e| refused(state_dir, &e))?;
                 Ok(StateLock { _file: Some(file) })
             }

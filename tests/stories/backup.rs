@@ -41,7 +41,11 @@ fn names(ca: &Ca) -> BTreeSet<String> {
 
 #[test]
 fn it_holds_everything_but_the_fragments() {
-    let ca = Ca::start();
+    let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
+    // What a crash in the middle of another one left.
+    ca.place.write("state/certwright.db.copy", "half of it");
+    ca.launch();
+    assert!(!ca.state_dir().join("certwright.db.copy").exists(), "it is removed at the start");
     let issuer = ca.make_issuer("acme.com");
     ca.unchallenged_client(&issuer, "acme.com");
     let before = names(&ca);
@@ -97,6 +101,19 @@ fn the_group_may_have_one_and_not_the_fragments() {
     let rows = ca.run(&["audit", "--action", "backup", "--outcome", "refused", "--json"]).succeeded().json();
     assert_eq!(rows["rows"].as_array().unwrap().len(), 1);
     ca.run_as(NOBODY, NOBODY, &["backup", "--to", "members/daemons.tar", "--with-fragments"]).succeeded();
+}
+
+#[test]
+fn a_fragment_that_is_missing_is_no_reason_for_none_at_all() {
+    let ca = Ca::start();
+    ca.make_issuer("acme.com");
+    let (name, _) = fragments(&ca).into_iter().find(|(name, _)| name.contains('-')).unwrap();
+    std::fs::remove_file(ca.state_dir().join("fragments").join(&name)).unwrap();
+    let before = names(&ca);
+    let refused = ca.run(&["backup", "--to", "a.tar", "--with-fragments"]).refused();
+    assert_says(&refused, &["without --with-fragments", "is missing"]);
+    assert_eq!(names(&ca), before, "nothing is left of it");
+    ca.run(&["backup", "--to", "a.tar"]).succeeded();
 }
 
 #[test]

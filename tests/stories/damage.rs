@@ -1,8 +1,9 @@
 //! A byte that is not what it was is noticed and named, whether the daemon runs or cannot.
 
+use crate::world::acme::Client;
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
-use crate::world::issuer::SIGNER_KEY;
+use crate::world::issuer::{CERTIFICATES, SIGNER_KEY, text};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::plain::CHECKED;
 use crate::world::reading::serial_of;
@@ -13,7 +14,10 @@ use std::path::{Path, PathBuf};
 /// A state at rest with a certificate, a revoked one, an account, and a credential that nobody has used.
 struct Scene {
     ca: Ca,
+    client: Client,
+    /// Of the certificate that is not revoked, and where it is downloaded.
     serial: String,
+    url: String,
 }
 
 impl Scene {
@@ -24,17 +28,36 @@ impl Scene {
         let obtain = || {
             let order = client.order(&["acme.com"]);
             client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
-            serial_of(&client.certificate(&order))
+            let url = text(&client.fetch(&order.url).expect(200).json(), "certificate");
+            (serial_of(&client.certificate(&order)), url)
         };
-        let (serial, revoked) = (obtain(), obtain());
+        let ((serial, url), (revoked, _)) = (obtain(), obtain());
         ca.run(&["revoke-certificate", "--serial-number", &format!("0x{revoked}")]).succeeded();
         ca.make_eab(&issuer);
         assert!(ca.stop().success());
-        Scene { ca, serial }
+        Scene { ca, client, serial, url }
     }
 
     fn check(&self) -> Outcome {
         self.ca.run(&["check", "--offline", "--state-dir", self.ca.state_dir().to_str().unwrap()])
+    }
+
+    /// Change one bit in the middle of the first value of a column.
+    fn flip_in(&self, table: &str, column: &str) {
+        let db = rusqlite::Connection::open(self.database()).unwrap();
+        db.execute_batch("DROP TRIGGER certificates_are_never_changed").unwrap();
+        let first = match table {
+            "certificates" => "purpose = 'acme' ORDER BY id",
+            "crls" => "true ORDER BY signer, shard",
+            _ => "true ORDER BY id",
+        };
+        let sql = format!("SELECT {column} FROM {table} WHERE {first} LIMIT 1");
+        let before: Vec<u8> = db.query_row(&sql, [], |row| row.get(0)).unwrap();
+        let mut after = before.clone();
+        after[before.len() / 2] ^= 1;
+        let changed =
+            db.execute(&format!("UPDATE {table} SET {column} = ?1 WHERE {column} = ?2"), (after, before)).unwrap();
+        assert_eq!(changed, 1);
     }
 
     fn database(&self) -> PathBuf {
@@ -173,16 +196,38 @@ fn a_database_that_is_none_and_a_state_that_is_not_there_are_told_so() {
     assert_says(&nowhere, &["nowhere/certwright.db", "--state-dir"]);
 }
 
-/// The daemon finds the same, and one that runs on what is damaged says so rather than serve it.
+/// The daemon finds the same, and what is not what was signed it gives to nobody.
 #[test]
-fn the_daemon_finds_the_same() {
+fn the_daemon_finds_the_same_and_serves_nothing_of_it() {
     let mut scene = Scene::new();
-    scene.ca.tamper(
-        "DROP TRIGGER certificates_are_never_changed;
-         UPDATE certificates SET not_after = not_after + 1 WHERE purpose = 'acme'",
-    );
-    let offline = scene.check().refused();
-    assert_says(&offline, &[&scene.serial, "not what was signed"]);
+    let name = format!("{CERTIFICATES}/acme.com");
+    let one = ["get-certificate-value", "--name", &name, "--version", "1"];
     scene.ca.launch();
-    assert_says(&scene.ca.run(&["check"]).refused(), &[&scene.serial, "not what was signed"]);
+    let identifier = scene.ca.key_identifier(SIGNER_KEY);
+    let (list, own) = (format!("/crl/{identifier}.crl"), format!("/ca/{identifier}.cer"));
+    assert_eq!((scene.ca.fetch(&list).status, scene.ca.fetch(&own).status), (200, 200));
+    scene.ca.run(&one).succeeded();
+    assert!(scene.ca.stop().success());
+    let whole = std::fs::read(scene.database()).unwrap();
+    for (table, column, words) in [
+        ("certificates", "certificate", &[&scene.serial[..], "not what was signed"][..]),
+        ("crls", "crl", &["the CRL", "not what was signed"]),
+        ("ca_certificates", "certificate", &["CA certificate", "not what was signed"]),
+        ("accounts", "spki", &["the key of account", "not the one that it registered"]),
+    ] {
+        std::fs::write(scene.database(), &whole).unwrap();
+        scene.flip_in(table, column);
+        scene.ca.launch();
+        assert_says(&scene.ca.run(&["check"]).refused(), words);
+        match table {
+            "certificates" => {
+                assert_says(&scene.ca.run(&one).refused(), &["not what was signed"]);
+                assert_eq!(scene.client.fetch(&scene.url).status, 500);
+            }
+            "crls" => assert_eq!(scene.ca.fetch(&list).status, 503),
+            "ca_certificates" => assert_eq!(scene.ca.fetch(&own).status, 503),
+            _ => assert_ne!(scene.client.fetch(&scene.url).status, 200),
+        }
+        assert!(scene.ca.stop().success());
+    }
 }

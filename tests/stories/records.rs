@@ -214,8 +214,10 @@ fn fragments_are_changed_while_the_key_stays_and_one_can_be_taken_away() {
     let responder = Responder::start(ca.place.address, ca.http_01_port);
     ca.client(&issuer).obtain(&["acme.com"], &responder);
 
+    ca.run(&["backup", "--to", "orphan.tar"]).succeeded();
+    let made = text(&rows(&ca, &["--action", "backup"])[0], "at");
     let said = ca.run(&["refresh-key", "-n", SIGNER_KEY, "--new-kek"]).succeeded();
-    assert_says(&said.stderr, &["backup"]);
+    assert_says(&said.stderr, &["no earlier backup", &made, "make a new backup"]);
     assert_ne!(kek(&files(&ca)), kek(&after));
 
     let nowhere = ["refresh-key", "-n", SIGNER_KEY, "--export-fragment", "nowhere/safe"];

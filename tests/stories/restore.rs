@@ -1,8 +1,9 @@
 //! What a backup is for: the machine is lost, or what is on it is worth less than what was.
 
+mod replaced;
+
 use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
-use crate::world::base64url;
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::hex::unhex;
@@ -13,8 +14,12 @@ use crate::world::plain::CHECKED;
 use crate::world::reading::{crl_number, lists, serial_of, shard_path};
 use crate::world::responder::Responder;
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Instant;
 
 /// A daemon with an issuer of whose certificates everybody can ask.
 struct Scene {
@@ -107,7 +112,16 @@ fn after_losing_the_machine_a_client_renews_with_its_old_account() {
 /// What was given out after the backup, and is forgotten, is not given to somebody else.
 #[test]
 fn no_id_is_given_out_twice() {
+    for with_others in [false, true] {
+        no_id_is_given_out_twice_among(with_others);
+    }
+}
+
+fn no_id_is_given_out_twice_among(with_others: bool) {
     let mut scene = Scene::new();
+    if with_others {
+        scene.ca.client(&scene.issuer).order(&["acme.com"]);
+    }
     scene.backup(&["--with-fragments"]);
     let forgotten = scene.ca.client(&scene.issuer);
     let order = forgotten.order(&["acme.com"]);
@@ -121,88 +135,23 @@ fn no_id_is_given_out_twice() {
 }
 
 #[test]
-fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
+fn fragments_go_back_to_the_places_that_are_named() {
     let mut scene = Scene::new();
-    let new_client = || scene.ca.unchallenged_client(&scene.issuer, "acme.com");
-    let (deactivated, deleted, mut changed, kept) = (new_client(), new_client(), new_client(), new_client());
-    let blocked = new_client();
-    let early = scene.issue(&kept);
-    let unused = scene.ca.make_eab(&scene.issuer);
-    scene.backup(&[]);
-
-    let (late, late_unrevoked) = (scene.issue(&kept), scene.issue(&kept));
-    scene.revoke(&early);
-    scene.revoke(&late);
-    let own = ["deactivate-acme-account", "--cert-issuer-name", ISSUER, "--acme-account-id"];
-    scene.ca.run(&[&own[..], &[&id_of(&deactivated)]].concat()).succeeded();
-    scene.ca.run(&[&own[..], &[&id_of(&deleted), "--delete-account"]].concat()).succeeded();
-    let new_key = AccountKey::es256();
-    change_key(&changed, &new_key).expect(200);
-    let compromised = Csr::for_names(&["acme.com"]);
-    let order = blocked.order(&["acme.com"]);
-    blocked.finalize(&order, &compromised).expect(200);
-    let chain = blocked.certificate(&order);
-    let reason = ["--reason", "keyCompromise"];
-    let serial = format!("0x{}", serial_of(&chain));
-    scene.ca.run(&[&["revoke-certificate", "--serial-number", &serial][..], &reason].concat()).succeeded();
-    let lost = scene.ca.client(&scene.issuer);
-    let number = crl_number(&scene.complete_crl());
-    scene.ca.make_signer_key("/Late/Key");
-    let rows = scene.ca.query("SELECT count(*) FROM audit");
-
-    assert!(scene.ca.stop().success());
-    let told = scene.restore(&[]).succeeded().json();
-    assert_eq!(told["warnings"], json!([]), "the fragments are those of the replaced state");
-    assert_eq!((&told["accounts"], &told["withdrawn_eabs"]), (&json!([]), &json!(1)));
-    let merged = &told["from_replaced"];
-    let count = |what: &str| merged["taken_over"][what].as_u64().unwrap_or(0);
-    assert_eq!((count("revocations"), count("blocked_keys"), count("changed_keys_of_accounts")), (3, 1, 1), "{told}");
-    assert_eq!((count("deactivations_of_accounts"), count("deletions_of_accounts")), (2, 1), "{told}");
-    let unknown = merged["unknown_certificates"].as_array().unwrap();
-    assert_eq!(unknown.len(), 1, "{told}");
-    assert_eq!(text(&unknown[0], "serial_number"), serial_of(&late_unrevoked));
-    assert_eq!(merged["unknown_accounts"][0]["id"], id_of(&lost));
-    let replaced = PathBuf::from(text(&told, "replaced"));
-    assert!(replaced.join("certwright.db").exists() && replaced.join("fragments").is_dir(), "it is kept");
-
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    let (one, two) = (scene.ca.place.make_directory("one"), scene.ca.place.make_directory("two"));
+    let whole = std::fs::read(scene.ca.place.file("backup.tar")).unwrap();
+    let flags = ["--fragment-dir", one.to_str().unwrap(), "--fragment-dir", two.to_str().unwrap()];
+    scene.ca.place.write("backup.tar", &whole[..whole.len() - 1]);
+    scene.restore(&flags).refused();
+    let count = |directory: &PathBuf| std::fs::read_dir(directory).unwrap().count();
+    assert_eq!((count(&one), count(&two)), (0, 0), "of an archive that is not whole nothing stays anywhere");
+    scene.ca.place.write("backup.tar", &whole);
+    assert_eq!(scene.restore(&flags).succeeded().json()["warnings"], json!([]));
+    assert_eq!((count(&one), count(&two), count(&scene.ca.state_dir().join("fragments"))), (2, 2, 2));
+    scene.ca.add_flags(&flags);
     scene.ca.launch();
     scene.ca.run(&["check"]).succeeded();
-    // The log of the replaced state goes on in the restored one.
-    let rows_after: u64 = scene.ca.query("SELECT count(*) FROM audit").parse().unwrap();
-    assert!(rows_after > rows.parse().unwrap(), "{rows_after} after {rows}");
-    let crl = scene.complete_crl();
-    assert!(crl_number(&crl) > number, "{} after {number}", crl_number(&crl));
-    let shard = scene.ca.fetch(&shard_path(&early)).expect(200).body;
-    for revoked in [&early, &late, &chain] {
-        assert!(lists(&crl, &serial_of(revoked)) && lists(&shard, &serial_of(revoked)));
-    }
-    assert!(!lists(&crl, &serial_of(&late_unrevoked)));
-
-    deactivated.ask_for(&["acme.com"]).problem(401, "unauthorized");
-    deleted.ask_for(&["acme.com"]).refused();
-    changed.ask_for(&["acme.com"]).refused();
-    changed.key = new_key;
-    scene.issue(&changed);
-    scene.issue(&kept);
-    let order = kept.order(&["acme.com"]);
-    kept.finalize(&order, &compromised).problem(400, "badPublicKey");
-    scene.issuer.client(AccountKey::es256()).register(&unused).refused();
-    // The one that nobody revoked is revoked as the command says.
-    let serial = format!("0x{}", serial_of(&late_unrevoked));
-    let until = text(&unknown[0], "not_after");
-    let flags = ["--signer-key-name", SIGNER_KEY, "--not-after", &until];
-    scene.ca.run(&[&["revoke-certificate", "--serial-number", &serial][..], &flags].concat()).succeeded();
-    assert!(lists(&scene.complete_crl(), &serial_of(&late_unrevoked)));
-}
-
-/// RFC 8555, 7.3.5.
-fn change_key(client: &Client, new_key: &AccountKey) -> crate::world::wire::Reply {
-    let url = client.url("keyChange");
-    let header = json!({"alg": new_key.algorithm, "jwk": new_key.jwk, "url": url});
-    let payload = json!({"account": client.account, "oldKey": client.key.jwk});
-    let (protected, payload) = (base64url::encode(header.to_string()), base64url::encode(payload.to_string()));
-    let signature = base64url::encode(new_key.sign(format!("{protected}.{payload}").as_bytes()));
-    client.post(&url, &json!({"protected": protected, "payload": payload, "signature": signature}))
 }
 
 #[test]
@@ -237,7 +186,8 @@ fn without_the_later_state_the_published_crl_tells_what_was_revoked() {
         assert_says(&scene.restore(&["--crl", list]).refused(), words);
         assert!(!scene.ca.state_dir().join("certwright.db").exists(), "{list}: nothing was changed");
     }
-    let told = scene.restore(&["--crl", "published.crl"]).succeeded().json();
+    let url = serve_once(&scene.ca, published.clone());
+    let told = scene.restore(&["--crl", &url]).succeeded().json();
     assert_eq!(told["listed_revocations"], 2, "{told}");
     scene.ca.launch();
     scene.ca.run(&["check"]).succeeded();
@@ -247,6 +197,21 @@ fn without_the_later_state_the_published_crl_tells_what_was_revoked() {
     for revoked in [&early, &late] {
         assert!(lists(&crl, &serial_of(revoked)) && lists(&shard, &serial_of(revoked)));
     }
+}
+
+/// A web server that still has the list.
+fn serve_once(ca: &Ca, body: Vec<u8>) -> String {
+    let listener = TcpListener::bind((ca.place.address, 0)).unwrap();
+    let url = format!("http://{}/complete.crl", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let asked =
+            BufReader::new(stream.try_clone().unwrap()).lines().take_while(|line| !line.as_ref().unwrap().is_empty());
+        assert!(asked.count() > 0);
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
+        stream.write_all(&body).unwrap();
+    });
+    url
 }
 
 #[test]
@@ -266,6 +231,29 @@ fn accounts_are_held_where_that_is_asked_for_and_let_go_one_by_one() {
     let lifted = ["--pending-orders", "0", "--pending-authorizations", "0", "--certificates-per-week", "0"];
     scene.ca.run(&[&set[..], &lifted].concat()).succeeded();
     scene.issue(&client);
+}
+
+#[test]
+fn people_are_told_what_nothing_tells_and_what_to_do() {
+    let mut scene = Scene::new();
+    let mut client = scene.issuer.client(AccountKey::es256());
+    let eab = scene.ca.make_eab(&scene.issuer);
+    let binding = client.binding(&eab, "HS256", &ring::hmac::HMAC_SHA256);
+    client.register_with(&json!({"contact": ["mailto:ann@acme.com"], "externalAccountBinding": binding})).expect(201);
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    let state = scene.ca.state_dir();
+    let said = scene.ca.run(&["restore", "--from", "backup.tar", "--state-dir", state.to_str().unwrap()]).succeeded();
+    assert_eq!(said.stderr, "");
+    let account = format!("account {} of {ISSUER} (mailto:ann@acme.com)", id_of(&client));
+    for words in [
+        &["as it was at 20", "Withdrawn: 0"][..],
+        &["certificates that were issued after", "revoke-certificate --serial-number", "--not-after"],
+        &["what was revoked after", "--crl"],
+        &[&account, "--suspend-accounts"],
+    ] {
+        assert_says(&said.stdout, words);
+    }
 }
 
 #[test]
@@ -327,20 +315,43 @@ fn what_is_no_whole_backup_or_comes_at_the_wrong_time_changes_nothing() {
     scene.ca.run(&["check"]).succeeded();
 }
 
-/// The replaced state is damaged: what can be read of it is taken over, the rest is told.
+/// Killed at any moment it leaves what was before or what is wanted, and the next one comes to its end.
 #[test]
-fn a_replaced_state_that_cannot_be_read_is_kept_and_told_of() {
+fn a_restore_that_is_killed_leaves_one_state_or_the_other() {
     let mut scene = Scene::new();
-    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
-    scene.backup(&[]);
+    scene.backup(&["--with-fragments"]);
+    scene.ca.make_signer_key("/Late");
     assert!(scene.ca.stop().success());
-    let damaged = "these are not the pages";
-    std::fs::write(scene.ca.state_dir().join("certwright.db"), damaged).unwrap();
+    let state = scene.ca.state_dir();
+    let state = state.to_str().unwrap();
+    let restore = ["restore", "--from", "backup.tar", "--state-dir", state];
+    let start = Instant::now();
+    scene.ca.run(&restore).succeeded();
+    let (whole, steps) = (start.elapsed(), 12);
+    let mut killed = 0;
+    for step in 0..steps {
+        let mut child = scene.ca.command(&restore).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * step / steps);
+        child.kill().unwrap();
+        killed += usize::from(!child.wait().unwrap().success());
+        scene.ca.run(&["check", "--offline", "--state-dir", state]).succeeded();
+    }
+    assert!(killed > 3, "hardly one of them was killed before its end");
     let told = scene.restore(&[]).succeeded().json();
-    assert_says(&told["warnings"].to_string(), &["nothing could be taken over"]);
-    assert_eq!(told["accounts"][0]["id"], id_of(&client));
-    let replaced = PathBuf::from(text(&told, "replaced"));
-    assert_eq!(std::fs::read_to_string(replaced.join("certwright.db")).unwrap(), damaged);
+    let beside = std::fs::read_dir(scene.ca.place.path()).unwrap().map(|e| e.unwrap().file_name());
+    let left = beside.filter(|name| name.to_str().unwrap().starts_with("state.restoring-")).count();
+    let told = told["warnings"].as_array().unwrap().iter().filter(|w| w.to_string().contains("look into it")).count();
+    assert_eq!(told, left, "each that was left is named");
     scene.ca.launch();
-    scene.issue(&client);
+    scene.ca.run(&["check"]).succeeded();
+}
+
+#[test]
+fn a_backup_of_a_newer_certwright_is_refused_in_one_sentence() {
+    let mut scene = Scene::new();
+    scene.ca.tamper("PRAGMA user_version = 999");
+    scene.backup(&["--with-fragments"]);
+    scene.lose_machine();
+    assert_says(&scene.restore(&[]).refused(), &["the backup", "schema 999", "newer than this certwright"]);
+    assert!(!scene.ca.state_dir().join("certwright.db").exists());
 }

@@ -1,0 +1,3 @@
+#![no_main]
+
+certwright_fuzz::target!(certwright::backup::fuzz_archive);
