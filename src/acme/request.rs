@@ -123,8 +123,7 @@ impl Acme {
             return Err(unknown_account());
         }
         self.limits.check_account(request.address, id)?;
-        let payload =
-            jws.verify(&account.key).inspect_err(|_| self.limits.count_impostor(request.address))?.to_vec();
+        let payload = jws.verify(&account.key).inspect_err(|_| self.limits.count_impostor(request.address))?.to_vec();
         self.limits.count_account(request.address, id);
         // Only now, so that nobody else learns the state of an account.
         if account.status() != AccountStatus::Valid {

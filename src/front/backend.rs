@@ -134,7 +134,7 @@ impl Backends {
         if self.connections.iter().any(is_answering) {
             return;
         }
-        self.may_renew = Some(when.max(Instant::now()) + BETWEEN_RENEWALS);
+        self.may_renew = Some(later(when.max(Instant::now()), BETWEEN_RENEWALS));
         // None of these is anybody's.
         let mut nobody = Vec::new();
         (0..self.connections.len()).for_each(|at| self.close(at, registry, &mut nobody));
