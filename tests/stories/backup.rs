@@ -152,16 +152,14 @@ fn under_load_it_is_of_one_moment_and_passes_every_check() {
             });
         }
         let count = || issued.lock().unwrap().len();
-        while count() < 20 {
-            std::thread::yield_now();
-        }
+        let _stop = StopAtEnd(&stop);
+        eventually("some are issued", seconds(60), || (count() >= 20).then_some(()));
         // A small database is copied in a moment, so until one of them was made while something was issued.
         let before = (0..50).find_map(|_| {
             let before = issued.lock().unwrap().clone();
             ca.run(&["backup", "--to", "a.tar", "--with-fragments", "--force"]).succeeded();
             (count() > before.len()).then_some(before)
         });
-        stop.store(true, Ordering::SeqCst);
         before.expect("nothing was issued while any of them was made")
     });
     let restored = ca.place.file("restored");
@@ -172,6 +170,15 @@ fn under_load_it_is_of_one_moment_and_passes_every_check() {
     let found = serials(PathBuf::from(restored).join("certwright.db"));
     let missing: Vec<_> = before.iter().filter(|serial| !found.contains(*serial)).collect();
     assert!(missing.is_empty(), "issued before the backup and not in it: {missing:?}");
+}
+
+/// Whichever way a story ends, those who work for it end too.
+struct StopAtEnd<'s>(&'s AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 fn serials(database: PathBuf) -> BTreeSet<String> {
