@@ -1,14 +1,20 @@
 //! Time as it is passed in: a point in time with whole seconds, a length of time, and the clock that tests can turn.
 
+mod watch;
+
 use crate::error::{Error, Result};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+use watch::Watch;
 
-/// Where the time comes from. Clones of a manual clock move together.
+/// Where the time comes from, and whether it is to be believed. Clones of a manual clock move together.
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    watch: Arc<Watch>,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -19,17 +25,17 @@ enum Source {
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Clock(Source::System)
+        Clock { source: Source::System, watch: Arc::new(Watch::new(false)) }
     }
 
-    /// A clock that stands still until it is moved; for tests.
+    /// A clock that stands still until it is moved, and is called synchronised; for tests.
     pub fn manual(start: Time) -> Self {
-        Clock(Source::Manual(Arc::new(AtomicI64::new(start.0))))
+        Clock { source: Source::Manual(Arc::new(AtomicI64::new(start.0))), watch: Arc::new(Watch::new(true)) }
     }
 
     /// The time now.
     pub fn now(&self) -> Time {
-        match &self.0 {
+        match &self.source {
             Source::System => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
                 Time(i64::try_from(since).unwrap_or(i64::MAX))
@@ -40,9 +46,51 @@ impl Clock {
 
     /// Move a manual clock on by `by`; the machine's clock is left alone.
     pub fn advance(&self, by: Span) {
-        if let Source::Manual(at) = &self.0 {
+        if let Source::Manual(at) = &self.source {
             at.fetch_add(by.0, Ordering::SeqCst);
         }
+    }
+
+    /// Whether a manual clock is called synchronised; for the machine's clock the system is asked.
+    pub fn set_synchronised(&self, synchronised: bool) {
+        self.watch.set_synchronised(synchronised);
+    }
+
+    /// The time, for what is signed or lasts until a moment.
+    ///
+    /// # Errors
+    /// Unavailable, with what to do, while the clock is not to be believed.
+    pub fn trusted(&self) -> Result<Time> {
+        self.watch.judge(self.now()).map_err(Error::told)
+    }
+
+    /// The same, asking the system whether it vouches for a clock that is far ahead, and telling the log of every change.
+    ///
+    /// # Errors
+    /// As those of `trusted`.
+    pub fn look(&self) -> Result<Time> {
+        self.watch.look(self.now(), matches!(self.source, Source::System)).map_err(Error::told)
+    }
+
+    /// The last moment at which the clock was right.
+    pub fn mark(&self) -> Option<Time> {
+        self.watch.mark()
+    }
+
+    /// From now on the clock was right at this moment, whatever was known before.
+    pub fn set_mark(&self, mark: Time) {
+        self.watch.set_mark(mark);
+    }
+
+    /// The time by which what is kept is judged: the last moment at which the clock was right, while it is wrong.
+    pub fn believed(&self) -> Time {
+        self.trusted().ok().or(self.mark()).unwrap_or(self.now())
+    }
+
+    /// The later of now and the last moment at which the clock was right, for what must not begin to hold again when the
+    /// clock steps back.
+    pub fn latest(&self) -> Time {
+        self.mark().map_or(self.now(), |mark| mark.max(self.now()))
     }
 }
 

@@ -53,6 +53,12 @@ impl Daemon {
         let addresses = Addresses { listen: tls_listener.address, plain_listen: plain_listener.address };
 
         let store = Arc::new(Store::open(&settings.state_dir.join("certwright.db"))?);
+        // The others answer who only reads.
+        store.bound_waiting(settings.workers.div_ceil(2));
+        if let Some(mark) = store.read(|read| read.clock_mark())? {
+            clock.set_mark(mark);
+        }
+        let _ = clock.look();
         check_policies(&store)?;
         block_listed_keys(&store, settings.blocked_keys.as_deref(), clock.now())?;
         let issuance = Arc::new(Issuance::open(Arc::clone(&store), clock.clone(), settings)?);

@@ -113,6 +113,7 @@ pub struct Error {
     parts: Vec<Error>,
     retry_after: Option<u32>,
     location: Option<Box<str>>,
+    is_told: bool,
 }
 
 impl Error {
@@ -126,6 +127,7 @@ impl Error {
             parts: Vec::new(),
             retry_after: None,
             location: None,
+            is_told: false,
         }
     }
 
@@ -191,6 +193,17 @@ impl Error {
     /// The seconds after which the same request may succeed, if they are known.
     pub fn wait(&self) -> Option<u32> {
         self.retry_after
+    }
+
+    /// The same error, of which the log tells already.
+    pub fn told(mut self) -> Self {
+        self.is_told = true;
+        self
+    }
+
+    /// How loudly the log is to tell whom this error met: what makes everything fail is told of once.
+    pub fn level(&self) -> log::Level {
+        if self.is_told { log::Level::Debug } else { log::Level::Error }
     }
 
     /// The same error, with the URL of what is in the way.

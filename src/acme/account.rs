@@ -96,7 +96,7 @@ impl Acme {
                 .ok_or_else(|| Error::malformed("follow the link \"next\" of the page before"))?,
         };
         // RFC 8555, 7.1.2.1: invalid orders are left out.
-        let now = self.clock.now();
+        let now = self.clock.believed();
         let mut ids = self.store.read(|read| read.orders_of(id, after, ORDERS_PER_PAGE + 1, now))?;
         let more = ids.len() > ORDERS_PER_PAGE;
         ids.truncate(ORDERS_PER_PAGE);
@@ -154,12 +154,13 @@ impl Acme {
         let eab = self.store.read(|read| read.eab(binding.kid()))?;
         let eab = eab.filter(|e| e.issuer == issuer.item.id).ok_or_else(refused)?;
         let mac_key = self.issuance.open_mac_key(&eab.kid, &eab.sealed_mac_key)?;
-        let now = self.clock.now();
         if !binding.verify(&mac_key) {
             // Whoever has seen a kid can come this far, so this is for the log and not for the audit.
             log::info!("peer={address} EAB {} with a wrong MAC", eab.kid);
             return Err(refused());
         }
+        // One that has ended serves no more, even if the clock steps back.
+        let now = self.clock.latest();
         if let Err(e) = eab.check_serves(now) {
             let entry = AuditEntry::done(format!("EAB {}", eab.kid), "newAccount", issuer.item.name.as_str())
                 .refused(&e)

@@ -38,7 +38,7 @@ impl Acme {
             true => dns_challenges(&issuer.policy, &identifier)?,
             false => issuer.policy.challenges_for(&identifier)?,
         };
-        let now = self.clock.now();
+        let now = self.clock.trusted()?;
         let new = NewAuthorization {
             name: name_of(&identifier),
             challenges: tokens(&offered)?,
@@ -64,7 +64,7 @@ impl Acme {
 
     /// An authorization is read and deactivated at its URL (RFC 8555, 7.5 and 7.5.2).
     pub(super) fn authorization(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
-        let now = self.clock.now();
+        let now = self.clock.believed();
         let mut authorization = self.own_authorization(request, id)?;
         if !request.is_post_as_get() {
             let payload = request.object()?;

@@ -20,7 +20,7 @@ impl Acme {
         if !request.is_post_as_get() {
             request.object()?;
             request.issuer.check_enabled()?;
-            let now = self.clock.now();
+            let now = self.clock.believed();
             if challenge.status() == ChallengeStatus::Pending {
                 let status = authorization.status(now);
                 if status != AuthorizationStatus::Pending {

@@ -23,7 +23,7 @@ impl Acme {
             .and_then(Value::as_str)
             .ok_or_else(|| Error::malformed("the payload has no text member \"csr\""))?;
         let csr = base64url::decode(csr).map_err(|e| Error::new(Class::BadCsr, format!("\"csr\": {e}")))?;
-        let now = self.clock.now();
+        let now = self.clock.believed();
         let hash = sha256(&csr);
         let is_repeated = |order: &Order| order.csr_hash.as_deref() == Some(hash.as_slice());
         let show = |order: &Order| -> Result<Reply> {

@@ -148,7 +148,7 @@ impl Acme {
             AuditEntry::done(format!("account {account}"), "acme", request.path).refused(e).from(request.address);
         let now = self.clock.now();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
-            log::error!("a refusal could not be audited: {e}");
+            log::log!(e.level(), "a refusal could not be audited: {e}");
         }
     }
 

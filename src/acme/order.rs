@@ -26,7 +26,7 @@ impl Acme {
         let issuer = request.issuer;
         issuer.check_enabled()?;
         let payload = request.object()?;
-        let now = self.clock.now();
+        let now = self.clock.trusted()?;
         let (not_before, not_after) = (moment(&payload, "notBefore")?, moment(&payload, "notAfter")?);
         let profile = match payload.get("profile") {
             None => None,
@@ -90,7 +90,7 @@ impl Acme {
     pub(super) fn show_order(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
         request.post_as_get()?;
         let order = self.own_order(request, id)?;
-        let now = self.clock.now();
+        let now = self.clock.believed();
         let reply = Reply::json(200, &self.order_object(request.issuer, &order, now)?);
         Ok(if order.status(now) == OrderStatus::Pending { reply.header("Retry-After", "1") } else { reply })
     }

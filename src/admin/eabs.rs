@@ -17,7 +17,8 @@ const LONGEST_NOTE: usize = 256;
 
 pub(super) fn generate(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     let issuer = items::issuer(admin, arguments)?;
-    let now = admin.now();
+    // What lasts until a moment must not be made by a clock that is wrong.
+    let now = admin.clock.trusted()?;
     let ttl = arguments.duration("ttl")?.unwrap_or(DEFAULT_TTL);
     if ttl < Span(1) || ttl > LONGEST_TTL {
         return Err(Error::malformed(format!("--ttl {ttl} is out of range; a credential lives from 1s to 7d")));

@@ -4,6 +4,7 @@ mod accounts;
 mod arguments;
 mod audit;
 mod certificates;
+mod clock;
 mod eabs;
 mod issuers;
 mod item_path;
@@ -82,6 +83,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "rotate-key", audited: true, run: signers::rotate },
     Command { name: "renew-signer-certificate", audited: true, run: signers::renew },
     Command { name: "refresh-key", audited: true, run: signers::refresh },
+    Command { name: "accept-clock", audited: true, run: clock::accept },
     Command { name: "audit", audited: false, run: audit::show },
     Command { name: "check", audited: false, run: status::check },
     Command { name: "status", audited: false, run: status::show },
@@ -128,7 +130,7 @@ impl Administration {
         // A refusal quotes what was given, which may be a megabyte.
         entry.detail = entry.detail.chars().take(LONGEST_REFUSAL).collect();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
-            log::error!("a refusal could not be audited: {e}");
+            log::log!(e.level(), "a refusal could not be audited: {e}");
         }
     }
 

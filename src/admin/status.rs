@@ -25,6 +25,7 @@ pub(super) fn check(admin: &Administration, _: Peer, arguments: &mut Arguments) 
             findings.push(e.detail().to_owned());
         }
     };
+    found(admin.clock.trusted().map(|_| ()));
     found(admin.store.read(|read| read.check_integrity()));
     found(admin.store.read(|read| read.verify_audit().map(|_| ())));
     let keys = admin.store.read(|read| {
@@ -62,11 +63,13 @@ pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -
             })
         })
         .collect();
+    let mut warnings = admin.issuance.warnings();
+    warnings.extend(admin.clock.trusted().err().map(|e| e.to_string()));
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "listen": admin.addresses.listen.to_string(),
         "plain_listen": admin.addresses.plain_listen.to_string(),
         "issuers": issuers,
-        "warnings": admin.issuance.warnings(),
+        "warnings": warnings,
     }))
 }

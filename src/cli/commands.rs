@@ -5,7 +5,7 @@ use super::acme_commands::{
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
-use super::record_commands::{Audit, Check, Status};
+use super::record_commands::{AcceptClock, Audit, Check, Status};
 use super::signer_commands::{
     CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate, RotateKey,
 };
@@ -58,6 +58,7 @@ pub(super) enum Command {
     RotateKey(RotateKey),
     RenewSignerCertificate(RenewSignerCertificate),
     RefreshKey(RefreshKey),
+    AcceptClock(AcceptClock),
     Audit(Audit),
     Check(Check),
     Status(Status),

@@ -38,6 +38,12 @@ daemon_command! {
 }
 
 daemon_command! {
+    /// Say that the clock is right, after it was set or stood still for long; until then nothing is signed.
+    #[argh(subcommand, name = "accept-clock", example = "certwright accept-clock")]
+    struct AcceptClock {}
+}
+
+daemon_command! {
     /// Look whether everything fits together: database, audit log, fragments, certificates, CRLs.
     #[argh(subcommand, name = "check", example = "certwright check")]
     struct Check {}

@@ -60,6 +60,7 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
             }
             None => format!("The fragments of {} were changed.", text("name")),
         },
+        "accept-clock" => format!("The clock is taken to be right: {}.", text("clock")),
         "audit" => match reply.get("verified").and_then(Value::as_i64) {
             Some(rows) => format!("The audit log is whole: {rows} rows, each fitting to the one before."),
             None => {

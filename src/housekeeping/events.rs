@@ -122,7 +122,12 @@ impl Listener {
         match told {
             Ok(()) => self.retry = FIRST_RETRY,
             Err(e) => {
-                log::warn!("{} could not be told of an event and will be in {:?}: {e}", self.sink, self.retry);
+                log::log!(
+                    e.level().max(log::Level::Warn),
+                    "{} could not be told of an event and will be in {:?}: {e}",
+                    self.sink,
+                    self.retry
+                );
                 self.not_before = Instant::now() + self.retry;
                 self.retry = self.retry.saturating_mul(2).min(LONGEST_RETRY);
             }

@@ -1,5 +1,5 @@
-//! What happens by itself on a clock: the daemon's own TLS certificates are renewed, deletions that are due are carried
-//! out, what has ended long ago is tidied away.
+//! What happens by itself on a clock: the clock itself is watched, the daemon's own TLS certificates are renewed, deletions
+//! that are due are carried out, what has ended long ago is tidied away.
 
 mod events;
 mod expiry;
@@ -8,7 +8,7 @@ mod tidying;
 
 pub use events::{Events, event_of};
 
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Span, Time};
 use crate::error::{Error, Result};
 use crate::issuance::Issuance;
 use crate::settings::Settings;
@@ -19,6 +19,8 @@ use std::time::Duration;
 use tidying::Tidying;
 
 const ROUND: Duration = Duration::from_secs(60);
+/// How often it is noted that the clock is right.
+const BETWEEN_MARKS: Span = Span::HOUR;
 /// Between two times that CRLs are signed for clients; also how long a stop waits for that thread.
 const CRL_PAUSE: Duration = Duration::from_millis(300);
 
@@ -33,6 +35,8 @@ struct Shared {
     issuance: Arc<Issuance>,
     clock: Clock,
     tidying: Tidying,
+    /// When it was last noted that the clock is right.
+    marked: Mutex<Option<Time>>,
     stopping: Mutex<bool>,
     stop: Condvar,
 }
@@ -49,8 +53,9 @@ impl Housekeeping {
         settings: &Settings,
     ) -> Result<Housekeeping> {
         let tidying = Tidying::new(Arc::clone(&store), clock.clone(), settings);
-        let shared =
-            Arc::new(Shared { store, issuance, clock, tidying, stopping: Mutex::new(false), stop: Condvar::new() });
+        let marked = Mutex::new(store.read(|read| read.clock_mark())?);
+        let (stopping, stop) = (Mutex::new(false), Condvar::new());
+        let shared = Arc::new(Shared { store, issuance, clock, tidying, marked, stopping, stop });
         shared.round();
         let for_crls = Arc::clone(&shared);
         let crls = std::thread::Builder::new()
@@ -93,6 +98,10 @@ impl Drop for Housekeeping {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        // So that the next start knows better than by the hour.
+        if let Err(e) = self.shared.clock.trusted().and_then(|_| self.shared.mark_clock(Span(1))) {
+            log::debug!("it could not be noted that the clock is right: {e}");
+        }
     }
 }
 
@@ -109,25 +118,41 @@ impl Shared {
 
     /// Each duty by itself: one that fails is tried again in the next round and holds up no other.
     fn round(&self) {
-        let duties: [(&str, &dyn Fn() -> Result<()>); 4] = [
-            ("signing CRLs", &|| {
-                self.issuance.publish_crls();
-                Ok(())
-            }),
-            ("noticing what expires", &|| expiry::notice(&self.store, self.clock.now())),
-            ("renewing the daemon's TLS certificates", &|| self.issuance.refresh_tls()),
-            ("deleting items", &|| self.delete_due_items()),
-        ];
-        for (duty, carry_out) in duties {
-            if let Err(e) = carry_out() {
-                log::error!("{duty} failed and will be tried again in a minute: {e}");
-            }
+        // By a wrong clock nothing is due, least of all a deletion; clients are still to be answered.
+        if self.clock.look().is_err() {
+            return self.carry_out("showing the daemon's TLS certificates", || self.issuance.refresh_tls());
         }
+        self.carry_out("noting that the clock is right", || self.mark_clock(BETWEEN_MARKS));
+        self.carry_out("signing CRLs", || {
+            self.issuance.publish_crls();
+            Ok(())
+        });
+        self.carry_out("noticing what expires", || expiry::notice(&self.store, self.clock.now()));
+        self.carry_out("renewing the daemon's TLS certificates", || self.issuance.refresh_tls());
+        self.carry_out("deleting items", || self.delete_due_items());
+    }
+
+    fn carry_out(&self, duty: &str, act: impl FnOnce() -> Result<()>) {
+        if let Err(e) = act() {
+            log::log!(e.level(), "{duty} failed and will be tried again in a minute: {e}");
+        }
+    }
+
+    /// Note when the clock was last right, unless the last note is not as old as that.
+    fn mark_clock(&self, old: Span) -> Result<()> {
+        let Some(mark) = self.clock.mark() else { return Ok(()) };
+        let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        // It goes back when a clock is accepted.
+        if marked.is_none_or(|marked| mark < marked || mark.since(marked) >= old) {
+            self.store.change(move |write| write.put_clock_mark(mark))?;
+            *marked = Some(mark);
+        }
+        Ok(())
     }
 
     fn tidy(&self) {
         if let Err(e) = self.tidying.round(&|pause| self.wait(pause)) {
-            log::error!("tidying failed and will be gone on with in an hour: {e}");
+            log::log!(e.level(), "tidying failed and will be gone on with in an hour: {e}");
         }
     }
 
@@ -136,7 +161,7 @@ impl Shared {
         let now = self.clock.now();
         for id in self.store.read(|read| read.items_due_for_deletion(now))? {
             if let Err(e) = self.delete_due_item(id, now) {
-                log::error!("item {id} could not be deleted: {e}");
+                log::log!(e.level(), "item {id} could not be deleted: {e}");
             }
         }
         Ok(())

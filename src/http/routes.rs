@@ -127,7 +127,7 @@ impl Routes {
                 "there is nothing here; CA certificates are at /ca/<display-id>.pem, CRLs at /crl/<display-id>",
             ),
             Err(e) => {
-                log::error!("path={} {e}", request.url());
+                log::log!(e.level(), "path={} {e}", request.url());
                 Answer::problem(503, "serverInternal", "this cannot be served at the moment").header("Retry-After", "5")
             }
         }

@@ -24,7 +24,7 @@ impl Issuance {
         // Those who wait here find their revocation on the list that whoever was before them signed, or sign one for all.
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         self.sign_due_crls().unwrap_or_else(|e| {
-            log::error!("the CRLs could not be signed, which will be tried again in a minute: {e}");
+            log::log!(e.level(), "the CRLs could not be signed, which will be tried again in a minute: {e}");
             false
         })
     }
@@ -45,15 +45,15 @@ impl Issuance {
     }
 
     fn sign_due_crls(&self) -> Result<bool> {
+        let now = self.clock.trusted()?;
         for signer in self.store.read(|read| read.signers_without_crls())? {
             self.store.change(move |write| write.begin_crls(signer, 0))?;
         }
-        let now = self.clock.now();
         let mut all = true;
         for due in self.store.read(|read| read.due_crls(now, now.minus(Span::DAY).minus(BACKDATED)))? {
             let (signer, shard) = (due.signer, due.shard);
             if let Err(e) = self.sign_crl(due, now) {
-                log::error!("the CRL {shard:?} of signer {signer} could not be signed: {e}");
+                log::log!(e.level(), "the CRL {shard:?} of signer {signer} could not be signed: {e}");
                 all = false;
             }
         }

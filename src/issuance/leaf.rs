@@ -84,7 +84,7 @@ impl Issuance {
     /// Unavailable when the signer cannot sign or the store cannot commit, and the order stays ready; OrderNotReady when
     /// another request finalized it meanwhile; BadPublicKey, RejectedIdentifier; Internal when a lint or webpki refuses.
     pub fn issue(&self, ready: ReadyOrder, address: &str) -> Result<Order> {
-        let now = self.clock.now();
+        let now = self.clock.trusted()?;
         let spki = ready.request.public_key().to_spki();
         let signer_key = ready.policy.signer_key;
         // Before anything is signed for it.

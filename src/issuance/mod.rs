@@ -90,8 +90,9 @@ impl Issuance {
     /// Whether accounts can be bound and certificates signed for an issuer.
     ///
     /// # Errors
-    /// Unavailable, naming the fragment that is missing.
+    /// Unavailable, naming the fragment that is missing, or while the clock is not to be believed.
     pub fn check_can_sign(&self, policy: &IssuerPolicy) -> Result<()> {
+        self.clock.trusted()?;
         self.vault.signer(policy.signer_key).map(|_| ())
     }
 

@@ -90,7 +90,7 @@ impl Issuance {
         let reply = match OcspRequest::parse(request) {
             Err(_) => OcspRefusal::MalformedRequest.into(),
             Ok(request) => self.answer_parsed(&version, &policy, &request, address).unwrap_or_else(|e| {
-                log::error!("OCSP for signer {} cannot be answered: {e}", version.id);
+                log::log!(e.level(), "OCSP for signer {} cannot be answered: {e}", version.id);
                 OcspRefusal::TryLater.into()
             }),
         };
@@ -143,6 +143,7 @@ impl Issuance {
         {
             return Ok(answer.reply);
         }
+        self.clock.trusted()?;
         if !self.responders.may_sign(address, now) {
             return Ok(OcspRefusal::TryLater.into());
         }

@@ -82,7 +82,7 @@ impl Issuance {
         let host = url.host().clone();
         self.check_own_host(policy)?;
         let (ca, signer) = self.signing(policy.signer_key)?;
-        let now = self.clock.now();
+        let now = self.clock.trusted()?;
         let pkcs8 = generate(KeyAlgorithm::Ec256)?;
         let public_key = Signer::from_pkcs8(KeyAlgorithm::Ec256, Hash::Sha256, &pkcs8)?.public_key().clone();
         let LeafPoints { points, shard } = self.leaf_points(policy, &ca)?;
@@ -139,7 +139,7 @@ impl Issuance {
             let current = stored.iter().find(|t| t.issuer == issuer.item);
             let renewed = IssuerPolicy::parse(issuer).and_then(|policy| self.renew_if_due(&policy, current, now));
             if let Err(e) = renewed {
-                log::error!("the TLS certificate of issuer {} could not be renewed: {e}", issuer.item);
+                log::log!(e.level(), "the TLS certificate of issuer {} could not be renewed: {e}", issuer.item);
             }
         }
         let stored = self.store.read(|read| read.tls_certificates())?;

@@ -65,7 +65,7 @@ impl Issuance {
         };
         if policy.create_private_ocsp && policy.item != NOT_YET_KEPT {
             // From now on answers are given, whatever becomes of the issuer.
-            self.responder(&version, policy, signer.validity.not_after, self.clock.now())?;
+            self.responder(&version, policy, signer.validity.not_after, self.clock.trusted()?)?;
         }
         let points = Points {
             crl: shard.map(|shard| crl_url(&base, &ski, shard)),

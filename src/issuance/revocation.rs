@@ -91,7 +91,7 @@ impl Issuance {
     /// # Errors
     /// AlreadyRevoked; Malformed when it has ended.
     pub fn revoke(&self, certificate: &Certificate, reason: Reason, by: &Revoker, address: &str) -> Result<()> {
-        let now = self.clock.now();
+        let now = self.clock.believed();
         if certificate.not_after < now {
             return Err(Error::malformed(format!("the certificate ended at {}", certificate.not_after)));
         }
@@ -131,7 +131,7 @@ impl Issuance {
         invalid_since: Option<Time>,
         actor: &str,
     ) -> Result<RevokedAll> {
-        let now = self.clock.now();
+        let now = self.clock.believed();
         let mut all = RevokedAll::default();
         // In parts, so that nobody else waits for long.
         for part in wanted.chunks(REVOKED_AT_ONCE) {

@@ -107,7 +107,7 @@ impl Issuance {
         let signer = Signer::from_pkcs8(former.algorithm, former.algorithm.default_hash(), &former.pkcs8)
             .map_err(|e| Error::malformed(format!("--key-file: {e}")))?;
         self.store.read(|read| read.check_not_blocked(&signer.public_key().to_spki()))?;
-        let chain = CaChain::verify(&former.chain, self.clock.now()).map_err(|e| e.context("--chain-file"))?;
+        let chain = CaChain::verify(&former.chain, self.clock.trusted()?).map_err(|e| e.context("--chain-file"))?;
         let certificate = chain.signer()?;
         if certificate.spki != signer.public_key().to_spki() {
             return Err(Error::malformed("--key-file is not the key of the first certificate in --chain-file"));
@@ -164,7 +164,7 @@ impl Issuance {
         chain: &[Vec<u8>],
         audit: impl FnOnce(&Write<'_>) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        let now = self.clock.now();
+        let now = self.clock.trusted()?;
         let verified = CaChain::verify(chain, now).map_err(|e| e.context("--chain-file"))?;
         let certificate = verified.signer()?;
         let versions = self.store.read(|read| read.key_versions(key))?;
@@ -198,7 +198,7 @@ impl Issuance {
     }
 
     pub(super) fn self_sign(&self, signer: &Signer, wish: &CaWish, lifetime: Span) -> Result<NewCaCertificate> {
-        let validity = Validity::starting(self.clock.now(), lifetime);
+        let validity = Validity::starting(self.clock.trusted()?, lifetime);
         let certificate = certificate(signer, wish, validity, Points::default())?;
         let signed = prepare_ca(&certificate, signer, None)?;
         finished(CaOrigin::SelfSigned, signed, signer)
@@ -225,7 +225,7 @@ impl Issuance {
         wish: &CaWish,
         lifetime: Span,
     ) -> Result<NewCaCertificate> {
-        let now = self.clock.now();
+        let now = self.clock.trusted()?;
         self.store.read(|read| read.check_not_blocked(&signer.public_key().to_spki()))?;
         if !chain.validity.covers(now) {
             return Err(Error::unavailable("the certificate that is to sign has ended"));

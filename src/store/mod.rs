@@ -10,7 +10,9 @@ mod ca_certificates;
 mod certificate_lists;
 mod certificates;
 mod challenges;
+mod clock_mark;
 mod crls;
+mod disk;
 mod eabs;
 mod expiry;
 mod fragments;
@@ -99,6 +101,11 @@ impl Store {
     /// The closure's own; Unavailable when the commit failed; Internal when the closure panicked.
     pub fn change<T: Send + 'static>(&self, work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static) -> Result<T> {
         self.writer.change(work)
+    }
+
+    /// Let no more than so many wait for a disk that takes seconds for each commit; whoever comes then is told to come again.
+    pub fn bound_waiting(&self, count: usize) {
+        self.writer.disk.bound_waiting(count);
     }
 
     /// Run a closure over one consistent snapshot.

@@ -64,13 +64,14 @@ impl<K: Eq + Hash, V> Remembered<K, V> {
 
 /// Tables that requests write to. A change to any other makes everything that is remembered old: whoever adds a table and
 /// forgets it here makes the daemon slower, not wrong.
-const RECORDS: [&str; 12] = [
+const RECORDS: [&str; 13] = [
     "authorizations",
     "challenges",
     "orders",
     "order_authorizations",
     "certificates",
     "audit",
+    "clock_mark",
     "crls",
     "event_cursors",
     "expiry_notices",

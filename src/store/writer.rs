@@ -4,6 +4,7 @@
 //! the next. A change that comes alone is made and committed by its own thread, which is woken by nobody.
 
 use super::Write;
+use super::disk::Disk;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::cell::Cell;
@@ -24,6 +25,7 @@ pub(super) struct Writer {
     queue: Mutex<Queue>,
     /// Counts the commits that changed settings.
     settings_version: AtomicU64,
+    pub(super) disk: Disk,
 }
 
 #[derive(Default)]
@@ -42,7 +44,8 @@ thread_local! {
 
 impl Writer {
     pub(super) fn new(db: Connection) -> Writer {
-        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version: AtomicU64::new(1) }
+        let disk = Disk::default();
+        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version: AtomicU64::new(1), disk }
     }
 
     /// Grows with each commit that changed settings, before whoever asked for it hears of it.
@@ -63,6 +66,7 @@ impl Writer {
             if queue.is_closed {
                 return Err(Error::unavailable("the daemon is stopping"));
             }
+            self.disk.check_may_wait(queue.jobs.len())?;
             queue.jobs.push(job);
             !std::mem::replace(&mut queue.is_led, true)
         };
@@ -90,18 +94,16 @@ impl Writer {
     fn lead(&self) {
         let mut batch = self.gather();
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        self.disk.begin(batch.len());
         LEADS.set(true);
         let committed = commit_together(&db, &mut batch);
         LEADS.set(false);
         drop(db);
-        if let Err(e) = &committed {
-            log::error!("a commit of {} changes failed: {e}", batch.len());
-        }
         // After a failure nothing is known for certain.
         if !matches!(committed, Ok(false)) {
             self.settings_version.fetch_add(1, Ordering::Release);
         }
-        let committed = committed.map(|_| ());
+        let committed = self.disk.end(committed.map(|_| ()));
         // The next commit first: it takes the longest.
         let mut queue = self.queue();
         match queue.jobs.first() {
@@ -140,6 +142,8 @@ impl Writer {
 trait Job: Send {
     /// Do the work and keep the result. True when it is to be kept in the transaction.
     fn run(&mut self, write: &Write<'_>) -> bool;
+    /// What the work failed with, once it has.
+    fn failure(&self) -> Option<&Error>;
     /// Let the asker lead.
     fn lead(&self);
     /// Tell the asker: what the work gave when the commit succeeded, otherwise why it did not.
@@ -175,6 +179,10 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
         let keep = result.is_ok();
         self.result = Some(result);
         keep
+    }
+
+    fn failure(&self) -> Option<&Error> {
+        self.result.as_ref()?.as_ref().err()
     }
 
     fn lead(&self) {
@@ -215,7 +223,7 @@ fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool> {
         let keep = job.run(&write);
         // FULL, IOERR and NOMEM may have rolled the whole transaction back; a savepoint opened now would commit alone.
         if db.is_autocommit() {
-            return Err(Error::internal("the transaction was lost"));
+            return Err(job.failure().cloned().unwrap_or_else(|| Error::internal("the transaction was lost")));
         }
         if keep {
             changes_settings |= write.changes_settings.get();

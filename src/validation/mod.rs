@@ -135,6 +135,10 @@ struct Proof {
 /// Make one attempt.
 fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next {
     let challenge = ticket.challenge;
+    // A proof lasts until a moment.
+    if clock.trusted().is_err() {
+        return Next::PutOff(PAUSES[1]);
+    }
     let job = match store.read(|read| read.validation_job(challenge, clock.now())) {
         Ok(Some(job)) => job,
         Ok(None) => return Next::Over,
@@ -153,7 +157,7 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
         }
         // A fault of ours is no answer about the name.
         Err(failure) if failure.error.class() == Class::Unavailable => {
-            log::error!("validation of challenge {challenge} is put off: {}", failure.error);
+            log::log!(failure.error.level(), "validation of challenge {challenge} is put off: {}", failure.error);
             return Next::PutOff(PAUSES[1]);
         }
         Err(failure) => {
@@ -171,7 +175,10 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
     match recorded {
         Ok(()) => Next::Over,
         Err(e) => {
-            log::error!("the result of challenge {challenge} could not be kept, so it will be validated again: {e}");
+            log::log!(
+                e.level(),
+                "the result of challenge {challenge} could not be kept, so it will be validated again: {e}"
+            );
             Next::PutOff(PAUSES[0])
         }
     }

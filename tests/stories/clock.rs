@@ -1,5 +1,7 @@
 //! What happens by itself as time goes by: a daemon in this process whose clock the story turns.
 
+mod wrong;
+
 use crate::world::csr::Csr;
 use crate::world::issuer::text;
 use crate::world::openssl::{blocks, ocsp_request, openssl};

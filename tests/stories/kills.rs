@@ -1,13 +1,15 @@
-//! kill -9 at a hundred random moments of issuing, revoking and rotating. Whatever was said to be done is done afterwards,
-//! and nothing is half done.
+//! kill -9 at a hundred random moments of registering, issuing, revoking and rotating, half of the times with a power cut that
+//! takes everything that was not synced. Whatever was said to be done is done afterwards, and nothing is half done.
 
 mod invariants;
 mod reading;
+mod registering;
 
 use crate::world::acme::{Client, Order};
 use crate::world::base64url;
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
+use crate::world::faults::Faults;
 use crate::world::issuer::{ISSUER, Issuer, SIGNER_KEY, text};
 use crate::world::judges::{
     assert_signed_for_webpki, assert_trusted_by_webpki, certificates, judge_ca_certificate, judge_chain, judge_crl,
@@ -19,6 +21,7 @@ use crate::world::patience::seconds;
 use crate::world::plain::{CHECKED, ask_ocsp};
 use crate::world::wire::{Reply, Wire};
 use reading::{serial_of, shard_path};
+use registering::{Registered, USES};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +30,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// As long as KILLS does not ask for more.
 const KILLS: usize = 100;
 const NAMES: [&str; 3] = ["one.acme.com", "two.acme.com", "three.acme.com"];
 
@@ -35,10 +39,12 @@ fn a_hundred_kills_leave_nothing_half_done() {
     let seed = std::env::var("KILLS_SEED").ok().map_or_else(random_seed, |text| text.parse().unwrap());
     eprintln!("the moments of the kills follow from KILLS_SEED={seed}");
     let mut chance = Chance(seed);
+    let kills = std::env::var("KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let mut story = Story::begin();
-    for kill in 1..=KILLS {
+    for kill in 1..=kills {
         let now_and_then = kill % 10 == 0;
         story.work_until_killed(&mut chance);
+        story.cut_power_perhaps(&mut chance);
         if chance.below(4) == 0 {
             story.kill_while_starting(&mut chance);
         }
@@ -46,7 +52,7 @@ fn a_hundred_kills_leave_nothing_half_done() {
         story.ca.launch();
         story.check(now_and_then);
     }
-    story.check_everything();
+    story.check_everything(kills);
 }
 
 /// What clients and administrators were told, by which the daemon is measured.
@@ -60,6 +66,8 @@ struct Journal {
     asked_to_revoke: BTreeSet<String>,
     /// Those of them that were said to be revoked.
     revoked: BTreeSet<String>,
+    /// Accounts of this round.
+    registered: Vec<Registered>,
     signer: Signer,
     /// What the administrator was doing to the signer when the daemon was killed.
     under_way: Option<Step>,
@@ -86,6 +94,9 @@ enum Step {
 
 struct Story {
     ca: Ca,
+    faults: Faults,
+    /// Bytes that power cuts have taken.
+    lost: usize,
     issuer: Issuer,
     client: Client,
     csrs: BTreeMap<&'static str, Csr>,
@@ -107,9 +118,15 @@ struct Story {
 
 impl Story {
     fn begin() -> Story {
-        let ca = Ca::start();
+        let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
+        let faults = Faults::of(&mut ca);
+        // As long as a disk takes, so that kills meet what is on its way there.
+        faults.order("slow 2");
+        ca.launch();
         let issuer = ca.make_issuer_with(&NAMES.join(","), &CHECKED);
         let mut story = Story {
+            faults,
+            lost: 0,
             client: ca.unchallenged_client(&issuer, &NAMES.join(",")),
             csrs: NAMES.iter().map(|name| (*name, Csr::for_names(&[name]))).collect(),
             journal: Mutex::default(),
@@ -145,6 +162,7 @@ impl Story {
         };
         let seeds = [chance.next(), chance.next()];
         let question = self.question();
+        let eab = self.ca.make_eab_with(&self.issuer, &["--uses", &USES.to_string()]);
         *self.killed.get_mut() = false;
         *self.begun.get_mut() = 0;
         let this = &*self;
@@ -152,6 +170,7 @@ impl Story {
             for name in NAMES {
                 scope.spawn(move || while this.issue(name).is_some() {});
             }
+            scope.spawn(|| this.register_until_killed(&eab));
             scope.spawn(move || this.revoke_until_killed(Chance(seeds[0]), Story::revoke_by_acme));
             scope.spawn(move || this.revoke_until_killed(Chance(seeds[1]), Story::revoke_by_command));
             scope.spawn(move || {
@@ -181,6 +200,15 @@ impl Story {
             this.ca.signal(Signal::KILL);
         });
         self.ca.kill();
+    }
+
+    /// Every other time the power fails as well. Of what was not synced the disk has nothing, or some of it.
+    fn cut_power_perhaps(&mut self, chance: &mut Chance) {
+        match chance.below(4) {
+            0 => self.lost += self.faults.cut_power(|| false),
+            1 => self.lost += self.faults.cut_power(|| chance.below(2) == 0),
+            _ => {}
+        }
     }
 
     /// What a start puts right must bear being interrupted as well.

@@ -24,6 +24,7 @@ mod accounts;
 mod admin_socket;
 mod assumptions;
 mod clock;
+mod disk;
 mod hierarchy;
 mod items;
 mod kills;

@@ -40,6 +40,11 @@ impl Client {
         Client { wire, directory, key, account: None }
     }
 
+    /// Somebody else, who has no account yet, at the same issuer.
+    pub fn with_key(self, key: AccountKey) -> Client {
+        Client { key, account: None, ..self }
+    }
+
     pub fn nonce(&self) -> String {
         let reply = self.wire.request("HEAD", &self.url("newNonce"), &[], b"").expect(200);
         reply.required_header("replay-nonce")

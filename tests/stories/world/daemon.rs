@@ -7,6 +7,7 @@ use super::patience::{eventually, seconds};
 use super::place::Place;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub struct Ca {
     pub listen: SocketAddr,
     pub plain_listen: SocketAddr,
     flags: Vec<String>,
+    /// Beside those that every daemon of a story has.
+    variables: Vec<(String, OsString)>,
     child: Option<Child>,
 }
 
@@ -50,6 +53,7 @@ impl Ca {
             listen,
             plain_listen: listen,
             flags: flags.iter().map(ToString::to_string).collect(),
+            variables: Vec::new(),
             child: None,
             place,
         };
@@ -79,6 +83,11 @@ impl Ca {
         self.flags.extend(flags.iter().map(ToString::to_string));
     }
 
+    /// A variable of the environment of every start from now on.
+    pub fn set_variable(&mut self, name: &str, value: impl Into<OsString>) {
+        self.variables.push((name.to_string(), value.into()));
+    }
+
     /// `certwright serve` with this story's flags, not yet running.
     pub fn serve_command(&self) -> Command {
         let mut command = unprivileged_certwright();
@@ -92,6 +101,7 @@ impl Ca {
         command.args(["--http-01-port", &self.http_01_port.to_string()]);
         command.args(["--tls-alpn-01-port", &self.tls_alpn_01_port.to_string()]);
         command.args(&self.flags);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -9,6 +9,7 @@ pub mod csr;
 pub mod daemon;
 pub mod database;
 pub mod dns;
+pub mod faults;
 pub mod hex;
 pub mod issuer;
 pub mod judges;

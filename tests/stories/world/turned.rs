@@ -6,11 +6,13 @@ use super::binary::certwright;
 use super::csr::Csr;
 use super::issuer::{Eab, text};
 use super::outcome::Outcome;
+use super::patience::{eventually, seconds};
 use super::place::Place;
 use super::plain;
 use super::wire::{Reply, Wire};
 use certwright::clock::{Clock, Span, Time};
 use certwright::daemon::Daemon;
+use certwright::error::Class;
 use certwright::settings::Settings;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -19,7 +21,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A daemon whose clock stands still until it is turned.
 pub struct Turned {
-    daemon: Option<Daemon>,
+    /// None between two runs.
+    pub daemon: Option<Daemon>,
     pub clock: Clock,
     pub place: Place,
     pub settings: Settings,
@@ -56,17 +59,29 @@ impl Turned {
             retain_records: Settings::RETAIN_RECORDS,
         };
         change(&mut settings);
-        let daemon = Daemon::start(&settings, clock.clone()).unwrap();
-        // Commands and clients find it again after a restart.
-        settings.listen = daemon.addresses().listen;
-        settings.plain_listen = daemon.addresses().plain_listen;
-        Turned { daemon: Some(daemon), clock, place, settings }
+        let mut turned = Turned { daemon: None, clock, place, settings };
+        turned.boot();
+        // Where clients find it again.
+        let addresses = turned.daemon().addresses();
+        (turned.settings.listen, turned.settings.plain_listen) = (addresses.listen, addresses.plain_listen);
+        turned
+    }
+
+    /// Start it. A command that another story is just starting holds all that this process has open for a moment, the lock of
+    /// the state directory among it.
+    pub fn boot(&mut self) {
+        self.daemon = Some(eventually("the daemon starts", seconds(20), || {
+            match Daemon::start(&self.settings, self.clock.clone()) {
+                Err(e) if e.class() == Class::Conflict => None,
+                started => Some(started.unwrap()),
+            }
+        }));
     }
 
     /// Stop it, and start it again with the settings that the story has changed meanwhile.
     pub fn restart(&mut self) {
         self.daemon = None;
-        self.daemon = Some(Daemon::start(&self.settings, self.clock.clone()).unwrap());
+        self.boot();
     }
 
     pub fn daemon(&self) -> &Daemon {
