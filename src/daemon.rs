@@ -21,7 +21,10 @@ use std::sync::Arc;
 
 /// Descriptors that are not clients': database, fragments, validations, workers.
 const RESERVED_DESCRIPTORS: u64 = 256;
+const FEWEST_CLIENTS: u64 = 64;
 const MOST_CLIENTS: u64 = 16_384;
+/// Without workers, of which each has both ends of a connection.
+const FEWEST_DESCRIPTORS: u64 = 192;
 
 /// A running daemon.
 pub struct Daemon {
@@ -46,6 +49,7 @@ impl Daemon {
     pub fn start(settings: &Settings, clock: Clock) -> Result<Daemon> {
         AdminSocket::check_path(&settings.admin_socket)?;
         let descriptors = raise_descriptor_limit();
+        check_descriptors(descriptors, settings.workers)?;
         let directories = Directories::make(settings)?;
         let lock = StateLock::take(&settings.state_dir)?;
         let tls_listener = listen("listen", settings.listen)?;
@@ -77,11 +81,12 @@ impl Daemon {
         let routes = Routes::new(acme, publication, secret.clone(), random::<4>()?, clock.clone());
         let application = directories.run.join("http.sock");
         let http = HttpServer::start(&application, settings.workers, routes)?;
-        let most_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(64, MOST_CLIENTS);
+        let most_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(FEWEST_CLIENTS, MOST_CLIENTS);
         let front_settings = FrontSettings {
             application,
             secret,
             connections: settings.workers,
+            renewal: http.renewal(),
             most_clients: usize::try_from(most_clients).unwrap_or(64),
         };
         let front = Front::start(tls_listener, plain_listener, Arc::clone(&issuance), front_settings)?;
@@ -137,6 +142,18 @@ impl Drop for Daemon {
             log::warn!("certwright.db-wal has to be kept beside certwright.db: {e}");
         }
     }
+}
+
+/// A daemon that runs out of descriptors with a few clients serves nobody well.
+fn check_descriptors(limit: u64, workers: usize) -> Result<()> {
+    let needed = FEWEST_DESCRIPTORS.saturating_add(u64::try_from(workers).unwrap_or(u64::MAX).saturating_mul(2));
+    if limit >= needed {
+        return Ok(());
+    }
+    Err(Error::unavailable(format!(
+        "at most {limit} files may be open, and {workers} workers need {needed}; raise the limit (LimitNOFILE=, ulimit -n), or \
+         start with fewer --workers"
+    )))
 }
 
 /// A list that cannot be read stops the start: what it blocks must not get certificates meanwhile. Without a list what an

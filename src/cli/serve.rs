@@ -64,11 +64,14 @@ pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Resul
     log::info!("stopping");
     // What waits for a disk that does not answer must not keep the machine from going down; nothing that was promised is
     // lost, since promises are made after their commit.
-    std::thread::spawn(|| {
+    let give_up = std::thread::Builder::new().name("stop".into()).spawn(|| {
         std::thread::sleep(LONGEST_STOP);
         log::warn!("some requests did not end in time");
         std::process::exit(0);
     });
+    if let Err(e) = give_up {
+        log::warn!("the stop takes as long as the slowest request: {e}");
+    }
     drop(daemon);
     Ok(())
 }

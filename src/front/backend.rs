@@ -3,7 +3,7 @@
 //! breaks or is overdue is closed and never used again.
 
 use super::refusal::Refusal;
-use crate::http::{Door, HEADER_FROM_DOOR};
+use crate::http::{Door, HEADER_FROM_DOOR, Renewal};
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 use std::collections::VecDeque;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 /// How long a request may take, from its end to its answer.
 pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
 const MOST_WAITING: usize = 512;
 const MOST_WAITING_BYTES: usize = 16 << 20;
 const LARGEST_REPLY: usize = 16 << 20;
@@ -43,6 +44,9 @@ pub(super) struct Backends {
     first_token: usize,
     connections: Vec<Connection>,
     waiting: VecDeque<Request>,
+    renewal: Renewal,
+    /// When the application may be begun anew at the earliest; never before it has been there as a whole.
+    may_renew: Option<Instant>,
 }
 
 enum Connection {
@@ -66,11 +70,12 @@ struct Exchange {
 }
 
 impl Backends {
-    pub(super) fn new(socket: PathBuf, secret: &str, count: usize, first_token: usize) -> Backends {
+    pub(super) fn new(socket: PathBuf, secret: &str, count: usize, first_token: usize, renewal: Renewal) -> Backends {
         let door = Door::Probe.as_str();
         let probe = format!("GET / HTTP/1.1\r\nHost: door\r\n{HEADER_FROM_DOOR}: {secret} {door} -\r\n\r\n");
         let connections = (0..count).map(|_| Connection::Closed).collect();
-        Backends { socket, probe: probe.into_bytes(), first_token, connections, waiting: VecDeque::new() }
+        let (probe, waiting) = (probe.into_bytes(), VecDeque::new());
+        Backends { socket, probe, first_token, connections, waiting, renewal, may_renew: None }
     }
 
     /// Whether a token is one of these connections'.
@@ -78,9 +83,9 @@ impl Backends {
         token.0 >= self.first_token && token.0 - self.first_token < self.connections.len()
     }
 
-    /// Whether some connection has answered its probe.
+    /// Whether every connection has answered its probe.
     pub(super) fn is_ready(&self) -> bool {
-        self.connections.iter().any(|c| matches!(c, Connection::Open { work: Work::Idle | Work::Answering(..), .. }))
+        self.connections.iter().all(|c| matches!(c, Connection::Open { work: Work::Idle | Work::Answering(..), .. }))
     }
 
     /// Open the next connection, unless one is just being tried.
@@ -104,7 +109,32 @@ impl Backends {
                 let mut nothing = Vec::new();
                 self.progress(at, registry, &mut nothing);
             }
-            Err(e) => log::error!("a connection to the HTTP workers could not be opened: {e}"),
+            Err(e) => self.renew(&e, registry),
+        }
+    }
+
+    /// From now on an application that accepts nothing is begun anew.
+    pub(super) fn renew_from_now_on(&mut self) {
+        self.may_renew = Some(Instant::now());
+    }
+
+    /// The application accepts nothing any more. What it answers still goes on; in a moment when nobody waits for an answer
+    /// it is begun anew.
+    fn renew(&mut self, why: &std::io::Error, registry: &Registry) {
+        let is_answering = |c: &Connection| matches!(c, Connection::Open { work: Work::Answering(..), .. });
+        let Some(when) = self.may_renew.filter(|when| *when <= Instant::now()) else { return };
+        if self.connections.iter().any(is_answering) {
+            return;
+        }
+        self.may_renew = Some(when.max(Instant::now()) + BETWEEN_RENEWALS);
+        // None of these is anybody's.
+        let mut nobody = Vec::new();
+        (0..self.connections.len()).for_each(|at| self.close(at, registry, &mut nobody));
+        match self.renewal.renew() {
+            Ok(()) => log::warn!("no connection to the HTTP workers could be opened ({why}), so they begin anew"),
+            Err(e) => {
+                log::error!("no connection to the HTTP workers can be opened ({why}), nor can they begin anew: {e}")
+            }
         }
     }
 

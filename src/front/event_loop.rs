@@ -28,6 +28,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// New clients and handshakes in one turn, of all and of one address, so that nobody starves the others.
 const ACCEPTS_PER_TURN: usize = 64;
 const HANDSHAKES_PER_TURN: usize = 8;
+/// A want of descriptors is told of once in this time.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
 /// What all clients together may make us hold.
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
@@ -50,6 +52,8 @@ pub(super) struct EventLoop {
     /// Clients whose handshake has to wait for the next turn.
     deferred: VecDeque<ClientId>,
     handshakes: HashMap<Peer, usize>,
+    /// When the log was last told that there is no room for clients.
+    told_refusal: Option<Instant>,
     settings: FrontSettings,
     stopping: Arc<AtomicBool>,
     tell_ready: Option<SyncSender<()>>,
@@ -74,8 +78,13 @@ impl EventLoop {
             poll.registry().register(&mut socket, token, Interest::READABLE)?;
             listeners.push((token, door, socket));
         }
-        let backends =
-            Backends::new(settings.application.clone(), &settings.secret, settings.connections, FIRST_BACKEND);
+        let backends = Backends::new(
+            settings.application.clone(),
+            &settings.secret,
+            settings.connections,
+            FIRST_BACKEND,
+            settings.renewal.clone(),
+        );
         Ok(EventLoop {
             poll,
             waker,
@@ -91,6 +100,7 @@ impl EventLoop {
             held: 0,
             deferred: VecDeque::new(),
             handshakes: HashMap::new(),
+            told_refusal: None,
             settings,
             stopping,
             tell_ready: Some(tell_ready),
@@ -145,6 +155,7 @@ impl EventLoop {
             if self.backends.is_ready()
                 && let Some(ready) = self.tell_ready.take()
             {
+                self.backends.renew_from_now_on();
                 let _ = ready.send(());
             }
         } else if token != WAKER {
@@ -227,7 +238,10 @@ impl EventLoop {
                     Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                     Err(e) => {
                         // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
-                        log::warn!("a client could not be accepted: {e}");
+                        if self.told_refusal.is_none_or(|told| told.elapsed() >= BETWEEN_LINES) {
+                            self.told_refusal = Some(Instant::now());
+                            log::warn!("clients can be accepted only when others go: {e}");
+                        }
                         if !self.evict() {
                             more = false;
                             break;

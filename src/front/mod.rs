@@ -17,6 +17,7 @@ mod tls;
 pub use listen::{Listener, listen, raise_descriptor_limit};
 
 use crate::error::{Error, Result};
+use crate::http::Renewal;
 use crate::issuance::Issuance;
 use event_loop::EventLoop;
 use mio::Waker;
@@ -35,6 +36,8 @@ pub struct FrontSettings {
     pub secret: String,
     /// How many connections to keep to it; as many as there are workers.
     pub connections: usize,
+    /// What to do when it accepts no connection any more.
+    pub renewal: Renewal,
     /// The largest number of clients at a time.
     pub most_clients: usize,
 }
@@ -65,14 +68,15 @@ impl Front {
         Ok(Front { stopping, waker, ready, thread: Some(thread) })
     }
 
-    /// Wait until requests are answered.
+    /// Wait until all workers answer.
     ///
     /// # Errors
     /// Unavailable when that takes too long.
     pub fn wait_until_ready(&self) -> Result<()> {
         self.ready
             .recv_timeout(Duration::from_secs(10))
-            .map_err(|_| Error::unavailable("the HTTP workers do not answer; look at the log"))
+            .map_err(|_| Error::unavailable("the HTTP workers do not all answer, most likely for want of threads; raise the limit (TasksMax=, ulimit -u), or start \
+                     with fewer --workers"))
     }
 
     /// Accept nobody any more and finish what runs, within a few seconds.

@@ -10,21 +10,36 @@ pub use routes::{Door, HEADER_FROM_DOOR, Routes};
 use crate::error::{Error, Result};
 use reply::Answer;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tiny_http::{Method, Request, Server};
 
 /// Bodies are no longer than the front door lets through.
 const LARGEST_BODY: u64 = 128 * 1024;
+/// How long a worker whose server has ended waits before it looks for another.
+const BETWEEN_SERVERS: Duration = Duration::from_millis(20);
 
 /// The workers and their socket.
 pub struct HttpServer {
-    server: Arc<Server>,
+    shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+}
+
+/// tiny_http stops accepting for good when it cannot once, for want of a descriptor or a thread: this begins anew.
+#[derive(Clone)]
+pub struct Renewal(Arc<Shared>);
+
+struct Shared {
     socket: PathBuf,
+    workers: usize,
+    /// None once the end has come.
+    server: Mutex<Option<Arc<Server>>>,
+    generation: AtomicU64,
 }
 
 impl HttpServer {
@@ -34,35 +49,94 @@ impl HttpServer {
     /// # Errors
     /// Unavailable when the socket or the threads cannot be made.
     pub fn start(socket: &Path, workers: usize, routes: Arc<Routes>) -> Result<HttpServer> {
-        let failed =
-            |e: &dyn std::fmt::Display| Error::unavailable(format!("{} cannot be listened on: {e}", socket.display()));
-        let _ = std::fs::remove_file(socket);
-        let listener = UnixListener::bind(socket).map_err(|e| failed(&e))?;
-        let server = Arc::new(Server::from_listener(listener, None).map_err(|e| failed(&e))?);
-        let workers = (0..workers)
-            .map(|number| {
-                let (server, routes) = (Arc::clone(&server), Arc::clone(&routes));
-                let work = move || {
+        let (server, generation) = (Mutex::new(None), AtomicU64::new(0));
+        let shared = Arc::new(Shared { socket: socket.to_owned(), workers, server, generation });
+        *shared.server() = Some(shared.listen()?);
+        let mut started = HttpServer { shared, workers: Vec::with_capacity(workers) };
+        for number in 0..workers {
+            let (shared, routes) = (Arc::clone(&started.shared), Arc::clone(&routes));
+            let work = move || {
+                while let Some(server) = shared.current() {
+                    // An error says that this server has ended; there is or will be another, or the end has come.
                     while let Ok(request) = server.recv() {
                         serve(&routes, request);
                     }
-                };
-                std::thread::Builder::new().name(format!("worker-{number}")).spawn(work).map_err(|e| failed(&e))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(HttpServer { server, workers, socket: socket.to_owned() })
+                    std::thread::sleep(BETWEEN_SERVERS);
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(work);
+            started.workers.push(thread.map_err(|e| started.shared.failed(&e))?);
+        }
+        Ok(started)
+    }
+
+    /// How to begin anew.
+    pub fn renewal(&self) -> Renewal {
+        Renewal(Arc::clone(&self.shared))
+    }
+}
+
+impl Renewal {
+    /// Listen at the same path with a new server. Connections to the old one are of no use any more.
+    ///
+    /// # Errors
+    /// Unavailable when there still is no room for it.
+    pub fn renew(&self) -> Result<()> {
+        let fresh = self.0.listen()?;
+        let old = self.0.server().replace(fresh);
+        if let Some(old) = old {
+            self.0.release(&old);
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn server(&self) -> MutexGuard<'_, Option<Arc<Server>>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Option<Arc<Server>> {
+        self.server().clone()
+    }
+
+    /// Whoever waits for a request of this server waits no more.
+    fn release(&self, server: &Server) {
+        for _ in 0..self.workers {
+            server.unblock();
+        }
+    }
+
+    /// A server whose socket gets its name last: tiny_http removes at its end what stands at the name that it was made with.
+    fn listen(&self) -> Result<Arc<Server>> {
+        let own = self.socket.with_extension(self.generation.fetch_add(1, Ordering::Relaxed).to_string());
+        let _ = std::fs::remove_file(&own);
+        let listener = UnixListener::bind(&own).map_err(|e| self.failed(&e))?;
+        // It panics when there is no thread for it.
+        let made = catch_unwind(|| Server::from_listener(listener, None));
+        let server = made.map_err(|_| self.failed(&"there is no thread for it"))?.map_err(|e| self.failed(&e))?;
+        std::fs::rename(&own, &self.socket).map_err(|e| self.failed(&e))?;
+        Ok(Arc::new(server))
+    }
+
+    fn failed(&self, why: &dyn std::fmt::Display) -> Error {
+        Error::unavailable(format!("{} cannot be listened on: {why}", self.socket.display()))
     }
 }
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        for _ in &self.workers {
-            self.server.unblock();
+        let last = self.shared.server().take();
+        if let Some(server) = &last {
+            self.shared.release(server);
         }
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
-        let _ = std::fs::remove_file(&self.socket);
+        drop(last);
+        // Wakes the thread that waits in accept.
+        drop(UnixStream::connect(&self.shared.socket));
+        let _ = std::fs::remove_file(&self.shared.socket);
     }
 }
 

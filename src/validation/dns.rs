@@ -77,13 +77,17 @@ impl DnsClient {
     fn ask(&self, mut begun: Option<Exchange>, name: &str, kind: TYPE, deadline: Instant) -> Result<Answer, Failure> {
         let mut failure = Failure::passing(Class::Dns, format!("no DNS server could be asked for {kind:?} of {name}"));
         for server in &self.servers {
-            let exchange = begun.take().map_or_else(|| Exchange::begin(*server, name, kind, deadline), Ok);
-            match exchange.and_then(|exchange| exchange.end()).and_then(|reply| read_answer(&reply, name, kind)) {
-                Ok(answer) => return Ok(answer),
-                Err(why) => {
-                    let why = format!("DNS server {server}, asked for {kind:?} of {name}: {why}");
-                    failure = Failure::passing(Class::Dns, why);
+            let context = |why: &str| format!("DNS server {server}, asked for {kind:?} of {name}: {why}");
+            let exchange = match begun.take().map_or_else(|| Exchange::begin(*server, name, kind, deadline), Ok) {
+                Ok(exchange) => exchange,
+                Err(e) => {
+                    failure = Failure::of_system(Class::Dns, &e, context(&format!("it cannot be asked ({e})")));
+                    continue;
                 }
+            };
+            match exchange.end().and_then(|reply| read_answer(&reply, name, kind)) {
+                Ok(answer) => return Ok(answer),
+                Err(why) => failure = Failure::passing(Class::Dns, context(&why)),
             }
         }
         Err(failure)
@@ -117,18 +121,14 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(server: SocketAddr, name: &str, kind: TYPE, deadline: Instant) -> Result<Exchange, String> {
-        let id = random::<2>().map(u16::from_be_bytes).map_err(|e| e.to_string())?;
-        let question = build_question(id, name, kind)?;
+    fn begin(server: SocketAddr, name: &str, kind: TYPE, deadline: Instant) -> std::io::Result<Exchange> {
+        let id = random::<2>().map(u16::from_be_bytes).map_err(std::io::Error::other)?;
+        let question = build_question(id, name, kind).map_err(std::io::Error::other)?;
         let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let send = || {
-            let socket = UdpSocket::bind((any, 0))?;
-            // Connected, so that the kernel drops what others send.
-            socket.connect(server)?;
-            socket.send(&question)?;
-            Ok(socket)
-        };
-        let socket = send().map_err(|e: std::io::Error| format!("it cannot be asked ({e})"))?;
+        let socket = UdpSocket::bind((any, 0))?;
+        // Connected, so that the kernel drops what others send.
+        socket.connect(server)?;
+        socket.send(&question)?;
         Ok(Exchange { server, socket, id, question, until: deadline.min(Instant::now() + PER_SERVER), deadline })
     }
 

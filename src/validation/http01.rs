@@ -1,6 +1,6 @@
 //! http-01 (RFC 8555, 8.3): the key authorization under a well-known path, in the clear, redirects followed.
 
-use super::{Failure, Prober, Subject};
+use super::{Failure, Prober, Subject, is_shortage};
 use crate::error::{Class, Error};
 use crate::identifier::{Identifier, printable};
 use rustls::crypto::CryptoProvider;
@@ -223,6 +223,7 @@ fn explain(hop: &Hop, target: SocketAddr, e: &ureq::Error) -> Failure {
     };
     let class = match e {
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Class::Tls,
+        ureq::Error::Io(e) if is_shortage(e) => Class::Unavailable,
         _ => Class::Connection,
     };
     Failure { error: Error::new(class, format!("{hop} at {target}: {why}")), passing: true }

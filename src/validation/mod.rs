@@ -119,9 +119,22 @@ impl Failure {
         Failure { error: Error::new(class, detail), passing: true }
     }
 
+    /// What the system said. Where it has run out of something that is nothing about the name.
+    fn of_system(class: Class, e: &std::io::Error, detail: impl Into<String>) -> Failure {
+        Failure::passing(if is_shortage(e) { Class::Unavailable } else { class }, detail)
+    }
+
     fn last(class: Class, detail: impl Into<String>) -> Failure {
         Failure { error: Error::new(class, detail), passing: false }
     }
+}
+
+/// Whether the fault is ours: no more descriptors, memory or buffers.
+fn is_shortage(e: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    e.raw_os_error().is_some_and(|code| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].iter().any(|short| short.raw_os_error() == code)
+    })
 }
 
 /// What a validation that succeeded has shown.

@@ -155,7 +155,10 @@ impl SystemResolver {
         }
         match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(e)) => Err(Failure::passing(Class::Dns, format!("the address of {name} could not be found: {e}"))),
+            Ok(Err(e)) => {
+                let why = format!("the address of {name} could not be found: {e}");
+                Err(Failure::of_system(Class::Dns, &e, why))
+            }
             Err(_) => Err(late()),
         }
     }

@@ -26,7 +26,8 @@ pub(super) fn validate(subject: &Subject<'_>, deadline: Instant) -> Result<(), F
     let (stream, target) =
         subject.prober.reach(identifier, port, subject.job.account, deadline, |target, time, _| {
             TcpStream::connect_timeout(&target, time).map(|stream| (stream, target)).map_err(|e| {
-                Failure::passing(Class::Connection, format!("{identifier} at {target}: the connection failed ({e})"))
+                let why = format!("{identifier} at {target}: the connection failed ({e})");
+                Failure::of_system(Class::Connection, &e, why)
             })
         })?;
     let shown = handshake(&stream, &name, deadline).map_err(|why| {

@@ -33,6 +33,7 @@ mod refusals;
 mod registration;
 mod restart;
 mod revocation;
+mod shortage;
 mod tidying;
 mod usage;
 
@@ -42,6 +43,7 @@ mod judges_refuse;
 
 // ACME (RFC 8555).
 mod jws;
+mod network;
 mod nonces;
 mod orders;
 mod races;

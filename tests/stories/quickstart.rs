@@ -116,7 +116,7 @@ fn first_line_of(said: &str) -> String {
 }
 
 fn command(place: &Place, listen: SocketAddr) -> Command {
-    let mut command = unprivileged_certwright();
+    let mut command = unprivileged_certwright(&[]);
     let plain = SocketAddr::from((place.address, 0));
     command.current_dir(place.path()).arg("quickstart");
     command.args(["--listen", &listen.to_string(), "--plain-listen", &plain.to_string()]);

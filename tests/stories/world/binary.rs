@@ -1,6 +1,7 @@
 //! The built binary, where an unprivileged uid may run it.
 
 use super::place::{NOBODY, running_as_root};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,25 @@ pub fn certwright() -> Command {
 
 /// A command that runs `certwright` under an unprivileged uid when the tests run as root. It dies with the thread
 /// that started it, so that no daemon outlives a story, even one that was killed.
-pub fn unprivileged_certwright() -> Command {
+///
+/// `limits` are flags of prlimit(1).
+pub fn unprivileged_certwright(limits: &[String]) -> Command {
+    if limits.is_empty() {
+        return as_daemon(path());
+    }
+    let mut command = as_daemon("/usr/bin/prlimit");
+    command.args(limits).arg(path());
+    command
+}
+
+/// A command that runs a program as the user of the daemon.
+pub fn as_daemon(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("/usr/bin/setpriv");
     command.args(["--pdeathsig", "KILL"]);
     if running_as_root() {
         command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]);
     }
-    command.arg("--").arg(path());
+    command.arg("--").arg(program);
     bare(command)
 }
 

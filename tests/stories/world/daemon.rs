@@ -25,6 +25,7 @@ pub struct Ca {
     flags: Vec<String>,
     /// Beside those that every daemon of a story has.
     variables: Vec<(String, OsString)>,
+    limits: Vec<String>,
     child: Option<Child>,
 }
 
@@ -54,6 +55,7 @@ impl Ca {
             plain_listen: listen,
             flags: flags.iter().map(ToString::to_string).collect(),
             variables: Vec::new(),
+            limits: Vec::new(),
             child: None,
             place,
         };
@@ -67,15 +69,32 @@ impl Ca {
     }
 
     pub fn launch_with(&mut self, change: impl FnOnce(&mut Command)) {
+        if let Some(ended) = self.launch_or_end(change) {
+            panic!("the daemon ended by itself: {ended}");
+        }
+    }
+
+    /// The same for a daemon that may not be able to start: how it ended, if it did.
+    pub fn launch_or_end(&mut self, change: impl FnOnce(&mut Command)) -> Option<ExitStatus> {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = self.serve_command();
         change(&mut command);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
-        let status = eventually("certwright status answers", seconds(30), || self.status());
-        self.listen = address(&status, "listen");
-        self.plain_listen = address(&status, "plain_listen");
+        let mut child = command.spawn().unwrap();
+        let status = eventually("certwright status answers", seconds(30), || match child.try_wait().unwrap() {
+            Some(ended) => Some(Err(ended)),
+            None => self.status().map(Ok),
+        });
+        match status {
+            Ok(status) => {
+                self.child = Some(child);
+                self.listen = address(&status, "listen");
+                self.plain_listen = address(&status, "plain_listen");
+                None
+            }
+            Err(ended) => Some(ended),
+        }
     }
 
     /// Further flags for the next start.
@@ -88,9 +107,14 @@ impl Ca {
         self.variables.push((name.to_string(), value.into()));
     }
 
+    /// A limit of every start from now on, as a flag of prlimit(1).
+    pub fn set_limit(&mut self, flag: &str) {
+        self.limits.push(flag.to_string());
+    }
+
     /// `certwright serve` with this story's flags, not yet running.
     pub fn serve_command(&self) -> Command {
-        let mut command = unprivileged_certwright();
+        let mut command = unprivileged_certwright(&self.limits);
         // Everything of its own that it would ever say, so that a story can look for what must not be said.
         command.env("RUST_LOG", "trace,rustls=info").current_dir(self.place.path());
         command.arg("serve");
@@ -106,10 +130,7 @@ impl Ca {
     }
 
     /// What `status --json` says, once there is a daemon to say it.
-    pub fn status(&mut self) -> Option<Value> {
-        if let Some(ended) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
-            panic!("the daemon ended by itself: {ended}");
-        }
+    pub fn status(&self) -> Option<Value> {
         let outcome = self.run(&["status", "--json"]);
         (outcome.status == Some(0)).then(|| outcome.json())
     }

@@ -2,7 +2,7 @@
 
 use simple_dns::rdata::{A, AAAA, CAA, RData, TXT};
 use simple_dns::{CLASS, CharacterString, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -48,6 +48,11 @@ struct State {
     table: HashMap<String, Vec<Record>>,
     mood: Mood,
     asked: Vec<Asked>,
+    /// Questions about these vanish.
+    deaf: HashSet<String>,
+    /// Where names are said to be by whoever answers before the server, by chance and from elsewhere.
+    lie: Option<Ipv4Addr>,
+    delay: Duration,
 }
 
 impl Dns {
@@ -75,6 +80,22 @@ impl Dns {
         self.state().mood = mood;
     }
 
+    /// Questions about this name vanish from now on.
+    pub fn be_deaf_to(&self, name: &str) {
+        self.state().deaf.insert(name.to_lowercase());
+    }
+
+    /// Before each answer come a hundred whose ids are guesses, and one with the right id from another address; all say
+    /// that the name is at this one.
+    pub fn be_forged(&self, address: Ipv4Addr) {
+        self.state().lie = Some(address);
+    }
+
+    /// Answer later from now on.
+    pub fn be_slow(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
     pub fn asked(&self) -> Vec<Asked> {
         self.state().asked.clone()
     }
@@ -94,13 +115,41 @@ fn pair() -> (UdpSocket, TcpListener) {
     }
 }
 
-fn serve_udp(socket: &UdpSocket, state: &Mutex<State>) {
+fn serve_udp(socket: &UdpSocket, state: &Arc<Mutex<State>>) {
     let mut question = [0; 4096];
     while let Ok((length, peer)) = socket.recv_from(&mut question) {
-        if let Some(reply) = answer(&question[..length], state, false) {
-            let _ = socket.send_to(&reply, peer);
+        let Some(reply) = answer(&question[..length], state, false) else { continue };
+        let (lie, delay) = {
+            let state = state.lock().unwrap();
+            (state.lie, state.delay)
+        };
+        if let Some(lie) = lie.and_then(|lie| forged(&question[..length], lie)) {
+            for guess in 1..=100 {
+                let id = u16::from_be_bytes([lie[0], lie[1]]).wrapping_add(guess * 7).to_be_bytes();
+                let _ = socket.send_to(&[&id[..], &lie[2..]].concat(), peer);
+            }
+            let elsewhere = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let _ = elsewhere.send_to(&lie, peer);
         }
+        let socket = socket.try_clone().unwrap();
+        std::thread::spawn(move || {
+            std::thread::sleep(delay);
+            let _ = socket.send_to(&reply, peer);
+        });
     }
+}
+
+/// An answer of somebody who has seen the question.
+fn forged(question: &[u8], address: Ipv4Addr) -> Option<Vec<u8>> {
+    let query = Packet::parse(question).ok()?;
+    let asked = query.questions.first()?.clone();
+    let mut reply = Packet::new_reply(query.id());
+    let record = Record::Address(address.into());
+    if record.is(asked.qtype) {
+        reply.answers.push(ResourceRecord::new(asked.qname.clone(), CLASS::IN, 1, record.data()));
+    }
+    reply.questions.push(asked);
+    reply.build_bytes_vec().ok()
 }
 
 fn serve_tcp(listener: &TcpListener, state: &Arc<Mutex<State>>) {
@@ -133,6 +182,9 @@ fn answer(question: &[u8], state: &Mutex<State>, over_tcp: bool) -> Option<Vec<u
         other => format!("{other:?}"),
     };
     state.asked.push(Asked { name: name.clone(), kind, over_tcp });
+    if state.deaf.contains(&name) {
+        return None;
+    }
     let mut reply = Packet::new_reply(query.id());
     reply.set_flags(PacketFlag::RECURSION_DESIRED | PacketFlag::RECURSION_AVAILABLE);
     reply.questions.push(asked.clone());

@@ -1,9 +1,11 @@
 //! What answers http-01: a web server on a story's own address, honest or not.
 
+use rustix::net::sockopt::set_socket_linger;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 pub struct Responder {
     shared: Arc<Shared>,
@@ -25,6 +27,10 @@ pub enum Answer {
     Endless,
     /// Close without a word.
     Close,
+    /// The same by a reset.
+    Reset,
+    /// A head that never ends, a byte at a time.
+    Drip,
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +116,14 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         Answer::Raw(bytes) => bytes,
         Answer::Redirect(place) => whole("302 Found", &[("Location", &place.replace("{token}", &token))], "elsewhere"),
         Answer::Close | Answer::Hold => Vec::new(),
+        Answer::Reset => {
+            set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+            return None;
+        }
+        Answer::Drip => {
+            drop(state);
+            return drip(&mut stream);
+        }
         Answer::Endless => {
             drop(state);
             return pour(&mut stream, shared);
@@ -117,6 +131,15 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     };
     drop(state);
     stream.write_all(&reply).ok()
+}
+
+/// For as long as the other side listens.
+fn drip(stream: &mut TcpStream) -> Option<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ").ok()?;
+    loop {
+        stream.write_all(b"a").ok()?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn line(reader: &mut impl BufRead) -> Option<String> {
