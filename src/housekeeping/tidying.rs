@@ -77,50 +77,79 @@ struct Round<'t> {
 }
 
 impl Round<'_> {
+    /// Each kind by itself: one that fails holds up no other. The first error is given.
     fn run(&self, listeners: &[&str]) -> Result<()> {
         let past = self.past;
         self.store.change(move |write| write.begin_tidying(&past))?;
-        let orders = self.walk(|r, after| r.past_orders(&past, after), |w, past, key| w.remove_order(past, key))?;
-        let authorizations = self
-            .walk(|r, after| r.past_authorizations(&past, after), |w, past, key| w.remove_authorization(past, key))?;
-        let eabs = self.walk(|r, after| r.past_eabs(&past, after), |w, past, kid| w.remove_eab(past, kid))?;
-        let records = self.tidy_records()?;
-        if records > 0 {
-            let detail = format!("{records} certificates and revocations that ended before {}", past.records);
-            let entry = AuditEntry::done("daemon", "tidy", "records").detail(detail);
-            self.store.change(move |write| write.append_audit(past.now, &entry))?;
+        let gone = [
+            (
+                "orders",
+                self.walk(|r, after| r.past_orders(&past, after), |w, past, key| w.remove_order(past, key), unrecorded),
+            ),
+            (
+                "authorizations",
+                self.walk(
+                    |read, after| read.past_authorizations(&past, after),
+                    |write, past, key| write.remove_authorization(past, key),
+                    unrecorded,
+                ),
+            ),
+            (
+                "credentials",
+                self.walk(|r, after| r.past_eabs(&past, after), |w, past, kid| w.remove_eab(past, kid), unrecorded),
+            ),
+            ("certificates", self.tidy_certificates()),
+            ("revocations of unknown certificates", self.tidy_unknown_revocations()),
+        ];
+        let told = gone.iter().filter_map(|(what, count)| match count {
+            Ok(0) | Err(_) => None,
+            Ok(count) => Some(format!("{count} {what}")),
+        });
+        let told: Vec<String> = told.collect();
+        if !told.is_empty() {
+            log::info!("tidied away {}", told.join(", "));
         }
-        if orders + authorizations + eabs + records > 0 {
-            log::info!(
-                "tidied away {orders} orders, {authorizations} authorizations, {eabs} credentials, {records} certificates"
-            );
-        }
-        self.tidy_log(listeners)?;
-        self.repeat(|read| Ok(read.free_pages()? > 0), |write| write.vacuum_some().map(|()| true))?;
-        self.store.settle()
+        let others = [self.tidy_items(), self.tidy_log(listeners), self.shrink()];
+        gone.into_iter().map(|(_, count)| count.map(|_| ())).chain(others).collect()
     }
 
-    fn tidy_records(&self) -> Result<usize> {
+    fn tidy_certificates(&self) -> Result<usize> {
         let past = self.past;
-        let mut count = 0;
-        for issuer in self.store.read(|read| read.issuers_ever())? {
-            count += self.walk(
+        self.store.read(|read| read.issuers_ever())?.into_iter().try_fold(0, |count, issuer| {
+            let gone = self.walk(
                 |read, after| read.past_certificates(&past, issuer, after),
                 |write, past, key| write.remove_certificate(past, key),
+                |write, past, count| record(write, past, &format!("{count} certificates")),
             )?;
-        }
-        for signer in self.store.read(|read| read.signers_ever())? {
-            count += self.walk(
+            Ok(count + gone)
+        })
+    }
+
+    fn tidy_unknown_revocations(&self) -> Result<usize> {
+        let past = self.past;
+        self.store.read(|read| read.signers_ever())?.into_iter().try_fold(0, |count, signer| {
+            let gone = self.walk(
                 |read, after| read.past_unknown_revocations(&past, signer, after),
                 move |write, past, key| write.remove_unknown_revocation(past, signer, key),
+                |write, past, count| record(write, past, &format!("{count} revocations of unknown certificates")),
             )?;
-        }
-        // What people kept an item for may be over by now.
-        self.walk(|read, after| read.left_items(after), |write, _, item| write.remove_item(item))?;
+            Ok(count + gone)
+        })
+    }
+
+    /// Items that people kept for a reason that is over by now, and lists of which nothing is left.
+    fn tidy_items(&self) -> Result<()> {
+        self.walk(|read, after| read.left_items(after), |write, _, item| write.remove_item(item), unrecorded)?;
         for shard in self.store.read(|read| read.ended_shards())? {
             self.store.change(move |write| write.remove_shard(&shard))?;
         }
-        Ok(count)
+        Ok(())
+    }
+
+    /// Give back what is free in the file.
+    fn shrink(&self) -> Result<()> {
+        self.repeat(|read| Ok(read.free_pages()? > 0), |write| write.vacuum_some().map(|()| true))?;
+        self.store.settle()
     }
 
     fn tidy_log(&self, listeners: &[&str]) -> Result<()> {
@@ -140,11 +169,13 @@ impl Round<'_> {
         self.repeat(|read| Ok(read.past_addresses(&past)?.is_some()), move |write| write.blank_addresses(&past))
     }
 
-    /// Walk over all rows of a kind whose time is over, a few at a time, and remove those that may go. Gives how many went.
+    /// Walk over all rows of a kind whose time is over, a few at a time, remove those that may go, and record how many went.
+    /// Gives their number.
     fn walk<K: Clone + Send + 'static>(
         &self,
         find: impl Fn(&Read<'_>, Option<&K>) -> Result<Vec<Met<K>>>,
         remove: impl Fn(&Write<'_>, &Past, &K) -> Result<bool> + Copy + Send + 'static,
+        record: impl Fn(&Write<'_>, &Past, usize) -> Result<()> + Copy + Send + 'static,
     ) -> Result<usize> {
         let past = self.past;
         let mut count = 0;
@@ -157,7 +188,14 @@ impl Round<'_> {
             let may_go: Vec<K> = met.into_iter().filter(|met| met.may_go).map(|met| met.key).collect();
             if !may_go.is_empty() {
                 count += self.store.change(move |write| {
-                    may_go.iter().try_fold(0, |gone, key| Ok(gone + usize::from(remove(write, &past, key)?)))
+                    let mut gone = 0;
+                    for key in &may_go {
+                        gone += usize::from(remove(write, &past, key)?);
+                    }
+                    if gone > 0 {
+                        record(write, &past, gone)?;
+                    }
+                    Ok(gone)
                 })?;
             }
             self.rest(begun);
@@ -185,6 +223,18 @@ impl Round<'_> {
     fn rest(&self, begun: Instant) {
         self.is_stopped.set((self.pause)(begun.elapsed().min(LONGEST_PAUSE)));
     }
+}
+
+/// Records that are gone are named in the audit log.
+fn record(write: &Write<'_>, past: &Past, what: &str) -> Result<()> {
+    let entry =
+        AuditEntry::done("daemon", "tidy", "records").detail(format!("{what} that ended before {}", past.records));
+    write.append_audit(past.now, &entry)
+}
+
+/// What is kept for a while only goes without a word.
+fn unrecorded(_: &Write<'_>, _: &Past, _: usize) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

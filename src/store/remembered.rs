@@ -141,8 +141,13 @@ mod tests {
         assert!(writes_records("INSERT INTO orders (account) VALUES (?1)"));
         assert!(writes_records("UPDATE challenges SET requested = ?2"));
         assert!(writes_records("INSERT INTO accounts (issuer) VALUES (?1)"));
+        assert!(writes_records("DELETE FROM orders WHERE id = ?1"));
         for settings in [
             "UPDATE accounts SET deactivated = ?1",
+            "UPDATE accounts SET eab = NULL WHERE eab = ?1",
+            "DELETE FROM eabs WHERE kid = ?1",
+            "DELETE FROM items WHERE id = ?1",
+            "DELETE FROM revocations WHERE signer = ?1 AND serial = ?2",
             "INSERT INTO issuers (item) VALUES (?1)",
             "DELETE FROM issuer_values WHERE issuer = ?1",
             "INSERT OR IGNORE INTO issuer_urls (issuer) VALUES (?1)",

@@ -13,7 +13,7 @@ use crate::world::openssl::{blocks, crl_text, ocsp_request, openssl};
 use crate::world::outcome::assert_says;
 use crate::world::turned::Turned;
 use certwright::clock::{Span, Time};
-use certwright::settings::Settings;
+use certwright::settings::{Settings, TlsFiles};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -234,6 +234,21 @@ fn a_deleted_issuer_is_answered_for_until_its_last_certificate_has_ended() {
     let others = turned.count("SELECT count(*) FROM certificates WHERE purpose <> 'ocsp'");
     assert_eq!(others, 0, "the one of its door goes as well");
     assert_eq!(turned.count("SELECT count(*) FROM crls WHERE shard >= 0"), 1, "the next list counts on from the last");
+    verifies(&turned);
+}
+
+#[test]
+fn a_certificate_that_the_door_showed_last_stays_and_holds_up_no_other() {
+    let (mut turned, client) = start(30);
+    certify(&client, "a.lan");
+    let given = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca.lan", "-days", "9"];
+    openssl(&turned.place, &[&given[..], &["-keyout", "door.key", "-out", "door.pem"]].concat()).succeeded();
+    let (certificate, key) = (turned.place.file("door.pem"), turned.place.file("door.key"));
+    turned.settings.tls_files = Some(TlsFiles { certificate, key });
+    turned.restart();
+    turned.days_pass(125);
+    let left = |purpose: &str| turned.count(&format!("SELECT count(*) FROM certificates WHERE purpose = '{purpose}'"));
+    assert_eq!((left("tls"), left("acme")), (1, 0));
     verifies(&turned);
 }
 

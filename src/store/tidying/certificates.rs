@@ -36,10 +36,9 @@ fn unknown_may_go() -> String {
     format!("r.not_after < ?1 AND r.shard IS NULL AND r.certificate IS NULL AND NOT {}", unlisted("true"))
 }
 
-/// A CRL of which every leaf is gone: not the newest of its signer, since the next one counts on from that.
+/// A CRL of which every leaf is gone, and its revocation with it: not the newest of its signer, since the next one counts on from that.
 const SHARD_MAY_GO: &str = "l.shard >= 0 AND l.leaves > 0 AND l.leaves_gone >= l.leaves
-    AND EXISTS (SELECT 1 FROM crls n WHERE n.signer = l.signer AND n.shard > l.shard)
-    AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.signer = l.signer AND r.shard = l.shard)";
+    AND EXISTS (SELECT 1 FROM crls n WHERE n.signer = l.signer AND n.shard > l.shard)";
 
 /// An item `i` may go after its last certificate, unless people protected it or said anything about it and did not delete it
 /// since.
