@@ -21,6 +21,8 @@ const LONGEST_PATH: usize = 107;
 const LONGEST_LINE: u64 = 16 << 20;
 const MOST_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
+/// The same while nobody else can be served meanwhile.
+const IDLE_ALONE: Duration = Duration::from_secs(1);
 const GROUP: &str = "certwright-admin";
 
 /// The listening socket; it goes when this is dropped.
@@ -174,24 +176,36 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
             }
         }
         number += 1;
-        let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
-        let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(move || {
-            if let Err(e) = converse(number, stream, &administration, &idle) {
-                log::debug!("an admin connection ended: {e}");
+        let serve = |stream, longest| {
+            let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
+            move || {
+                if let Err(e) = converse(number, stream, longest, &administration, &idle) {
+                    log::debug!("an admin connection ended: {e}");
+                }
+                drop(guard);
             }
-            drop(guard);
-        });
+        };
+        let Ok(kept) = stream.try_clone() else { continue };
+        let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(serve(stream, IDLE));
         if let Err(e) = spawned {
-            log::error!("an admin connection could not be served: {e}");
+            // An administrator is needed most when something is short: one after the other, then.
+            log::warn!("an admin connection is served without a thread of its own: {e}");
+            serve(kept, IDLE_ALONE)();
         }
     }
 }
 
-fn converse(number: u64, stream: UnixStream, administration: &Administration, idle: &Idle) -> std::io::Result<()> {
+fn converse(
+    number: u64,
+    stream: UnixStream,
+    longest: Duration,
+    administration: &Administration,
+    idle: &Idle,
+) -> std::io::Result<()> {
     let credentials = rustix::net::sockopt::socket_peercred(&stream)?;
     let peer = Peer { uid: credentials.uid.as_raw() };
-    stream.set_read_timeout(Some(IDLE))?;
-    stream.set_write_timeout(Some(IDLE))?;
+    stream.set_read_timeout(Some(longest))?;
+    stream.set_write_timeout(Some(longest))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream.try_clone()?;
     loop {

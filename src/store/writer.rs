@@ -402,4 +402,42 @@ mod tests {
             assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))) && rows() == 1, "the next batch commits as ever");
         }
     }
+
+    #[test]
+    fn a_full_disk_or_a_panic_in_any_change_of_a_commit_leaves_what_each_asker_is_told() {
+        for (bad, is_full) in (0..3).flat_map(|bad| [(bad, true), (bad, false)]) {
+            let dir = tempfile::tempdir().unwrap();
+            let db = Connection::open(dir.path().join("db")).unwrap();
+            db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY, b BLOB)").unwrap();
+            db.execute_batch("PRAGMA max_page_count = 8").unwrap();
+            let (mut batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
+                .map(|n| {
+                    job(move |w| {
+                        insert(n)(w)?;
+                        match (n == bad, is_full) {
+                            (true, true) => {
+                                w.execute("UPDATE t SET b = zeroblob(1000000) WHERE n = ?1", [n])?;
+                            }
+                            (true, false) => panic!("in a test"),
+                            (false, _) => {}
+                        }
+                        Ok(n)
+                    })
+                })
+                .unzip();
+            let committed = commit_together(&db, &mut batch).map(|_| ());
+            batch.into_iter().for_each(|job| job.finish(&committed));
+            for (n, answer) in (0..3).zip(answers) {
+                let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
+                let there: bool = db.query_row("SELECT count(*) FROM t WHERE n = ?1", [n], |row| row.get(0)).unwrap();
+                assert_eq!(answer.is_ok(), there, "{n} of {bad}");
+                assert!(n != bad || !there);
+            }
+            let (next, answer) = job(insert(10));
+            let mut batch = vec![next];
+            let committed = commit_together(&db, &mut batch).map(|_| ());
+            batch.into_iter().for_each(|job| job.finish(&committed));
+            assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))), "the next commit is as ever");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::world::patience::{eventually, seconds};
 use crate::world::responder::{Answer, Responder};
 use rustix::process::{Resource, getrlimit};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 #[test]
 fn with_1024_descriptors_a_crowd_keeps_nobody_out() {
@@ -69,13 +70,16 @@ fn with_too_few_descriptors_it_says_so_and_does_not_start() {
 #[test]
 fn without_threads_it_says_so_or_serves() {
     let (mut refused, mut served) = (0, 0);
-    for threads in [0, 1, 3, 5, 8, 20, 36, 37, 38, 41, 45, 50, 80] {
+    for threads in [0, 1, 3, 5, 8, 20].into_iter().chain(34..60) {
         let mut ca = Ca::planned(&["--workers", "4"]);
         Faults::of(&mut ca);
         ca.set_variable("FAULTS_THREADS", threads.to_string());
         match sentence(&mut ca) {
             Some(_) => refused += 1,
-            None => served += 1,
+            None => {
+                assert!(!ca.log().contains("panicked"), "{threads}: a worker is missing");
+                served += 1;
+            }
         }
     }
     assert!(refused > 5 && served > 0, "{refused} refused, {served} served");
@@ -88,7 +92,11 @@ fn a_daemon_that_gets_no_more_threads_serves_and_recovers() {
     let (issuer, client, responder) = scene(&ca);
     limit(&ca, "nproc", Some(1));
     client.obtain(&["acme.com"], &responder);
-    assert_eq!(ca.run(&["status"]).status, Some(1), "a command has a thread of its own");
+    // A connection that says nothing does not keep the others out.
+    let silent = UnixStream::connect(ca.admin_socket()).unwrap();
+    ca.run(&["status"]).succeeded();
+    ca.run(&["check"]).succeeded();
+    drop(silent);
     client.obtain(&["acme.com"], &responder);
     limit(&ca, "nproc", None);
     ca.make_eab(&issuer);
