@@ -3,15 +3,14 @@
 -- How far tidying has come, in one row.
 CREATE TABLE tidying (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    -- The last round: one that comes long after it may go by a wrong clock.
+    -- The last round.
     at INTEGER NOT NULL,
     -- Certificates and revocations that ended before this may go.
     ended_before INTEGER NOT NULL CHECK (ended_before <= at),
     -- Clients' addresses are blanked up to this row of the audit log.
     blanked INTEGER NOT NULL
 ) STRICT;
-INSERT INTO tidying (id, at, ended_before, blanked)
-    VALUES (1, coalesce((SELECT at FROM audit ORDER BY id DESC LIMIT 1), 0), 0, 0);
+INSERT INTO tidying (id, at, ended_before, blanked) VALUES (1, 0, 0, 0);
 
 -- The last row that was removed from the beginning of the audit log, and its hash, which the next one covers.
 CREATE TABLE audit_checkpoint (

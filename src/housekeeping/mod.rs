@@ -34,9 +34,9 @@ struct Shared {
     store: Arc<Store>,
     issuance: Arc<Issuance>,
     clock: Clock,
+    tidying: Tidying,
     /// When it was last noted that the clock is right.
     marked: Mutex<Option<Time>>,
-    tidying: Tidying,
     stopping: Mutex<bool>,
     stop: Condvar,
 }
@@ -55,7 +55,7 @@ impl Housekeeping {
         let marked = Mutex::new(store.read(|read| read.clock_mark())?);
         let tidying = Tidying::new(Arc::clone(&store), clock.clone(), settings);
         let (stopping, stop) = (Mutex::new(false), Condvar::new());
-        let shared = Arc::new(Shared { store, issuance, clock, marked, tidying, stopping, stop });
+        let shared = Arc::new(Shared { store, issuance, clock, tidying, marked, stopping, stop });
         shared.round();
         let for_crls = Arc::clone(&shared);
         let crls = std::thread::Builder::new()
@@ -151,12 +151,8 @@ impl Shared {
     }
 
     fn tidy(&self) {
-        // By a wrong clock nothing has ended.
-        if self.clock.look().is_err() {
-            return;
-        }
         if let Err(e) = self.tidying.round(&|pause| self.wait(pause)) {
-            log::error!("tidying failed and will be gone on with in an hour: {e}");
+            log::log!(e.level(), "tidying failed and will be gone on with in an hour: {e}");
         }
     }
 

@@ -14,10 +14,6 @@ use std::time::{Duration, Instant};
 const ROUND: Span = Span::HOUR;
 /// How long clients' addresses stand in the audit log.
 const ADDRESSES: Span = Span::days(30);
-/// A round that comes so long after the last one may go by a wrong clock, which would remove what has not ended: it waits,
-/// so that somebody can set the clock right.
-const LEAP: Span = Span::days(90);
-const WAIT_AFTER_LEAP: Span = Span::DAY;
 /// After each change the writer is left alone for as long as it took, but not for longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,15 +28,8 @@ pub(super) struct Tidying {
     retain_records: Span,
     /// Who is told of events; others have no say in how long the audit log is kept.
     listeners: Vec<&'static str>,
-    /// Held during a round.
-    progress: Mutex<Progress>,
-}
-
-#[derive(Default)]
-struct Progress {
-    last: Option<Time>,
-    /// When a leap of the clock was noticed.
-    leapt: Option<Time>,
+    /// When the last round began; held during one.
+    last: Mutex<Option<Time>>,
 }
 
 impl Tidying {
@@ -51,23 +40,23 @@ impl Tidying {
             retain: settings.retain,
             retain_records: settings.retain_records,
             listeners: Sink::all(settings).map(|sink| sink.name()).collect(),
-            progress: Mutex::default(),
+            last: Mutex::default(),
         }
     }
 
-    /// Make a round, if the last one was an hour ago.
+    /// Make a round, if the last one was an hour ago and the clock is to be believed.
     ///
     /// # Errors
     /// The store's; the next round goes on from there.
     pub(super) fn round(&self, pause: Pause<'_>) -> Result<()> {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // By a wrong clock nothing is past, and the log was told of it.
+        let Ok(now) = self.clock.trusted() else { return Ok(()) };
         // A clock that was set back makes a round, too.
-        let is_early = progress.last.is_some_and(|last| (last..last.plus(ROUND)).contains(&now));
-        if is_early || !self.trusts(now, &mut progress)? {
+        if last.is_some_and(|last| (last..last.plus(ROUND)).contains(&now)) {
             return Ok(());
         }
-        progress.last = Some(now);
+        *last = Some(now);
         let past = Past {
             now,
             orders: now.minus(self.retain),
@@ -76,23 +65,6 @@ impl Tidying {
         };
         let round = Round { store: &self.store, past, pause, is_stopped: Cell::new(false) };
         round.run(&self.listeners)
-    }
-
-    /// Whether the clock can be believed: it has not leapt, or nobody has set it back for a day.
-    fn trusts(&self, now: Time, progress: &mut Progress) -> Result<bool> {
-        let last = self.store.read(|read| read.last_tidying())?;
-        // In a new store there is nothing to lose.
-        if last == Time(0) || now.since(last) <= LEAP {
-            progress.leapt = None;
-            return Ok(true);
-        }
-        let since = *progress.leapt.get_or_insert_with(|| {
-            log::info!(
-                "nothing was tidied away for more than {LEAP}, so that the clock may be wrong: this begins in a day"
-            );
-            now
-        });
-        Ok(now >= since.plus(WAIT_AFTER_LEAP))
     }
 }
 
@@ -288,7 +260,7 @@ mod tests {
             retain: Span(10),
             retain_records: Span(10),
             listeners: Vec::new(),
-            progress: Mutex::default(),
+            last: Mutex::default(),
         };
         (dir, db, clock, tidying)
     }

@@ -238,18 +238,6 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_before_is_as_old_as_what_happened_last_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("db");
-        let row = "INSERT INTO audit (at, actor, action, object, outcome, detail, hash)
-                   VALUES (7000, '', '', '', 'done', '', x'')";
-        let before = format!("PRAGMA auto_vacuum = INCREMENTAL; {} PRAGMA user_version = 1; {row}", MIGRATIONS[0]);
-        Connection::open(&path).unwrap().execute_batch(&before).unwrap();
-        let found: i64 = open(&path).unwrap().query_row("SELECT at FROM tidying", [], |row| row.get(0)).unwrap();
-        assert_eq!(found, 7_000, "tidying looks from there whether the clock has leapt");
-    }
-
-    #[test]
     fn a_wal_that_has_grown_large_is_cut_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("db");

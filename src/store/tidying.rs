@@ -39,14 +39,6 @@ pub struct Met<K> {
 }
 
 impl Read<'_> {
-    /// When the last round of tidying began.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn last_tidying(&self) -> Result<Time> {
-        Ok(self.optional("SELECT at FROM tidying", [], |row| row.get(0))?.unwrap_or(Time(0)))
-    }
-
     /// How many pages of the file hold nothing.
     ///
     /// # Errors

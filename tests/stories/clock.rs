@@ -2,7 +2,6 @@
 
 mod wrong;
 
-use crate::world::acme::Client;
 use crate::world::csr::Csr;
 use crate::world::issuer::text;
 use crate::world::openssl::{blocks, ocsp_request, openssl};

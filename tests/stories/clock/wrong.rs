@@ -1,14 +1,18 @@
 //! A clock that is wrong, backwards or by years: nothing is signed by it and nothing ends or begins to hold, and when it is
 //! right again everything is as before.
 
-use super::*;
 use crate::world::account_key::AccountKey;
+use crate::world::acme::Client;
 use crate::world::base64url;
+use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::issuer::Eab;
 use crate::world::judges::certificates;
+use crate::world::outcome::assert_says;
 use crate::world::patience::{eventually, seconds};
+use crate::world::turned::Turned;
 use crate::world::wire::Reply;
+use certwright::clock::{Clock, Span};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 
@@ -17,6 +21,15 @@ const YEARS: i64 = 3_650;
 impl Turned {
     fn step(&self, by: Span) {
         self.clock.advance(by);
+    }
+
+    /// Switched off for so long, and a clock that nobody vouches for.
+    fn switched_off_for(&mut self, by: Span) {
+        self.daemon = None;
+        let now = self.clock.now().plus(by);
+        self.clock = Clock::manual(now);
+        self.clock.set_synchronised(false);
+        self.boot();
     }
 
     fn eab(&self) -> Eab {

@@ -84,14 +84,6 @@ impl Turned {
         self.boot();
     }
 
-    /// Switched off for so long, and a clock that nobody vouches for.
-    pub fn switched_off_for(&mut self, by: Span) {
-        self.daemon = None;
-        self.clock = Clock::manual(self.clock.now().plus(by));
-        self.clock.set_synchronised(false);
-        self.restart();
-    }
-
     pub fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().unwrap()
     }
