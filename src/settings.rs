@@ -52,8 +52,8 @@ impl Settings {
     pub const RETAIN_RECORDS: Span = Span::days(730);
     /// Less, and a limit of so many in an hour would forget what it counts.
     pub const SHORTEST_RETAIN: Span = Span::DAY;
-    /// Less, and a limit of so many in a week would forget what it counts.
-    pub const SHORTEST_RETAIN_RECORDS: Span = Span::days(7);
+    /// Less, and a clock that is ahead by as much as is believed (90 days) would have what has not ended tidied away.
+    pub const SHORTEST_RETAIN_RECORDS: Span = Span::days(100);
 }
 
 /// An http or https URL.

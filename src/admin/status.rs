@@ -20,7 +20,7 @@ pub(super) fn check(admin: &Administration, _: Peer, arguments: &mut Arguments) 
     arguments.finish()?;
     let now = admin.now();
     let clock = admin.clock.trusted().map(|_| ());
-    let state = admin.store.read(|read| issuance::check(read, admin.issuance.places(), now));
+    let state = admin.store.read_at_length(|read| issuance::check(read, admin.issuance.places(), now));
     let findings: Vec<String> =
         [clock, state].into_iter().filter_map(Result::err).map(|e| e.detail().to_owned()).collect();
     match findings.is_empty() {

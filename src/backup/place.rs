@@ -37,6 +37,14 @@ impl Target {
         let lock = StateLock::take(&path)?;
         let found = path.metadata().map_err(failed)?;
         let state = path.join(DATABASE).exists().then(|| path.clone());
+        let wal = path.join(format!("{DATABASE}-wal"));
+        if state.is_none() && wal.exists() {
+            // SQLite would bring it into the restored database, which it is not of.
+            return Err(Error::conflict(format!(
+                "{} is there without its database; put that beside it again, so that what is in it is taken over, or move it away",
+                wal.display()
+            )));
+        }
         let target = Target { path, state, owner: Some((found.uid(), found.gid())), _lock: Some(lock) };
         // It may be a new file.
         target.give_owner(&StateLock::path(&target.path))?;

@@ -117,7 +117,7 @@ fn settle(wanted: &Restore<'_>, target: &Target, staging: &Path, made: String) -
             }
         },
     };
-    warnings.extend(merged.iter().flat_map(|merged| merged.trouble.iter().cloned()));
+    warnings.extend(merged.iter().flat_map(|merged| merged.trouble.iter().chain(&merged.items).cloned()));
     let is_all_known = merged.as_ref().is_some_and(|merged| merged.trouble.is_empty());
     let mut listed_revocations = 0usize;
     for list in &lists {
@@ -127,6 +127,7 @@ fn settle(wanted: &Restore<'_>, target: &Target, staging: &Path, made: String) -
     let entry = AuditEntry::done(wanted.actor.as_str(), "restore", crate::identifier::printable(&name))
         .detail(format!("a backup of {made}, {} a replaced state", if merged.is_some() { "with" } else { "without" }));
     let withdrawn_eabs = database.settle(is_all_known, now, &entry)?;
+    warnings.extend(database.pending_deletions()?);
     let held_accounts = if wanted.suspend_accounts { Some(database.hold_accounts()?) } else { None };
     let accounts = if is_all_known { Vec::new() } else { database.living_accounts()? };
     database.close()?;

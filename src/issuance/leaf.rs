@@ -111,6 +111,7 @@ impl Issuance {
         };
         let signed = prepare_leaf(&leaf, &signer, &ca.signer)?.sign(&signer)?;
         verify_for_names(&signed.der, &ca.ders, &ready.identifiers, now.max(signed.validity.not_before))?;
+        self.chains.verified.note(&signed.der);
 
         let new = NewCertificate {
             serial: signed.serial.octets().to_vec(),

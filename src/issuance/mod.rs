@@ -13,6 +13,7 @@ mod rotation;
 mod signer_key;
 mod tls_table;
 mod vault;
+mod verified;
 
 pub use check::{check, fragment_findings};
 pub use leaf::ReadyOrder;

@@ -18,6 +18,8 @@ pub struct Merged {
     pub lost_certificates: Vec<LostCertificate>,
     /// Accounts that it had and the backup has not.
     pub lost_accounts: Vec<ListedAccount>,
+    /// Signers and issuers that it had and the backup has not, and those of the backup that it had ended, as sentences.
+    pub items: Vec<String>,
 }
 
 /// A certificate that was issued after the backup.
@@ -92,10 +94,16 @@ impl RestoredDatabase {
                     .to_owned(),
             });
         }
+        let read = Read { db: &self.db };
+        for sql in [LOST_ITEMS, ENDED_ITEMS] {
+            match read.all(sql, [], |row| row.get(0)) {
+                Ok(found) => merged.items.extend(found),
+                Err(e) => merged.trouble.push(format!("what became of items since could not be read: {e}")),
+            }
+        }
         for step in STEPS {
             merged.take(step.what, self.take_over(step, now));
         }
-        let read = Read { db: &self.db };
         match read.lost_certificates(now) {
             Ok(found) => merged.lost_certificates = found,
             Err(e) => merged.trouble.push(format!("which certificates were issued since could not be read: {e}")),
@@ -194,6 +202,23 @@ const LOST_ACCOUNTS: &str = "SELECT n.id, i.name, n.contacts FROM replaced.accou
     WHERE n.deactivated IS NULL AND n.deleted IS NULL
     AND NOT EXISTS (SELECT 1 FROM same_accounts s WHERE s.old = n.id) ORDER BY n.id";
 
+/// What they signed is neither on a list nor answered for any more.
+const LOST_ITEMS: &str = "SELECT 'the signer ' || i.name || ', version ' || o.version ||
+        ', was made since the backup and is not in it: what it signed cannot be revoked here'
+    FROM replaced.key_versions o JOIN replaced.items i ON i.id = o.key
+    WHERE i.deleted IS NULL AND o.sealed IS NOT NULL AND NOT EXISTS (SELECT 1 FROM same_versions v WHERE v.old = o.id)
+    UNION ALL SELECT 'the issuer ' || i.name || ' was made since the backup and is not in it'
+    FROM replaced.items i WHERE i.kind = 'PKI_CERT_ISSUER' AND i.deleted IS NULL
+    AND NOT EXISTS (SELECT 1 FROM same_items s WHERE s.old = i.id)";
+
+const ENDED_ITEMS: &str = "SELECT n.name || CASE
+        WHEN o.deleted IS NOT NULL THEN
+            ' was deleted since the backup and stays so; to have it back, restore into another --state-dir'
+        ELSE ' was disabled since the backup and stays so; set-item-state enables it' END
+    FROM replaced.items o JOIN same_items s ON s.old = o.id JOIN main.items n ON n.id = s.new
+    WHERE n.kind <> 'CERTIFICATE' AND n.deleted IS NULL
+    AND (o.deleted IS NOT NULL OR (o.enabled = 0 AND n.enabled = 1))";
+
 /// A kind of thing that is taken over, in a transaction of its own; `?1` is now.
 struct Step {
     what: &'static str,
@@ -258,7 +283,22 @@ const STEPS: &[Step] = &[
              AND NOT EXISTS (SELECT 1 FROM same_accounts s WHERE s.old = r.id)
              AND NOT EXISTS (SELECT 1 FROM main.accounts n
                              WHERE n.issuer = i.new AND n.thumbprint = r.thumbprint AND n.deleted IS NULL)",
+            // Whoever has it here.
+            "UPDATE main.accounts SET deactivated = o.deactivated
+             FROM (SELECT i.new AS of_issuer, r.thumbprint, r.deactivated FROM replaced.accounts r
+                   JOIN same_items i ON i.old = r.issuer WHERE r.deactivated IS NOT NULL AND r.deleted IS NULL) AS o
+             WHERE accounts.issuer = o.of_issuer AND accounts.thumbprint = o.thumbprint
+             AND accounts.deactivated IS NULL AND accounts.deleted IS NULL",
         ],
+    },
+    Step {
+        what: "lower limits",
+        before: &[],
+        counted: &["INSERT INTO main.limits (issuer, account, kind, value)
+             SELECT i.new, a.new, o.kind, o.value FROM replaced.limits o JOIN same_items i ON i.old = o.issuer
+             LEFT JOIN same_accounts a ON a.old = o.account WHERE o.account IS NULL OR a.new IS NOT NULL
+             ON CONFLICT (issuer, coalesce(account, 0), kind) DO UPDATE SET value = excluded.value
+             WHERE excluded.value < value"],
     },
     Step {
         what: "withdrawn authorizations",
@@ -284,11 +324,12 @@ const STEPS: &[Step] = &[
         // The private key of one that is deleted is forgotten.
         before: &["UPDATE main.key_versions SET sealed = NULL WHERE sealed IS NOT NULL AND id IN
              (SELECT v.new FROM same_versions v JOIN replaced.key_versions o ON o.id = v.old WHERE o.sealed IS NULL)"],
-        counted: &["UPDATE main.items SET enabled = o.enabled, modified = o.modified, delete_at = o.delete_at,
-                 deleted = o.deleted
+        counted: &["UPDATE main.items SET enabled = min(items.enabled, o.enabled),
+                 delete_at = coalesce(items.delete_at, o.delete_at), deleted = o.deleted
              FROM replaced.items o
-             WHERE o.item_id = items.item_id AND o.modified >= items.modified AND items.deleted IS NULL
-             AND (o.enabled, o.delete_at, o.deleted) IS NOT (items.enabled, items.delete_at, items.deleted)"],
+             WHERE o.item_id = items.item_id AND items.deleted IS NULL
+             AND (o.enabled < items.enabled OR o.deleted IS NOT NULL
+                  OR (items.delete_at IS NULL AND o.delete_at IS NOT NULL))"],
     },
 ];
 
@@ -304,8 +345,14 @@ const KEYS: Step = Step {
 /// The rest of the audit log where it goes on from what the backup has, and how far listeners were told of it.
 const AUDIT: Step = Step {
     what: "rows of the audit log",
-    before: &["INSERT INTO main.event_cursors (sink, last) SELECT sink, last FROM replaced.event_cursors WHERE true
-         ON CONFLICT (sink) DO UPDATE SET last = max(last, excluded.last)"],
+    before: &[
+        "INSERT INTO main.event_cursors (sink, last) SELECT sink, last FROM replaced.event_cursors WHERE true
+         ON CONFLICT (sink) DO UPDATE SET last = max(last, excluded.last)",
+        // Numbers that were given out, and the time that it was.
+        "UPDATE main.sqlite_sequence SET seq = max(seq, o.seq) FROM replaced.sqlite_sequence o
+         WHERE o.name = sqlite_sequence.name AND o.name <> 'audit'",
+        "UPDATE main.clock_mark SET at = max(clock_mark.at, o.at) FROM replaced.clock_mark o",
+    ],
     counted: &["INSERT INTO main.audit (id, at, actor, action, object, outcome, detail, address, hash)
          SELECT o.id, o.at, o.actor, o.action, o.object, o.outcome, o.detail, o.address, o.hash FROM replaced.audit o
          WHERE o.id > (SELECT max(id) FROM main.audit) ORDER BY o.id"],

@@ -67,7 +67,7 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use writer::Writer;
 
 /// The database of one state directory.
@@ -77,6 +77,8 @@ pub struct Store {
     readers: Readers,
     /// Held while a copy is made.
     copying: Mutex<()>,
+    /// Held while somebody reads at length.
+    at_length: Mutex<()>,
 }
 
 impl Store {
@@ -92,7 +94,20 @@ impl Store {
             readers: Readers::open(path)?,
             writer: Writer::new(connection),
             copying: Mutex::new(()),
+            at_length: Mutex::new(()),
         })
+    }
+
+    /// Run a closure over one snapshot on a connection of its own, for what takes so long that others would wait for theirs. One
+    /// after the other.
+    ///
+    /// # Errors
+    /// The closure's own, and the database's.
+    pub fn read_at_length<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+        let _one = self.at_length.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = schema::open_for_reading(&self.path)?;
+        let snapshot = db.unchecked_transaction()?;
+        work(&Read { db: &snapshot })
     }
 
     /// Take no more changes, and bring everything into the one file that people copy.

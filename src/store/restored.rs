@@ -5,7 +5,7 @@
 //! are counted and stand in the URLs that accounts and CAA records name, go on far above whatever was given out.
 
 use super::{AuditEntry, LimitKind, Read, Revocable, RevocablePlace, RevocationGrounds, Write, schema};
-use crate::clock::Time;
+use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -87,9 +87,15 @@ impl RestoredDatabase {
     pub fn settle(&self, is_all_known: bool, now: Time, audit: &AuditEntry) -> Result<usize> {
         let transaction = self.db.unchecked_transaction()?;
         let write = Write::new(&transaction);
-        // They may have been used, or taken back.
-        let withdrawn = write
-            .execute("UPDATE eabs SET revoked = ?1 WHERE revoked IS NULL AND used < uses AND expires > ?1", [now])?;
+        // They may have been used, or taken back; those that have expired too, since the clock may be ahead now.
+        let withdraw = "UPDATE eabs SET revoked = ?1 WHERE revoked IS NULL AND used < uses";
+        let withdrawn = write.execute(&format!("{withdraw} AND expires > ?1"), [now])?;
+        write.execute(withdraw, [now])?;
+        // Somebody may have called it off since.
+        write.execute(
+            "UPDATE items SET delete_at = max(delete_at, ?1) WHERE delete_at IS NOT NULL AND deleted IS NULL",
+            [now.plus(Span::days(7))],
+        )?;
         write.execute("UPDATE crls SET changes = max(changes, signed_changes) + 1", [])?;
         if !is_all_known {
             // They say less than those that were published since, and clients that have seen a higher number are right to
@@ -127,6 +133,23 @@ impl RestoredDatabase {
         }
         transaction.commit()?;
         Ok(accounts.len())
+    }
+
+    /// Items that are about to be deleted, each as a sentence.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn pending_deletions(&self) -> Result<Vec<String>> {
+        self.read(|read| {
+            read.all(
+                "SELECT name FROM items WHERE delete_at IS NOT NULL AND deleted IS NULL ORDER BY name",
+                [],
+                |row| {
+                    let name: String = row.get(0)?;
+                    Ok(format!("{name} is deleted in seven days, unless set-item-state enables it"))
+                },
+            )
+        })
     }
 
     /// Every account that can order.

@@ -18,7 +18,8 @@ impl Read<'_> {
         let rows = self.all("SELECT id, at FROM audit ORDER BY id LIMIT ?1", [STEP], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Time>(1)?))
         })?;
-        Ok(rows.into_iter().take_while(|(id, at)| *id < end && *at < past.records).last().map(|(id, _)| id))
+        let rows = rows.into_iter().take_while(|(id, _)| *id < end).collect();
+        Ok(last_before(rows, past.records, past.now))
     }
 
     /// Listeners whose unheard rows are older than records are kept for.
@@ -28,8 +29,8 @@ impl Read<'_> {
     pub fn overdue_listeners(&self, past: &Past) -> Result<Vec<String>> {
         self.all(
             "SELECT c.sink FROM event_cursors c
-             WHERE (SELECT a.at FROM audit a WHERE a.id > c.last ORDER BY a.id LIMIT 1) < ?1",
-            [past.records],
+             WHERE (SELECT a.at FROM audit a WHERE a.id > c.last AND a.at <= ?2 ORDER BY a.id LIMIT 1) < ?1",
+            (past.records, past.now),
             |row| row.get(0),
         )
     }
@@ -41,8 +42,15 @@ impl Read<'_> {
     pub fn past_addresses(&self, past: &Past) -> Result<Option<i64>> {
         let sql = "SELECT id, at FROM audit WHERE id > (SELECT blanked FROM tidying) ORDER BY id LIMIT ?1";
         let rows = self.all(sql, [STEP], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Time>(1)?)))?;
-        Ok(rows.into_iter().take_while(|(_, at)| *at < past.addresses).last().map(|(id, _)| id))
+        Ok(last_before(rows, past.addresses, past.now))
     }
+}
+
+/// The last of these rows from before a moment, where all before it are too, but for those that a clock wrote which was ahead:
+/// they say nothing about when it was.
+fn last_before(rows: Vec<(i64, Time)>, moment: Time, now: Time) -> Option<i64> {
+    let past = rows.into_iter().take_while(|(_, at)| *at < moment || *at > now);
+    past.filter(|(_, at)| *at < moment).last().map(|(id, _)| id)
 }
 
 impl Write<'_> {
