@@ -25,9 +25,10 @@ const WAKER: Token = Token(2);
 const FIRST_BACKEND: usize = 3;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
-/// New clients, and clients that are driven, before the loop looks who else has come.
-const ACCEPTS_PER_TURN: usize = 64;
-const DRIVEN_PER_TURN: usize = 64;
+/// New clients of each listener, and clients that are driven, before the loop looks who else has come. Many more are driven,
+/// so that those who come and go are gone before others have to make room for them.
+const ACCEPTS_PER_TURN: usize = 32;
+const DRIVEN_PER_TURN: usize = 256;
 /// What all clients together may make us hold.
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
