@@ -9,11 +9,13 @@ use crate::world::csr::Csr;
 use crate::world::issuer::{Eab, text};
 use crate::world::openssl::{blocks, ocsp_request, openssl};
 use crate::world::outcome::{Outcome, assert_says};
+use crate::world::patience::{eventually, seconds};
 use crate::world::place::Place;
 use crate::world::plain;
 use crate::world::wire::{Reply, Wire};
 use certwright::clock::{Clock, Span, Time};
 use certwright::daemon::Daemon;
+use certwright::error::Class;
 use certwright::settings::Settings;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -63,7 +65,14 @@ impl Turned {
     }
 
     fn boot(&mut self) {
-        self.daemon = Some(Daemon::start(&self.settings, self.clock.clone()).unwrap());
+        // A program that another story starts in this moment holds the lock until it is that program.
+        let daemon = eventually("the state directory is free", seconds(10), || {
+            match Daemon::start(&self.settings, self.clock.clone()) {
+                Err(e) if e.class() == Class::Conflict => None,
+                started => Some(started),
+            }
+        });
+        self.daemon = Some(daemon.unwrap());
     }
 
     fn daemon(&self) -> &Daemon {

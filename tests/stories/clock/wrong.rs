@@ -5,7 +5,6 @@ use super::*;
 use crate::world::base64url;
 use crate::world::daemon::Ca;
 use crate::world::judges::certificates;
-use crate::world::patience::{eventually, seconds};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 
