@@ -64,7 +64,7 @@ impl Writer {
         let leads = {
             let mut queue = self.queue();
             if queue.is_closed {
-                return Err(Error::unavailable("the daemon is stopping"));
+                return Err(Error::unavailable("nothing was changed, since the daemon ended first"));
             }
             self.disk.check_may_wait(queue.jobs.len())?;
             queue.jobs.push(job);
