@@ -3,7 +3,8 @@
 //! What an account signs is counted against that account alone, and only once it is verified, so that nobody uses up what
 //! belongs to another. What only shows a key, and what names an account and is not signed by it, is counted against the
 //! address that it comes from; yet accounts that have signed something there pass, so that an attacker does not keep out
-//! those behind the same router.
+//! those behind the same router. Whoever names one of these from there has its signatures verified, in the turns that the
+//! front door gives his address: to keep somebody out is worse than to verify in vain.
 
 use crate::error::{Class, Error, Result};
 use crate::identifier::Peer;

@@ -86,6 +86,7 @@ impl RestoredDatabase {
         if log_damage.is_none() && self.is_later()? {
             merged.take(KEYS.what, self.take_over(&KEYS, now));
             merged.take(AUDIT.what, self.take_over(&AUDIT, now));
+            merged.take(COUNTS.what, self.take_over(&COUNTS, now));
         } else {
             merged.trouble.push(match log_damage {
                 Some(e) => format!("changed keys of accounts and the rest of the audit log could not be taken over: {e}"),
@@ -342,17 +343,22 @@ const KEYS: Step = Step {
          FROM changed_keys o WHERE accounts.id = o.id"],
 };
 
-/// The rest of the audit log where it goes on from what the backup has, and how far listeners were told of it.
-const AUDIT: Step = Step {
-    what: "rows of the audit log",
+/// The numbers that were given out, and the time that it was.
+const COUNTS: Step = Step {
+    what: "counts",
     before: &[
-        "INSERT INTO main.event_cursors (sink, last) SELECT sink, last FROM replaced.event_cursors WHERE true
-         ON CONFLICT (sink) DO UPDATE SET last = max(last, excluded.last)",
-        // Numbers that were given out, and the time that it was.
-        "UPDATE main.sqlite_sequence SET seq = max(seq, o.seq) FROM replaced.sqlite_sequence o
+        "UPDATE main.sqlite_sequence SET seq = max(sqlite_sequence.seq, o.seq) FROM replaced.sqlite_sequence o
          WHERE o.name = sqlite_sequence.name AND o.name <> 'audit'",
         "UPDATE main.clock_mark SET at = max(clock_mark.at, o.at) FROM replaced.clock_mark o",
     ],
+    counted: &[],
+};
+
+/// The rest of the audit log where it goes on from what the backup has, and how far listeners were told of it.
+const AUDIT: Step = Step {
+    what: "rows of the audit log",
+    before: &["INSERT INTO main.event_cursors (sink, last) SELECT sink, last FROM replaced.event_cursors WHERE true
+         ON CONFLICT (sink) DO UPDATE SET last = max(last, excluded.last)"],
     counted: &["INSERT INTO main.audit (id, at, actor, action, object, outcome, detail, address, hash)
          SELECT o.id, o.at, o.actor, o.action, o.object, o.outcome, o.detail, o.address, o.hash FROM replaced.audit o
          WHERE o.id > (SELECT max(id) FROM main.audit) ORDER BY o.id"],

@@ -132,7 +132,7 @@ fn impostors_wait_before_their_signatures_are_looked_at_and_the_accounts_that_we
     let (member, neighbour) = (at(ATTACKER, &ca.client(&issuer)), ca.client(&issuer));
     member.ask_for(&["acme.com"]).expect(201);
     let mut impostor = at(ATTACKER, &issuer.client(AccountKey::es256()));
-    impostor.account.clone_from(&member.account);
+    impostor.account.clone_from(&neighbour.account);
     let mut flood = Flood::by(&impostor);
     let url = impostor.url("newOrder");
     let sign = |header: &Value| impostor.sign(header, b"{}");
@@ -146,7 +146,7 @@ fn impostors_wait_before_their_signatures_are_looked_at_and_the_accounts_that_we
     assert_eq!(refused + looked_at, 200);
     assert!(refused > 0, "nobody waits");
 
-    // Even the account that they name, from where they are.
+    // From where they are.
     member.ask_for(&["acme.com"]).expect(201);
     at(ELSEWHERE, &neighbour).ask_for(&["acme.com"]).expect(201);
 }

@@ -37,7 +37,9 @@ fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
     // What happened last stands in the WAL.
     scene.ca.kill();
     let told = scene.restore(&[]).succeeded().json();
-    assert_eq!(told["warnings"], json!([]), "the fragments are those of the replaced state");
+    // The fragments are those of the replaced state.
+    let [told_of] = told["warnings"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_says(&told_of.to_string(), &["the signer /Late/Key, version 1, was made since the backup"]);
     assert_eq!((&told["accounts"], &told["withdrawn_eabs"]), (&json!([]), &json!(1)));
     let merged = &told["from_replaced"];
     let count = |what: &str| merged["taken_over"][what].as_u64().unwrap_or(0);
@@ -90,21 +92,51 @@ fn what_an_administrator_ended_since_stays_ended() {
     trusted.register(&eab).expect(201);
     scene.ca.make_signer_key("/Gone");
     scene.ca.make_issuer_named("/Stopped", SIGNER_KEY, "stopped.lan", "acme.com", &CHECKED);
+    scene.ca.make_issuer_named("/Resumed", SIGNER_KEY, "resumed.lan", "acme.com", &CHECKED);
+    scene.ca.run(&["set-item-state", "--name", "/Resumed", "--desired-state", "Disabled"]).succeeded();
+    scene.ca.make_signer_key("/Kept");
+    scene.ca.run(&["delete-item", "--name", "/Kept"]).succeeded();
     scene.backup(&[]);
 
     client.post(&authorization, &json!({"status": "deactivated"})).expect(200);
     scene.ca.run(&["revoke-acme-eab", "--kid", &eab.kid]).succeeded();
     scene.ca.run(&["delete-item", "--name", "/Gone", "--delete-immediately", "--force"]).succeeded();
     scene.ca.run(&["set-item-state", "--name", "/Stopped", "--desired-state", "Disabled"]).succeeded();
+    scene.ca.run(&["set-item-state", "--name", "/Resumed", "--desired-state", "Enabled"]).succeeded();
+    scene.ca.run(&["set-item-state", "--name", "/Kept", "--desired-state", "Enabled"]).succeeded();
+    scene.ca.run(&["set-limits", "--cert-issuer-name", ISSUER, "--pending-orders", "3"]).succeeded();
+    scene.ca.make_signer_key("/New");
+    scene.ca.make_issuer_named("/NewIssuer", "/New", "new.lan", "acme.com", &CHECKED);
     let stopped = scene.ca.describe("/Stopped")["item_state"].clone();
     assert!(scene.ca.stop().success());
-    assert_eq!(scene.restore(&[]).succeeded().json()["warnings"], json!([]));
+    let told = scene.restore(&[]).succeeded().json()["warnings"].to_string();
+    let ended = ["/Gone was deleted since", "/Stopped was disabled since", "/Kept is deleted in seven days"];
+    assert_says(&told, &ended);
+    assert_says(&told, &["the signer /New, version 1, was made since", "the issuer /NewIssuer was made since"]);
     scene.ca.launch();
+    assert_eq!(scene.ca.describe("/Resumed")["item_state"], stopped, "a state that is replaced enables nothing");
+    assert_eq!(scene.ca.describe("/Kept")["item_state"], "PendingDeletion");
+    assert_eq!(scene.ca.query("SELECT value FROM limits WHERE kind = 'pending-orders'"), "3");
     scene.ca.run(&["check"]).succeeded();
     assert_eq!(client.fetch(&authorization).expect(200).json()["status"], "deactivated");
     assert_eq!(trusted.order(&["acme.com"]).body["status"], "pending", "it needs a challenge now");
     assert!(!scene.ca.item_names("/").contains(&"/Gone".to_string()));
     assert_eq!(scene.ca.describe("/Stopped")["item_state"], stopped);
+}
+
+/// What a crash left of a database that is gone is not brought into another one.
+#[test]
+fn a_wal_without_its_database_is_not_restored_over() {
+    let mut scene = Scene::new();
+    scene.backup(&[]);
+    scene.ca.kill();
+    let database = scene.ca.state_dir().join("certwright.db");
+    std::fs::rename(&database, scene.ca.place.file("aside")).unwrap();
+    assert_says(&scene.restore(&[]).refused(), &["certwright.db-wal", "without its database", "move it away"]);
+    std::fs::rename(scene.ca.place.file("aside"), &database).unwrap();
+    scene.restore(&[]).succeeded();
+    scene.ca.launch();
+    scene.ca.run(&["check"]).succeeded();
 }
 
 /// A backup that is put over what another one became: what is older there is not believed.
