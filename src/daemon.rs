@@ -14,6 +14,7 @@ use crate::publication::Publication;
 use crate::settings::Settings;
 use crate::store::{StateLock, Store};
 use crate::validation::{ReachableNetworks, Validation};
+use rustix::process::{Resource, getrlimit};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,10 @@ const FEWEST_CLIENTS: u64 = 64;
 const MOST_CLIENTS: u64 = 16_384;
 /// Without workers, of which each has both ends of a connection.
 const FEWEST_DESCRIPTORS: u64 = 192;
+/// Those of validation and of everything else that runs by itself.
+const OTHER_THREADS: u64 = 64;
+/// More than is ever used at a time.
+const USED_MEBIBYTES: u64 = 512;
 
 /// A running daemon.
 pub struct Daemon {
@@ -50,6 +55,7 @@ impl Daemon {
         AdminSocket::check_path(&settings.admin_socket)?;
         let descriptors = raise_descriptor_limit();
         check_descriptors(descriptors, settings.workers)?;
+        check_address_space(settings.workers)?;
         let directories = Directories::make(settings)?;
         let lock = StateLock::take(&settings.state_dir)?;
         let tls_listener = listen("listen", settings.listen)?;
@@ -153,6 +159,23 @@ fn check_descriptors(limit: u64, workers: usize) -> Result<()> {
     Err(Error::unavailable(format!(
         "at most {limit} files may be open, and {workers} workers need {needed}; raise the limit (LimitNOFILE=, ulimit -n), or \
          start with fewer --workers"
+    )))
+}
+
+/// Whoever gets no memory aborts. What may be used is bounded elsewhere; what is reserved is a stack for each thread, and an
+/// arena of the allocator for each, up to eight for a processor.
+fn check_address_space(workers: usize) -> Result<()> {
+    let Some(limit) = getrlimit(Resource::As).current.map(|limit| limit >> 20) else { return Ok(()) };
+    let threads = u64::try_from(workers).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OTHER_THREADS);
+    let processors = std::thread::available_parallelism().map_or(1, |count| u64::try_from(count.get()).unwrap_or(1));
+    let arenas = threads.min(processors.saturating_mul(8));
+    let needed = threads.saturating_mul(2).saturating_add(arenas.saturating_mul(64)).saturating_add(USED_MEBIBYTES);
+    if limit >= needed {
+        return Ok(());
+    }
+    Err(Error::unavailable(format!(
+        "the address space is limited to {limit} MiB, and {workers} workers need {needed}, most of it never used; lift the limit \
+         (ulimit -v) and bound memory with MemoryMax=, or start with fewer --workers"
     )))
 }
 
