@@ -105,8 +105,7 @@ impl Story {
             let stored = self.stored.get(serial).unwrap_or_else(|| panic!("{serial} was given out and is not stored"));
             assert_eq!(*stored, hex(&certificates(chain)[0]), "{serial}");
         }
-        let listed = self.ca.run(&["list-certificates", "--limit", "10000", "--json"]).succeeded().json();
-        let listed = listed["certificates"].as_array().unwrap();
+        let listed = self.listed();
         let with_status = |status: &str| -> BTreeSet<String> {
             listed.iter().filter(|c| c["status"] == status).map(|c| text(c, "serial_number")).collect()
         };
@@ -119,6 +118,22 @@ impl Story {
         assert!(surprising.is_empty(), "revoked, and nobody has asked for it: {surprising:?}");
         let in_database: BTreeSet<String> = rows(facts, "revocations").map(|row| text_at(row, 1)).collect();
         assert_eq!(in_database, revoked);
+    }
+
+    /// All certificates, page by page.
+    fn listed(&self) -> Vec<Value> {
+        let mut listed = Vec::new();
+        let mut before: Option<String> = None;
+        loop {
+            let mut arguments = vec!["list-certificates", "--limit", "10000", "--json"];
+            arguments.extend(before.iter().flat_map(|before| ["--before", before]));
+            let mut page = self.ca.run(&arguments).succeeded().json();
+            listed.append(page["certificates"].as_array_mut().unwrap());
+            match &page["next"] {
+                Value::Null => return listed,
+                next => before = Some(next.to_string()),
+            }
+        }
     }
 
     /// Every revocation is on the complete list of its signer and on the list that the certificate names. Numbers go up.
