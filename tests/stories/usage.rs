@@ -27,7 +27,7 @@ fn wrong_usage_names_what_is_wrong_and_exits_with_two() {
         (&["serve", "--tls-cert", "a.pem"], &["--tls-key"]),
         (&["serve", "--retain", "forever"], &["--retain", "forever"]),
         (&["serve", "--retain", "23h"], &["--retain", "23h", "1d"]),
-        (&["serve", "--retain-records=6d"], &["--retain-records", "6d", "7d"]),
+        (&["serve", "--retain-records=6d"], &["--retain-records", "6d", "100d"]),
     ] {
         // No daemon runs: wrong usage is known without one.
         let outcome = without_daemon(typed);
