@@ -54,6 +54,35 @@ impl Settings {
     pub const SHORTEST_RETAIN: Span = Span::DAY;
     /// Less, and a clock that is ahead by as much as is believed (90 days) would have what has not ended tidied away.
     pub const SHORTEST_RETAIN_RECORDS: Span = Span::days(100);
+    /// Of workers, where nobody says another number.
+    pub const WORKERS: usize = 32;
+    /// Of http-01 (RFC 8555, 8.3).
+    pub const HTTP_01_PORT: u16 = 80;
+    /// Of tls-alpn-01 (RFC 8737, 3).
+    pub const TLS_ALPN_01_PORT: u16 = 443;
+
+    /// What holds where nothing else is said.
+    pub fn at(state_dir: PathBuf, listen: SocketAddr, plain_listen: SocketAddr, admin_socket: PathBuf) -> Settings {
+        Settings {
+            state_dir,
+            listen,
+            plain_listen,
+            admin_socket,
+            fragment_dirs: Vec::new(),
+            dns_servers: Vec::new(),
+            http_01_port: Settings::HTTP_01_PORT,
+            tls_alpn_01_port: Settings::TLS_ALPN_01_PORT,
+            validation_allow: Vec::new(),
+            validation_deny: Vec::new(),
+            workers: Settings::WORKERS,
+            tls_files: None,
+            blocked_keys: None,
+            event_command: None,
+            event_url: None,
+            retain: Settings::RETAIN,
+            retain_records: Settings::RETAIN_RECORDS,
+        }
+    }
 }
 
 /// An http or https URL.

@@ -1,4 +1,5 @@
-//! The admin socket: one JSON object a line, and an archive after the reply to `backup`. Its mode and group decide who may connect; the peer's uid is logged.
+//! The admin socket: one JSON object a line, and an archive after the reply to `backup`. Its mode and group decide who may
+//! connect; the peer's uid is logged.
 
 use super::{Administration, Answer, Peer};
 use crate::clock::Seldom;

@@ -33,24 +33,10 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         Error::unavailable(format!("{} cannot be made ({e}); choose another --data-dir", data.display()))
     })?;
     let settings = Settings {
-        state_dir: data.join("state"),
-        listen,
-        plain_listen,
-        admin_socket: data.join("admin.sock"),
-        fragment_dirs: Vec::new(),
-        dns_servers: Vec::new(),
         http_01_port: command.http_01_port,
-        tls_alpn_01_port: 443,
         // The names of this CA are loopback by definition.
         validation_allow: ["127.0.0.0/8", "::1/128"].into_iter().map(Network::parse).collect::<Result<_>>()?,
-        validation_deny: Vec::new(),
-        workers: 32,
-        tls_files: None,
-        blocked_keys: None,
-        event_command: None,
-        event_url: None,
-        retain: Settings::RETAIN,
-        retain_records: Settings::RETAIN_RECORDS,
+        ..Settings::at(data.join("state"), listen, plain_listen, data.join("admin.sock"))
     };
     let mut outcome = Ok(());
     serve(&settings, |daemon| outcome = introduce(daemon, &settings, &data, command)).map_err(|e| {

@@ -144,7 +144,7 @@ fn settings(given: &[Given]) -> Result<Settings> {
             .map(|text| Network::parse(text).map_err(|e| e.context(format!("--{flag}"))))
             .collect::<Result<Vec<_>>>()
     };
-    let workers = number(given, "workers", 32)?;
+    let workers = number(given, "workers", Settings::WORKERS)?;
     if !(1..=256).contains(&workers) {
         return Err(Error::malformed(format!("--workers {workers} is out of range; give 1 to 256")));
     }
@@ -155,8 +155,8 @@ fn settings(given: &[Given]) -> Result<Settings> {
         admin_socket: path("admin-socket", DEFAULT_SOCKET),
         fragment_dirs: list(given, "fragment-dir").into_iter().map(PathBuf::from).collect(),
         dns_servers: list(given, "dns-server").into_iter().map(dns_server).collect::<Result<_>>()?,
-        http_01_port: port(given, "http-01-port", 80)?,
-        tls_alpn_01_port: port(given, "tls-alpn-01-port", 443)?,
+        http_01_port: port(given, "http-01-port", Settings::HTTP_01_PORT)?,
+        tls_alpn_01_port: port(given, "tls-alpn-01-port", Settings::TLS_ALPN_01_PORT)?,
         validation_allow: networks("validation-allow")?,
         validation_deny: networks("validation-deny")?,
         workers,

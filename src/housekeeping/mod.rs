@@ -57,31 +57,13 @@ impl Housekeeping {
         let (stopping, stop) = (Mutex::new(false), Condvar::new());
         let shared = Arc::new(Shared { store, issuance, clock, tidying, marked, stopping, stop });
         shared.round();
-        let for_crls = Arc::clone(&shared);
-        let crls = std::thread::Builder::new()
-            .name("crls".into())
-            .spawn(move || for_crls.publish_when_wanted())
-            .map_err(|e| Error::unavailable(format!("the thread that signs CRLs cannot be started: {e}")))?;
-        let for_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("housekeeping".into())
-            .spawn(move || {
-                while !for_thread.wait(ROUND) {
-                    for_thread.round();
-                }
-            })
-            .map_err(|e| Error::unavailable(format!("the housekeeping thread cannot be started: {e}")))?;
-        let for_tidying = Arc::clone(&shared);
-        // By itself, since it may have much to do and nothing else may wait for that.
-        let tidying = std::thread::Builder::new()
-            .name("tidying".into())
-            .spawn(move || {
-                while !for_tidying.wait(ROUND) {
-                    for_tidying.tidy();
-                }
-            })
-            .map_err(|e| Error::unavailable(format!("the thread that tidies cannot be started: {e}")))?;
-        Ok(Housekeeping { shared, threads: vec![thread, crls, tidying] })
+        let threads = [
+            spawn(&shared, "housekeeping", |shared| shared.every_round(Shared::round)),
+            spawn(&shared, "crls", Shared::publish_when_wanted),
+            // By itself, since it may have much to do and nothing else may wait for that.
+            spawn(&shared, "tidying", |shared| shared.every_round(Shared::tidy)),
+        ];
+        Ok(Housekeeping { threads: threads.into_iter().collect::<Result<_>>()?, shared })
     }
 
     /// Make a round now, and tidy if that is due.
@@ -89,6 +71,12 @@ impl Housekeeping {
         self.shared.round();
         self.shared.tidy();
     }
+}
+
+fn spawn(shared: &Arc<Shared>, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(move || work(&shared));
+    spawned.map_err(|e| Error::unavailable(format!("the thread {name} cannot be started: {e}")))
 }
 
 impl Drop for Housekeeping {
@@ -187,6 +175,12 @@ impl Shared {
             self.issuance.destroy_key(id);
         }
         Ok(())
+    }
+
+    fn every_round(&self, act: impl Fn(&Shared)) {
+        while !self.wait(ROUND) {
+            act(self);
+        }
     }
 
     /// Wait for so long. True when it is time to stop.

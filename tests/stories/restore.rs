@@ -34,6 +34,17 @@ impl Scene {
         Scene { ca, issuer }
     }
 
+    /// With a client and its chain; the daemon is stopped.
+    fn of_a_certificate_revoked_since_the_backup() -> (Scene, Client, String) {
+        let mut scene = Scene::new();
+        let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+        let chain = scene.issue(&client);
+        scene.backup(&[]);
+        scene.revoke(&chain);
+        assert!(scene.ca.stop().success());
+        (scene, client, chain)
+    }
+
     fn backup(&self, flags: &[&str]) {
         self.ca.run(&[&["backup", "--to", "backup.tar"][..], flags].concat()).succeeded();
     }

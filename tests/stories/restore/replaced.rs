@@ -186,12 +186,7 @@ fn a_replaced_state_that_cannot_be_read_is_kept_and_told_of() {
 /// One page of it is noise, that of the accounts: the revocations are taken over all the same.
 #[test]
 fn of_a_replaced_state_that_is_damaged_what_can_be_read_is_taken_over() {
-    let mut scene = Scene::new();
-    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
-    let chain = scene.issue(&client);
-    scene.backup(&[]);
-    scene.revoke(&chain);
-    assert!(scene.ca.stop().success());
+    let (mut scene, client, chain) = Scene::of_a_certificate_revoked_since_the_backup();
     let page: usize = scene.ca.query("SELECT rootpage FROM sqlite_schema WHERE name = 'accounts'").parse().unwrap();
     let path = scene.ca.state_dir().join("certwright.db");
     let mut pages = std::fs::read(&path).unwrap();
@@ -210,12 +205,7 @@ fn of_a_replaced_state_that_is_damaged_what_can_be_read_is_taken_over() {
 /// Somebody changed its audit log: the chain of the restored one is not spoiled by it.
 #[test]
 fn rows_of_a_log_that_does_not_hold_together_are_not_taken_over() {
-    let mut scene = Scene::new();
-    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
-    let chain = scene.issue(&client);
-    scene.backup(&[]);
-    scene.revoke(&chain);
-    assert!(scene.ca.stop().success());
+    let (mut scene, ..) = Scene::of_a_certificate_revoked_since_the_backup();
     scene.ca.tamper(
         "DROP TRIGGER audit_is_never_changed; UPDATE audit SET actor = 'nobody' WHERE id = (SELECT max(id) FROM audit)",
     );

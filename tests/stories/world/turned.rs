@@ -39,25 +39,8 @@ impl Turned {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let clock = Clock::manual(Time(i64::try_from(now).unwrap()));
         let anywhere = SocketAddr::from((place.address, 0));
-        let mut settings = Settings {
-            state_dir: place.make_directory("state"),
-            listen: anywhere,
-            plain_listen: anywhere,
-            admin_socket: place.file("admin.sock"),
-            fragment_dirs: Vec::new(),
-            dns_servers: Vec::new(),
-            http_01_port: 80,
-            tls_alpn_01_port: 443,
-            validation_allow: Vec::new(),
-            validation_deny: Vec::new(),
-            workers: 4,
-            tls_files: None,
-            blocked_keys: None,
-            event_command: None,
-            event_url: None,
-            retain: Settings::RETAIN,
-            retain_records: Settings::RETAIN_RECORDS,
-        };
+        let (state, socket) = (place.make_directory("state"), place.file("admin.sock"));
+        let mut settings = Settings { workers: 4, ..Settings::at(state, anywhere, anywhere, socket) };
         change(&mut settings);
         let mut turned = Turned { daemon: None, clock, place, settings };
         turned.boot();
