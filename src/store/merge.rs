@@ -363,3 +363,73 @@ const AUDIT: Step = Step {
          SELECT o.id, o.at, o.actor, o.action, o.object, o.outcome, o.detail, o.address, o.hash FROM replaced.audit o
          WHERE o.id > (SELECT max(id) FROM main.audit) ORDER BY o.id"],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{AuditEntry, Write};
+    use std::path::PathBuf;
+
+    const NOW: Time = Time(1_000);
+
+    /// A database with an issuer, an audit row, and what these statements make.
+    fn database(directory: &Path, name: &str, statements: &str) -> PathBuf {
+        let path = directory.join(name);
+        let db = schema::open(&path).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        db.execute_batch(
+            "INSERT INTO items (id, item_id, display_id, name, kind, created, modified)
+             VALUES (1, 'i', 'd', '/I', 'PKI_CERT_ISSUER', 1, 1)",
+        )
+        .unwrap();
+        Write::new(&db).append_audit(Time(1), &AuditEntry::done("uid 0", "create", "/I")).unwrap();
+        db.execute_batch(statements).unwrap();
+        path
+    }
+
+    fn account(id: i64, key: &str, created: i64, deactivated: &str) -> String {
+        format!(
+            "INSERT INTO accounts (id, issuer, spki, thumbprint, contacts, created, last_used, deactivated)
+             VALUES ({id}, 1, CAST('{key}' AS BLOB), '{key}', '', {created}, 1, {deactivated});"
+        )
+    }
+
+    fn merged(backup: &str, replaced: &str) -> (tempfile::TempDir, RestoredDatabase) {
+        let dir = tempfile::tempdir().unwrap();
+        let replaced = database(dir.path(), "replaced.db", replaced);
+        let restored = RestoredDatabase::open(&database(dir.path(), "restored.db", backup)).unwrap();
+        restored.db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        let merged = restored.merge(&replaced, NOW).unwrap();
+        assert_eq!(merged.trouble, [""; 0]);
+        (dir, restored)
+    }
+
+    fn number(restored: &RestoredDatabase, sql: &str) -> Option<i64> {
+        restored.db.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_key_that_was_refused_stays_so_whichever_account_has_it() {
+        // The same key, in another life under another number.
+        let (_dir, restored) = merged(&account(7, "k1", 5, "NULL"), &account(900, "k1", 6, "77"));
+        assert_eq!(number(&restored, "SELECT deactivated FROM accounts WHERE id = 7"), Some(77));
+
+        // It went from one account to another, which was deactivated.
+        let later = account(7, "k2", 5, "NULL") + &account(8, "k1", 6, "78");
+        let (_dir, restored) = merged(&account(7, "k1", 5, "NULL"), &later);
+        assert_eq!(number(&restored, "SELECT deactivated FROM accounts WHERE thumbprint = 'k1'"), Some(78));
+        assert_eq!(number(&restored, "SELECT deactivated FROM accounts WHERE thumbprint = 'k2'"), None);
+    }
+
+    #[test]
+    fn numbers_that_were_given_out_and_the_time_that_it_was_are_not_forgotten() {
+        let far = "UPDATE sqlite_sequence SET seq = 5000000 WHERE name = 'items';
+                   INSERT INTO clock_mark (id, at, certificate) VALUES (1, 900, 0)";
+        let near = "INSERT INTO clock_mark (id, at, certificate) VALUES (1, 500, 0)";
+        for (backup, replaced) in [(near, far), (far, near)] {
+            let (_dir, restored) = merged(backup, replaced);
+            assert_eq!(number(&restored, "SELECT seq FROM sqlite_sequence WHERE name = 'items'"), Some(5_000_000));
+            assert_eq!(number(&restored, "SELECT at FROM clock_mark"), Some(900));
+        }
+    }
+}

@@ -213,3 +213,37 @@ impl Read<'_> {
         Ok(Revocable { signer, serial: serial.to_vec(), not_after, place })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_given_out_or_deleted_by_what_was_decided_on_the_day_of_the_backup() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        drop(schema::open(&path).unwrap());
+        let restored = RestoredDatabase::open(&path).unwrap();
+        restored
+            .db
+            .execute_batch(
+                "PRAGMA foreign_keys = OFF;
+                 INSERT INTO items (item_id, display_id, name, kind, created, modified, delete_at)
+                 VALUES ('i', 'd', '/K', 'DFC_KEY', 1, 1, 5);
+                 INSERT INTO eabs (kid, issuer, sealed_mac_key, created, expires, uses, used)
+                 VALUES ('good', 1, x'', 1, 9999, 1, 0), ('expired', 1, x'', 1, 500, 1, 0), ('used', 1, x'', 1, 9999, 1, 1);",
+            )
+            .unwrap();
+        let now = Time(1_000);
+        assert_eq!(restored.settle(false, now, &AuditEntry::done("root", "restore", "x")), Ok(1), "one that was good");
+        let read = |sql: &str| restored.db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).unwrap();
+        assert_eq!(read("SELECT revoked FROM eabs WHERE kid = 'expired'"), Some(1_000), "the clock may be ahead");
+        assert_eq!(read("SELECT revoked FROM eabs WHERE kid = 'used'"), None);
+        assert_eq!(
+            read("SELECT delete_at FROM items"),
+            Some(now.plus(Span::days(7)).0),
+            "somebody can still call it off"
+        );
+        assert_eq!(restored.pending_deletions().unwrap().len(), 1);
+    }
+}

@@ -91,3 +91,18 @@ impl Write<'_> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_a_clock_wrote_which_was_ahead_hold_nothing_up() {
+        let last = |rows: &[(i64, i64)]| {
+            last_before(rows.iter().map(|(id, at)| (*id, Time(*at))).collect(), Time(50), Time(200))
+        };
+        assert_eq!(last(&[(1, 10), (2, 9_999), (3, 20), (4, 100), (5, 30)]), Some(3));
+        assert_eq!(last(&[(1, 9_999), (2, 100)]), None, "what is ahead goes with what comes after it only");
+        assert_eq!(last(&[]), None);
+    }
+}
