@@ -94,6 +94,10 @@ fn what_an_administrator_ended_since_stays_ended() {
     scene.ca.make_issuer_named("/Stopped", SIGNER_KEY, "stopped.lan", "acme.com", &CHECKED);
     scene.ca.make_issuer_named("/Resumed", SIGNER_KEY, "resumed.lan", "acme.com", &CHECKED);
     scene.ca.run(&["set-item-state", "--name", "/Resumed", "--desired-state", "Disabled"]).succeeded();
+    let limit = |ca: &Ca, limits: &[&str]| {
+        ca.run(&[&["set-limits", "--cert-issuer-name", ISSUER], limits].concat()).succeeded();
+    };
+    limit(&scene.ca, &["--pending-authorizations", "20", "--failed-validations", "20"]);
     scene.ca.make_signer_key("/Kept");
     scene.ca.run(&["delete-item", "--name", "/Kept"]).succeeded();
     scene.backup(&[]);
@@ -104,7 +108,7 @@ fn what_an_administrator_ended_since_stays_ended() {
     scene.ca.run(&["set-item-state", "--name", "/Stopped", "--desired-state", "Disabled"]).succeeded();
     scene.ca.run(&["set-item-state", "--name", "/Resumed", "--desired-state", "Enabled"]).succeeded();
     scene.ca.run(&["set-item-state", "--name", "/Kept", "--desired-state", "Enabled"]).succeeded();
-    scene.ca.run(&["set-limits", "--cert-issuer-name", ISSUER, "--pending-orders", "3"]).succeeded();
+    limit(&scene.ca, &["--pending-orders", "30", "--pending-authorizations", "10", "--failed-validations", "40"]);
     scene.ca.make_signer_key("/New");
     scene.ca.make_issuer_named("/NewIssuer", "/New", "new.lan", "acme.com", &CHECKED);
     let stopped = scene.ca.describe("/Stopped")["item_state"].clone();
@@ -116,7 +120,12 @@ fn what_an_administrator_ended_since_stays_ended() {
     scene.ca.launch();
     assert_eq!(scene.ca.describe("/Resumed")["item_state"], stopped, "a state that is replaced enables nothing");
     assert_eq!(scene.ca.describe("/Kept")["item_state"], "PendingDeletion");
-    assert_eq!(scene.ca.query("SELECT value FROM limits WHERE kind = 'pending-orders'"), "3");
+    let limits = "SELECT group_concat(kind || ' ' || value, ', ') FROM (SELECT * FROM limits ORDER BY kind)";
+    assert_eq!(
+        scene.ca.query(limits),
+        "failed-validations 20, pending-authorizations 10, pending-orders 30",
+        "the lower ones"
+    );
     scene.ca.run(&["check"]).succeeded();
     assert_eq!(client.fetch(&authorization).expect(200).json()["status"], "deactivated");
     assert_eq!(trusted.order(&["acme.com"]).body["status"], "pending", "it needs a challenge now");
