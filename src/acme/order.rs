@@ -4,6 +4,7 @@ use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such, problem};
+use crate::ca::MOST_NAMES;
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::{DnsName, Identifier, printable};
@@ -14,7 +15,6 @@ use crate::store::{Eab, LimitKind, Name, NewAuthorization, NewOrder, Order, Orde
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-const MOST_NAMES: usize = 100;
 /// How long orders and authorizations wait for their client.
 pub(super) const PENDING_LIFETIME: Span = Span::days(7);
 /// An authorization on the strength of an EAB is made anew for each order, so it need not last.

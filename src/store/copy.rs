@@ -94,9 +94,7 @@ pub(super) fn remove_leftover(database: &Path) {
 }
 
 fn copy_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".copy");
-    PathBuf::from(name)
+    schema::beside(database, ".copy")
 }
 
 /// A file that loses its name when this is dropped.

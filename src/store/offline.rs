@@ -61,9 +61,7 @@ fn has_wal(path: &Path) -> bool {
 }
 
 fn wal(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
+    schema::beside(path, "-wal")
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<()> {

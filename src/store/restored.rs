@@ -173,9 +173,7 @@ impl RestoredDatabase {
         drop(self.db);
         schema::checkpoint(&self.path)?;
         for end in ["-wal", "-shm"] {
-            let mut name = self.path.as_os_str().to_owned();
-            name.push(end);
-            let _ = std::fs::remove_file(name);
+            let _ = std::fs::remove_file(schema::beside(&self.path, end));
         }
         let synced = std::fs::File::open(&self.path).and_then(|file| file.sync_all());
         synced.map_err(|e| Error::unavailable(format!("{} cannot be synced: {e}", self.path.display())))

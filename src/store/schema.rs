@@ -173,12 +173,17 @@ fn migrate(db: &Connection, path: &Path, migrations: &[&str], before: Before) ->
     Ok(result?)
 }
 
+/// A file beside a database, which is called after it.
+pub(super) fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
 /// Copy the database beside itself, under its name only when it is whole: who has to go back to an earlier certwright finds its
 /// database there.
 fn keep_before(db: &Connection, path: &Path, schema: usize) -> Result<()> {
-    let mut kept = path.as_os_str().to_owned();
-    kept.push(format!(".before-schema-{schema}"));
-    let kept = PathBuf::from(kept);
+    let kept = beside(path, &format!(".before-schema-{schema}"));
     let unfinished = kept.with_extension("new");
     let copied = copy::copy(db, &unfinished)?;
     copied
