@@ -335,44 +335,40 @@ static void forget(const char *path) {
     }
 }
 
-int rename(const char *old, const char *new) {
-    find_the_real_ones();
-    if (!is_watched(old) || !is_watched(new)) return real_rename(old, new);
+/* Give a file another name, or none, here and on the disk. */
+static int put_under(const char *path, const char *other) {
     pthread_mutex_lock(&lock);
     int failed = -1;
     if (is_read_only()) errno = EROFS;
-    else failed = real_rename(old, new);
+    else failed = other ? real_rename(path, other) : real_unlink(path);
     int error = errno;
     if (!failed) {
         char from[PATH_MAX], to[PATH_MAX];
-        disk_path(old, from);
-        disk_path(new, to);
-        real_rename(from, to);
-        forget(old);
-        forget(new);
+        disk_path(path, from);
+        forget(path);
+        if (other) {
+            disk_path(other, to);
+            forget(other);
+            real_rename(from, to);
+        } else {
+            real_unlink(from);
+        }
     }
     pthread_mutex_unlock(&lock);
     errno = error;
     return failed;
 }
 
+int rename(const char *old, const char *new) {
+    find_the_real_ones();
+    if (!is_watched(old) || !is_watched(new)) return real_rename(old, new);
+    return put_under(old, new);
+}
+
 int unlink(const char *path) {
     find_the_real_ones();
     if (!is_watched(path)) return real_unlink(path);
-    pthread_mutex_lock(&lock);
-    int failed = -1;
-    if (is_read_only()) errno = EROFS;
-    else failed = real_unlink(path);
-    int error = errno;
-    if (!failed) {
-        char disk[PATH_MAX];
-        disk_path(path, disk);
-        real_unlink(disk);
-        forget(path);
-    }
-    pthread_mutex_unlock(&lock);
-    errno = error;
-    return failed;
+    return put_under(path, NULL);
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*begin)(void *), void *argument) {
