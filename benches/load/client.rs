@@ -91,8 +91,11 @@ impl Client {
         let challenge = challenges.iter().find(|c| c["type"] == "http-01").expect("http-01");
         // Pebble gives some authorizations a second time, whatever it is told.
         if authorization["status"] == "pending" {
-            self.expect(200, challenge["url"].as_str().unwrap(), "{}");
-            self.poll(&order_url, &["pending"], &mut polled);
+            let challenge = json(&self.expect(200, challenge["url"].as_str().unwrap(), "{}"));
+            // As lego does.
+            if challenge["status"] != "valid" {
+                self.poll(&order_url, &["pending"], &mut polled);
+            }
         }
         let payload = format!(r#"{{"csr":"{}"}}"#, self.csr);
         let mut order = json(&self.expect(200, order["finalize"].as_str().unwrap(), &payload));

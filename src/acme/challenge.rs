@@ -1,43 +1,45 @@
-//! Challenges (RFC 8555, 7.5.1): reading, and asking for validation. The answer comes at once, the validation later.
+//! Challenges (RFC 8555, 7.5.1): reading, and asking for validation. The answer comes with the result where that takes but a
+//! moment, so that clients need not ask again, and otherwise before it.
 
 use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such, problem};
+use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::store::{AuthorizationStatus, Challenge, ChallengeStatus};
+use crate::store::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ValidationJob};
 use serde_json::{Map, Value, json};
 
 impl Acme {
     /// POST-as-GET reads a challenge; an object as the payload asks for its validation.
     pub(super) fn challenge(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
-        let found = self.store.read(|read| match read.challenge(id)? {
-            Some(challenge) => Ok(read.authorization(challenge.authorization)?.map(|a| (challenge, a))),
-            None => Ok(None),
-        })?;
-        let (mut challenge, authorization) = found.ok_or_else(|| no_such("challenge"))?;
-        request.check_owns(Some(authorization.account), "authorization")?;
-        if !request.is_post_as_get() {
+        let now = self.clock.believed();
+        let asks = !request.is_post_as_get();
+        if asks {
             request.object()?;
-            request.issuer.check_enabled()?;
-            let now = self.clock.believed();
-            if challenge.status() == ChallengeStatus::Pending {
-                let status = authorization.status(now);
-                if status != AuthorizationStatus::Pending {
-                    let why = format!("the authorization of this challenge is {}; make a new order", status.as_str());
-                    return Err(Error::malformed(why));
-                }
-                let (issuer_id, account) = (request.issuer.item.id, request.account.id);
-                let name = authorization.identifier.clone();
-                let asked = self.store.change(move |write| {
-                    write.check_failures(issuer_id, account, &authorization.identifier, now)?;
-                    write.request_validation(id, now)
-                })?;
-                if asked {
-                    self.validation.enqueue(id, account, name);
-                }
-                challenge.requested = challenge.requested.or(Some(now));
+        }
+        let (mut challenge, job) = self.store.read(|read| {
+            let challenge = read.challenge(id)?.ok_or_else(|| no_such("challenge"))?;
+            let authorization = read.authorization(challenge.authorization)?.ok_or_else(|| no_such("challenge"))?;
+            request.check_owns(Some(authorization.account), "authorization")?;
+            if asks {
+                request.issuer.check_enabled()?;
             }
+            if !asks || challenge.status() != ChallengeStatus::Pending {
+                return Ok((challenge, None));
+            }
+            let job = job(request, &challenge, authorization, now)?;
+            read.check_failures(job.issuer, job.account, &job.identifier, now)?;
+            Ok((challenge, Some(job)))
+        })?;
+        if let Some(job) = job {
+            challenge = match self.validation.ask(job, now) {
+                Some(result) => challenge.settled(now, result),
+                None => {
+                    let asked = self.store.change(move |write| write.request_validation(id, now))?;
+                    asked.ok_or_else(|| no_such("challenge"))?
+                }
+            };
         }
         let authorization = request.issuer.url_of(Resource::Authorization(challenge.authorization));
         let reply = Reply::json(200, &challenge_object(request.issuer, request.account.id, &challenge))
@@ -45,6 +47,32 @@ impl Acme {
         let processing = challenge.status() == ChallengeStatus::Processing;
         Ok(if processing { reply.header("Retry-After", "1") } else { reply })
     }
+}
+
+/// What a validator has to know, if the authorization still waits for a proof.
+fn job(
+    request: &Authenticated<'_>,
+    challenge: &Challenge,
+    authorization: Authorization,
+    now: Time,
+) -> Result<ValidationJob> {
+    let status = authorization.status(now);
+    if status != AuthorizationStatus::Pending {
+        let why = format!("the authorization of this challenge is {}; make a new order", status.as_str());
+        return Err(Error::malformed(why));
+    }
+    Ok(ValidationJob {
+        challenge: challenge.id,
+        kind: challenge.kind.clone(),
+        token: challenge.token.clone(),
+        account: authorization.account,
+        thumbprint: request.account.thumbprint.clone(),
+        identifier_type: authorization.identifier_type,
+        identifier: authorization.identifier,
+        wildcard: authorization.wildcard,
+        subdomains: authorization.subdomains,
+        issuer: request.issuer.item.id,
+    })
 }
 
 pub(super) fn challenge_object(issuer: &IssuerContext, account: i64, challenge: &Challenge) -> Value {

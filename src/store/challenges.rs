@@ -60,6 +60,42 @@ impl Challenge {
             (None, None, None) => ChallengeStatus::Pending,
         }
     }
+
+    /// As it stands once this was stored of it.
+    pub fn settled(self, asked: Time, result: ValidationResult) -> Challenge {
+        let asked = Challenge { requested: self.requested.or(Some(asked)), ..self };
+        match result {
+            ValidationResult::Valid { at, caa_checked, .. } => {
+                Challenge { validated: Some(at), caa_checked: caa_checked.then_some(at), ..asked }
+            }
+            ValidationResult::Invalid { at, class, detail } => {
+                Challenge { failed: Some(at), error: Some((class, detail)), ..asked }
+            }
+        }
+    }
+}
+
+/// How a validation ended.
+#[derive(Clone, Debug)]
+pub enum ValidationResult {
+    /// The name was proved.
+    Valid {
+        /// When.
+        at: Time,
+        /// Until when the authorization serves.
+        expires: Time,
+        /// Whether CAA was asked, and permits the name.
+        caa_checked: bool,
+    },
+    /// It failed for good.
+    Invalid {
+        /// When.
+        at: Time,
+        /// The name of the class.
+        class: String,
+        /// The sentence.
+        detail: String,
+    },
 }
 
 /// What a validator has to know.
@@ -102,7 +138,7 @@ impl Read<'_> {
     /// # Errors
     /// The database's.
     pub fn due_validations(&self, now: Time) -> Result<Vec<ValidationJob>> {
-        self.all(&format!("{JOBS} ORDER BY c.id"), [now], job_from)
+        self.all(&format!("{JOBS} AND c.requested IS NOT NULL ORDER BY c.id"), [now], job_from)
     }
 
     /// What a validator has to know; `None` when there is nothing to do any more.
@@ -115,55 +151,49 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Note that the client asked for validation. False when it had asked before or there is a result.
+    /// Note that the client asked for validation, unless it had asked before or there is a result, and see how it stands.
     ///
     /// # Errors
     /// The database's.
-    pub fn request_validation(&self, challenge: i64, now: Time) -> Result<bool> {
-        let changed = self.execute(
+    pub fn request_validation(&self, challenge: i64, now: Time) -> Result<Option<Challenge>> {
+        self.execute(
             "UPDATE challenges SET requested = ?2 WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL",
             (challenge, now),
         )?;
-        Ok(changed == 1)
+        self.challenge(challenge)
     }
 
-    /// Note that a validation succeeded; the authorization lasts until `expires`. A result that came too late, since the
-    /// authorization was deactivated or has expired, changes nothing.
+    /// Note how a validation ended that was asked for at a time. False when it came too late, since the authorization was
+    /// decided or deactivated or has expired: then nothing is changed.
     ///
     /// # Errors
     /// The database's.
-    pub fn complete_validation(&self, challenge: i64, now: Time, expires: Time, caa_checked: bool) -> Result<()> {
-        let changed = self.execute(
-            "UPDATE challenges SET validated = ?2, caa_checked = ?3
-             WHERE id = ?1 AND requested IS NOT NULL AND validated IS NULL AND failed IS NULL
-             AND EXISTS (SELECT 1 FROM authorizations a
-                         WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)
-             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
-                             AND o.failed IS NOT NULL)",
-            (challenge, now, caa_checked.then_some(now)),
-        )?;
-        if changed == 1 {
+    pub fn settle_validation(&self, challenge: i64, asked: Time, result: &ValidationResult) -> Result<bool> {
+        let settled = match result {
+            ValidationResult::Valid { at, caa_checked, .. } => self.execute(
+                "UPDATE challenges SET requested = coalesce(requested, ?4), validated = ?2, caa_checked = ?3
+                 WHERE id = ?1 AND validated IS NULL AND failed IS NULL
+                 AND EXISTS (SELECT 1 FROM authorizations a
+                             WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)
+                 AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
+                                 AND o.failed IS NOT NULL)",
+                (challenge, at, caa_checked.then_some(*at), asked),
+            )?,
+            ValidationResult::Invalid { at, class, detail } => self.execute(
+                "UPDATE challenges SET requested = coalesce(requested, ?5), failed = ?2, error_class = ?3, error_detail = ?4
+                 WHERE id = ?1 AND validated IS NULL AND failed IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
+                                 AND o.validated IS NOT NULL)",
+                params![challenge, at, class, detail, asked],
+            )?,
+        };
+        if let (1, ValidationResult::Valid { expires, .. }) = (settled, result) {
             self.execute(
                 "UPDATE authorizations SET expires = ?2 WHERE id = (SELECT authorization FROM challenges WHERE id = ?1)",
                 (challenge, expires),
             )?;
         }
-        Ok(())
-    }
-
-    /// Note that a validation failed for good.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn fail_validation(&self, challenge: i64, class: &str, detail: &str, now: Time) -> Result<()> {
-        self.execute(
-            "UPDATE challenges SET failed = ?2, error_class = ?3, error_detail = ?4
-             WHERE id = ?1 AND validated IS NULL AND failed IS NULL
-             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
-                             AND o.validated IS NOT NULL)",
-            params![challenge, now, class, detail],
-        )?;
-        Ok(())
+        Ok(settled == 1)
     }
 }
 
@@ -171,7 +201,7 @@ impl Write<'_> {
 const JOBS: &str = "SELECT c.id, c.type, c.token, a.account, n.thumbprint, a.identifier_type, a.identifier, a.wildcard,
     a.subdomains, n.issuer
     FROM challenges c JOIN authorizations a ON a.id = c.authorization JOIN accounts n ON n.id = a.account
-    WHERE c.requested IS NOT NULL AND c.validated IS NULL AND c.failed IS NULL
+    WHERE c.validated IS NULL AND c.failed IS NULL
     AND a.deactivated IS NULL AND a.expires > ?1
     AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = a.id
                     AND (o.validated IS NOT NULL OR o.failed IS NOT NULL))";

@@ -40,7 +40,7 @@ pub use authorizations::{Authorization, AuthorizationStatus, Name, NewAuthorizat
 pub use ca_certificates::{CaCertificate, CaOrigin, NewCaCertificate};
 pub use certificate_lists::{CertificateFilter, CertificateState, ListedCertificate};
 pub use certificates::{Certificate, CertificateOwner, NewCertificate, Purpose, TlsCertificate};
-pub use challenges::{Challenge, ChallengeStatus, ValidationJob};
+pub use challenges::{Challenge, ChallengeStatus, ValidationJob, ValidationResult};
 pub use copy::{DatabaseCopy, NeededFragments};
 pub use crls::{CrlShard, DueCrl, SignedCrl};
 pub use eabs::Eab;

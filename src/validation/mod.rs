@@ -1,6 +1,7 @@
 //! Proving control of names, off the request path: a durable queue, a bounded pool, one file for each kind of challenge.
 //!
-//! The queue is the database: a challenge that was asked for and has no result is due, and is taken up at every start.
+//! The queue is the database: a challenge that was asked for and has no result is due, and is taken up at every start. Most
+//! have their result within milliseconds, so whoever asks waits that long, and what was asked for is stored with it.
 
 mod caa;
 mod dns;
@@ -21,12 +22,13 @@ use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
 use crate::settings::Settings;
-use crate::store::{Read, Remembered, Store, ValidationJob};
+use crate::store::{Read, Remembered, Store, ValidationJob, ValidationResult};
 use queue::{Next, Queue, Ticket};
 use resolver::Resolver;
 use rustls::crypto::CryptoProvider;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const VALIDATORS: usize = 32;
@@ -35,6 +37,8 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 /// What proving a name may take in one attempt, asking CAA after it as long again, and all attempts together.
 const ATTEMPT: Duration = Duration::from_secs(10);
 const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
+/// How long whoever asks for a validation waits for its result.
+const ASKER_WAITS: Duration = Duration::from_millis(100);
 /// Addresses of a name that are tried in one attempt.
 const MOST_ADDRESSES: usize = 4;
 /// A valid authorization lasts this long, or as long as the issuer reuses it.
@@ -43,6 +47,8 @@ const VALID_AUTHORIZATION: Span = Span::DAY;
 /// The validators and their queue.
 pub struct Validation {
     queue: Arc<Queue>,
+    /// How many more may wait for a result.
+    may_wait: AtomicUsize,
 }
 
 impl Validation {
@@ -70,24 +76,30 @@ impl Validation {
             let (queue, store, clock, prober) =
                 (Arc::clone(&queue), Arc::clone(&store), clock.clone(), Arc::clone(&prober));
             let thread = std::thread::Builder::new().name(format!("validator-{number}")).spawn(move || {
-                while let Some(ticket) = queue.take() {
-                    let next = work(&store, &clock, &prober, &ticket);
+                while let Some(mut ticket) = queue.take() {
+                    let next = work(&store, &clock, &prober, &mut ticket);
                     queue.done(ticket, next);
                 }
             });
             thread.map_err(|e| Error::unavailable(format!("a validator thread cannot be started: {e}")))?;
         }
-        let validation = Validation { queue };
         let now = clock.now();
         for job in store.read(|read| read.due_validations(now))? {
-            validation.enqueue(job.challenge, job.account, job.identifier);
+            queue.add(Ticket::new(job, now));
         }
-        Ok(validation)
+        // Slow targets keep no more than half of the workers waiting.
+        Ok(Validation { queue, may_wait: AtomicUsize::new(settings.workers / 2) })
     }
 
-    /// Validate a challenge of this account, for this name, soon.
-    pub fn enqueue(&self, challenge: i64, account: i64, name: String) {
-        self.queue.add(Ticket::new(challenge, account, name));
+    /// Validate a challenge that the client asks for now. The result, where it is there and stored within a moment; otherwise
+    /// it comes later, and the asker has to store that it was asked for.
+    pub fn ask(&self, job: ValidationJob, now: Time) -> Option<ValidationResult> {
+        let told = self.queue.add(Ticket::new(job, now))?;
+        let enter = |places: usize| places.checked_sub(1);
+        self.may_wait.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).ok()?;
+        let result = told.recv_timeout(ASKER_WAITS).ok();
+        self.may_wait.fetch_add(1, Ordering::Relaxed);
+        result
     }
 
     /// Stop: what is running ends without a result and is taken up at the next start. Nobody waits for it, since it has
@@ -149,15 +161,19 @@ struct Proof {
 }
 
 /// Make one attempt.
-fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next {
-    let challenge = ticket.challenge;
+fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &mut Ticket) -> Next {
+    let Ticket { challenge, asked, .. } = *ticket;
     // A proof lasts until a moment.
     if clock.trusted().is_err() {
         return Next::PutOff(PAUSES[1]);
     }
-    let job = match store.read(|read| read.validation_job(challenge, clock.now())) {
+    let job = match ticket.job.take() {
+        Some(job) => Ok(Some(job)),
+        None => store.read(|read| read.validation_job(challenge, clock.now())),
+    };
+    let job = match job {
         Ok(Some(job)) => job,
-        Ok(None) => return Next::Over,
+        Ok(None) => return Next::Over(None),
         Err(e) => {
             log::error!("validation of challenge {challenge} is put off: {e}");
             return Next::PutOff(PAUSES[0]);
@@ -165,11 +181,11 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
     };
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(store, prober, &job, clock.now())))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
-    let now = clock.now();
-    let recorded = match outcome {
+    let at = clock.now();
+    let result = match outcome {
         Ok(Proof { lifetime, caa_checked }) => {
             log::info!("challenge={challenge} name={} valid", job.identifier);
-            store.change(move |write| write.complete_validation(challenge, now, now.plus(lifetime), caa_checked))
+            ValidationResult::Valid { at, expires: at.plus(lifetime), caa_checked }
         }
         // A fault of ours is no answer about the name.
         Err(failure) if failure.error.class() == Class::Unavailable => {
@@ -187,12 +203,12 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
             }
             log::info!("challenge={challenge} name={} invalid: {}", job.identifier, failure.error);
             let class = format!("{:?}", failure.error.class());
-            let detail = failure.error.detail().to_owned();
-            store.change(move |write| write.fail_validation(challenge, &class, &detail, now))
+            ValidationResult::Invalid { at, class, detail: failure.error.detail().to_owned() }
         }
     };
-    match recorded {
-        Ok(()) => Next::Over,
+    let told = result.clone();
+    match store.change(move |write| write.settle_validation(challenge, asked, &result)) {
+        Ok(settled) => Next::Over(settled.then_some(told)),
         Err(e) => {
             log::log!(
                 e.level(),

@@ -2,8 +2,10 @@
 //! account that has fewest at work, so that slow targets hold up only who asked for them. What waits here is in the
 //! database as well, so that there is never more of it than challenges.
 
-use crate::clock::later;
-use std::collections::{HashMap, VecDeque};
+use crate::clock::{Time, later};
+use crate::store::{ValidationJob, ValidationResult};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,10 @@ const PER_ACCOUNT: usize = 8;
 /// One validation to be made.
 pub(super) struct Ticket {
     pub(super) challenge: i64,
+    /// When the client asked for it.
+    pub(super) asked: Time,
+    /// What is known when it was just asked for; otherwise it is read.
+    pub(super) job: Option<ValidationJob>,
     /// Attempts that the network made fail.
     pub(super) attempts: usize,
     /// When the first attempt began.
@@ -20,20 +26,22 @@ pub(super) struct Ticket {
     account: i64,
     name: String,
     due: Instant,
+    /// Who hears of the first attempt.
+    asker: Option<SyncSender<ValidationResult>>,
 }
 
 impl Ticket {
-    pub(super) fn new(challenge: i64, account: i64, name: String) -> Ticket {
-        let now = Instant::now();
-        Ticket { challenge, attempts: 0, started: now, account, name, due: now }
+    pub(super) fn new(job: ValidationJob, asked: Time) -> Ticket {
+        let (challenge, account, name, now) = (job.challenge, job.account, job.identifier.clone(), Instant::now());
+        Ticket { challenge, asked, job: Some(job), attempts: 0, started: now, account, name, due: now, asker: None }
     }
 }
 
 /// What becomes of a ticket that was worked on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Next {
-    /// Nothing more.
-    Over,
+    /// Nothing more; with what was stored, if anything was.
+    Over(Option<ValidationResult>),
     /// Another attempt after this pause, since the network was at fault.
     Again(Duration),
     /// The same attempt after this pause, since we were at fault.
@@ -48,6 +56,8 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
+    /// Which challenges wait or are worked on.
+    known: HashSet<i64>,
     waiting: VecDeque<Ticket>,
     /// Account and name of what is running.
     running: Vec<(i64, String)>,
@@ -55,9 +65,18 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn add(&self, ticket: Ticket) {
-        self.lock().waiting.push_back(ticket);
+    /// Where the result of the first attempt is heard of, if it has one; `None` for a challenge that is at work already.
+    pub(super) fn add(&self, mut ticket: Ticket) -> Option<Receiver<ValidationResult>> {
+        let (asker, told) = sync_channel(1);
+        ticket.asker = Some(asker);
+        let mut state = self.lock();
+        if state.closed || !state.known.insert(ticket.challenge) {
+            return None;
+        }
+        state.waiting.push_back(ticket);
+        drop(state);
         self.changed.notify_one();
+        Some(told)
     }
 
     /// Wait for the next ticket; `None` when the queue is closed. Whoever has worked on one asks for the next at once, so
@@ -93,24 +112,35 @@ impl Queue {
     }
 
     /// A ticket has been worked on; to be followed by [`Queue::take`].
-    pub(super) fn done(&self, ticket: Ticket, next: Next) {
+    pub(super) fn done(&self, mut ticket: Ticket, next: Next) {
+        let asker = ticket.asker.take();
         let mut state = self.lock();
         let at = state.running.iter().position(|(account, name)| *account == ticket.account && *name == ticket.name);
         if let Some(at) = at {
             state.running.swap_remove(at);
         }
         let (pause, attempts) = match next {
-            Next::Over => (None, ticket.attempts),
-            Next::Again(pause) => (Some(pause), ticket.attempts.saturating_add(1)),
-            Next::PutOff(pause) => (Some(pause), ticket.attempts),
+            Next::Over(result) => {
+                state.known.remove(&ticket.challenge);
+                drop(state);
+                if let (Some(asker), Some(result)) = (asker, result) {
+                    let _ = asker.send(result);
+                }
+                return;
+            }
+            Next::Again(pause) => (pause, ticket.attempts.saturating_add(1)),
+            Next::PutOff(pause) => (pause, ticket.attempts),
         };
-        if let Some(pause) = pause {
-            state.waiting.push_back(Ticket { attempts, due: later(Instant::now(), pause), ..ticket });
-        }
+        let due = later(Instant::now(), pause);
+        state.waiting.push_back(Ticket { attempts, due, job: None, ..ticket });
     }
 
+    /// Nobody waits any longer, for a ticket or for its end.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiting.clear();
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -142,17 +172,33 @@ impl State {
 mod tests {
     use super::*;
 
+    fn ticket(challenge: i64, account: i64, name: &str) -> Ticket {
+        let job = ValidationJob {
+            challenge,
+            account,
+            identifier: name.into(),
+            identifier_type: "dns".into(),
+            kind: "http-01".into(),
+            token: String::new(),
+            thumbprint: String::new(),
+            wildcard: false,
+            subdomains: false,
+            issuer: 1,
+        };
+        Ticket::new(job, Time(0))
+    }
+
     #[test]
     fn a_name_with_its_share_running_waits_and_others_go_by() {
         let queue = Queue::default();
         for challenge in 1..=3 {
-            queue.add(Ticket::new(challenge, challenge, "slow.lan".into()));
+            queue.add(ticket(challenge, challenge, "slow.lan"));
         }
-        queue.add(Ticket::new(4, 4, "quick.lan".into()));
+        queue.add(ticket(4, 4, "quick.lan"));
         let first = queue.take().unwrap();
         let second = queue.take().unwrap();
         assert_eq!(queue.take().unwrap().challenge, 4);
-        queue.done(first, Next::Over);
+        queue.done(first, Next::Over(None));
         assert_eq!(queue.take().unwrap().challenge, 3);
         queue.done(second, Next::Again(Duration::from_millis(1)));
         let again = queue.take().unwrap();
@@ -168,18 +214,39 @@ mod tests {
     fn accounts_take_turns_however_much_one_of_them_asked_for_before() {
         let queue = Queue::default();
         for challenge in 1..=100 {
-            queue.add(Ticket::new(challenge, 7, format!("dead-{challenge}.lan")));
+            queue.add(ticket(challenge, 7, &format!("dead-{challenge}.lan")));
         }
         let busy = queue.take().unwrap();
-        queue.add(Ticket::new(200, 8, "honest.lan".into()));
+        queue.add(ticket(200, 8, "honest.lan"));
         assert_eq!(queue.take().unwrap().challenge, 200);
-        queue.done(busy, Next::Over);
+        queue.done(busy, Next::Over(None));
+    }
+
+    #[test]
+    fn whoever_asks_hears_of_the_first_attempt_only_and_nothing_is_worked_on_twice() {
+        let queue = Queue::default();
+        let told = queue.add(ticket(1, 1, "host.lan")).unwrap();
+        assert!(queue.add(ticket(1, 1, "host.lan")).is_none(), "it waits already");
+        let first = queue.take().unwrap();
+        assert!(queue.add(ticket(1, 1, "host.lan")).is_none(), "it is worked on");
+        queue.done(first, Next::Again(Duration::from_millis(1)));
+        assert!(told.recv().is_err(), "there is no result yet");
+        let again = queue.take().unwrap();
+        assert!(again.job.is_none(), "what has waited is read again");
+        queue.done(again, Next::Over(None));
+        let told = queue.add(ticket(1, 1, "host.lan")).unwrap();
+        let valid = ValidationResult::Valid { at: Time(1), expires: Time(2), caa_checked: false };
+        queue.done(queue.take().unwrap(), Next::Over(Some(valid)));
+        assert!(told.recv().is_ok());
+        let told = queue.add(ticket(2, 1, "host.lan")).unwrap();
+        queue.close();
+        assert!(told.recv().is_err() && queue.add(ticket(3, 1, "host.lan")).is_none(), "at the end nobody waits");
     }
 
     #[test]
     fn the_clock_of_a_ticket_starts_with_its_first_attempt() {
         let queue = Queue::default();
-        let mut ticket = Ticket::new(1, 1, "slow.lan".into());
+        let mut ticket = ticket(1, 1, "slow.lan");
         ticket.started = Instant::now() - Duration::from_secs(3_600);
         queue.add(ticket);
         assert!(queue.take().unwrap().started.elapsed() < Duration::from_secs(60), "waiting for room costs nothing");

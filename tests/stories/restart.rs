@@ -91,7 +91,7 @@ fn a_validation_is_taken_up_again(end: impl Fn(&mut Ca)) {
     let order = client.order(&["acme.com"]);
     let answered = Instant::now();
     client.prove(&order, &responder);
-    assert!(answered.elapsed() < seconds(3), "the reply to a challenge waits for nobody's responder");
+    assert!(answered.elapsed() < seconds(3), "the reply to a challenge waits a moment for a responder");
     eventually("the responder is asked", seconds(10), || (!responder.hits().is_empty()).then_some(()));
     let body = client.fetch(&order.authorizations()[0]).expect(200).json();
     assert_eq!(body["challenges"][0]["status"], "processing", "{body}");

@@ -10,6 +10,7 @@ use crate::world::place::Place;
 use crate::world::responder::{Answer, Responder};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 #[test]
 fn the_right_answer_convinces_even_with_white_space_behind_it() {
@@ -27,6 +28,41 @@ fn the_right_answer_convinces_even_with_white_space_behind_it() {
     assert_eq!(hits.len(), 1);
     assert_eq!(hits[0].path, format!("/.well-known/acme-challenge/{token}"));
     assert!(hits[0].host.starts_with("acme.com"), "{}", hits[0].host);
+}
+
+#[test]
+fn what_is_proved_at_once_is_answered_at_once() {
+    let scene = Scene::new();
+    let is_answered_valid = || {
+        let order = scene.client.order(&["acme.com"]);
+        let challenge = scene.asks(&order);
+        let order = scene.client.settled(&order.url, &["pending"]);
+        assert_eq!(order["status"], "ready", "{order}");
+        challenge["status"] == "valid" && challenge["validated"].is_string()
+    };
+    // A machine under load may take longer now and then; one that does not wait is lucky now and then.
+    eventually("challenges are answered with their results", seconds(30), || {
+        (0..3).all(|_| is_answered_valid()).then_some(())
+    });
+    scene.responder.answer_with(raw("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
+    eventually("a challenge is answered with its error", seconds(30), || {
+        let challenge = scene.asks(&scene.client.order(&["acme.com"]));
+        (challenge["status"] == "invalid" && challenge["error"]["detail"].is_string()).then_some(())
+    });
+}
+
+#[test]
+fn whoever_waits_for_a_slow_target_leaves_workers_for_the_others() {
+    let scene = Scene::with(&["--validation-allow", "127.0.0.0/8", "--workers", "1"]);
+    scene.responder.answer_with(Answer::Hold);
+    let orders: Vec<Order> = (0..10).map(|_| scene.client.order(&["acme.com"])).collect();
+    let quickest = orders.iter().map(|order| {
+        let start = Instant::now();
+        assert_eq!(scene.asks(order)["status"], "processing");
+        start.elapsed()
+    });
+    let quickest = quickest.min().unwrap();
+    assert!(quickest < Duration::from_millis(100), "the only worker waited {quickest:?}");
 }
 
 #[test]
@@ -260,6 +296,14 @@ impl Scene {
         let order = self.client.order(&["acme.com"]);
         self.client.prove(&order, &self.responder);
         order
+    }
+
+    /// The challenge of an order as it is answered to whoever asks for its validation.
+    fn asks(&self, order: &Order) -> Value {
+        let challenge = self.client.http_01(&order.authorizations()[0]);
+        let token = text(&challenge, "token");
+        self.responder.serve(&token, &self.client.key_authorization(&token));
+        self.client.post(&text(&challenge, "url"), &serde_json::json!({})).expect(200).json()
     }
 
     /// The error of a validation that must fail.
