@@ -98,7 +98,7 @@ daemon_command! {
 
 daemon_command! {
     /// Deactivate an ACME account, for good: it can no longer renew. Its certificates stay.
-    #[argh(subcommand, name = "deactivate-acme-account", example = "certwright deactivate-acme-account --cert-issuer-name /Home/Issuer --acme-account-id 7")]
+    #[argh(subcommand, name = "deactivate-acme-account", example = "certwright deactivate-acme-account --cert-issuer-name /Home/Issuer --acme-account-id 1")]
     struct DeactivateAcmeAccount {
         /// the issuer
         #[argh(option, short = 'n', arg_name = "name")]

@@ -26,8 +26,8 @@ daemon_command! {
         /// only the one with this serial number, hexadecimal or decimal
         #[argh(option, arg_name = "number")]
         serial_number: Option<String>,
-        /// only Valid, About to Expire, Expired or Revoked
-        #[argh(option)]
+        /// only those of this status
+        #[argh(option, arg_name = "Valid|About-to-Expire|Expired|Revoked")]
         status: Option<String>,
         /// only those that end within this time, and have not ended
         #[argh(option, arg_name = "duration")]
@@ -59,7 +59,10 @@ daemon_command! {
         #[argh(option, arg_name = "number")]
         serial_number: Option<String>,
         /// why, as RFC 5280 names it (unspecified)
-        #[argh(option)]
+        #[argh(
+            option,
+            arg_name = "unspecified|keyCompromise|cACompromise|affiliationChanged|superseded|cessationOfOperation|privilegeWithdrawn|aACompromise"
+        )]
         reason: Option<String>,
         /// since when it must not be trusted, where that is earlier, such as 2026-01-31T12:00:00Z
         #[argh(option, arg_name = "time")]

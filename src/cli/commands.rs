@@ -79,7 +79,7 @@ macro_rules! daemon_command {
             #[argh(switch)]
             json: bool,
             /// the daemon's admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)
-            #[argh(option, arg_name = "path")]
+            #[argh(option, arg_name = "socket")]
             admin_socket: Option<String>,
         }
     };
@@ -113,7 +113,7 @@ pub(super) use item_command;
 #[argh(
     subcommand,
     name = "serve",
-    example = "certwright serve --state-dir /var/lib/certwright --listen '[::]:8000'",
+    example = "certwright serve --fragment-dir /mnt/usb/certwright --dns-server 192.168.1.1",
     note = "Each flag is also an environment variable, such as CERTWRIGHT_STATE_DIR; a flag goes before it."
 )]
 #[allow(dead_code)]
@@ -128,7 +128,7 @@ pub(super) struct Serve {
     #[argh(option, arg_name = "addr")]
     plain_listen: Option<String>,
     /// the socket that commands come in by (/run/certwright/admin.sock)
-    #[argh(option, arg_name = "path")]
+    #[argh(option, arg_name = "socket")]
     admin_socket: Option<String>,
     /// a further place for key fragments; repeatable
     #[argh(option, arg_name = "dir")]
@@ -212,14 +212,14 @@ daemon_command! {
     /// List keys, issuers and certificates.
     #[argh(subcommand, name = "list-items", example = "certwright list-items --path /Home")]
     struct ListItems {
-        /// only DFC_KEY, PKI_CERT_ISSUER or CERTIFICATE
-        #[argh(option)]
+        /// only those of this type
+        #[argh(option, arg_name = "DFC_KEY|PKI_CERT_ISSUER|CERTIFICATE")]
         r#type: Option<String>,
         /// only names that contain this
         #[argh(option, arg_name = "text")]
         filter: Option<String>,
         /// only what lies below this folder
-        #[argh(option)]
+        #[argh(option, arg_name = "folder")]
         path: Option<String>,
     }
 }
@@ -231,8 +231,8 @@ daemon_command! {
         /// name of the item
         #[argh(option, short = 'n')]
         name: String,
-        /// the state, Enabled or Disabled
-        #[argh(option, arg_name = "state")]
+        /// the state
+        #[argh(option, arg_name = "Enabled|Disabled")]
         desired_state: String,
     }
 }
@@ -249,7 +249,7 @@ item_command! {
 
 daemon_command! {
     /// Delete an item; a key can be brought back for seven days.
-    #[argh(subcommand, name = "delete-item", example = "certwright delete-item --name /Home/Issuer")]
+    #[argh(subcommand, name = "delete-item", example = "certwright delete-item --name /Home/OldCA")]
     struct DeleteItem {
         /// name of the item
         #[argh(option, short = 'n')]
@@ -260,5 +260,31 @@ daemon_command! {
         /// delete it although it has unexpired certificates
         #[argh(switch)]
         force: bool,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::definitions;
+    use super::super::flags::{Parsed, for_argh, parse};
+    use super::Certwright;
+    use std::process::Command;
+
+    #[test]
+    fn every_command_has_an_example_and_understands_it() {
+        for command in definitions().commands.iter().map(|command| &command.command) {
+            assert!(!command.examples.is_empty(), "{} has no example", command.name);
+            for example in command.examples.iter().map(|e| e.replace("{command_name}", command.name)) {
+                // A shell knows what its words are.
+                let output = Command::new("sh").args(["-c", &format!("printf '%s\\0' {example}")]).output().unwrap();
+                let words = String::from_utf8(output.stdout).unwrap();
+                let words: Vec<String> = words.split_terminator('\0').skip(1).map(str::to_owned).collect();
+                let Ok(Parsed::Command(name, given)) = parse(&words) else { panic!("{example} is not understood") };
+                assert_eq!(name, command.name, "{example}");
+                let argv = for_argh(&name, &given);
+                let parsed = Certwright::parse(&argv.iter().map(String::as_str).collect::<Vec<_>>());
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err().map(|e| e.output));
+            }
+        }
     }
 }

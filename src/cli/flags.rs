@@ -3,7 +3,7 @@
 
 use super::Failure;
 use super::commands::Certwright;
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 /// A flag with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
     if matches!(first.as_str(), "--help" | "-h" | "help") {
         return help(&[]);
     }
-    let commands = Certwright::get_args_info().commands;
+    let commands = super::definitions().commands;
     let Some(command) = commands.iter().find(|c| c.name == first) else {
         let near = nearest(first, commands.iter().map(|c| c.name));
         let hint = near.map_or_else(|| "certwright --help lists them".to_owned(), |n| format!("did you mean {n}?"));

@@ -17,7 +17,7 @@ macro_rules! issuer_command {
                 #[argh(option, arg_name = "url")]
                 gw_cluster_url: Option<String>,
                 /// folder that issued certificates are filed under
-                #[argh(option, arg_name = "path")]
+                #[argh(option, arg_name = "folder")]
                 destination_path: Option<String>,
                 /// names that may be certified; *.NAME allows that wildcard and one label below; a list
                 #[argh(option, arg_name = "domain")]
@@ -41,7 +41,7 @@ macro_rules! issuer_command {
                 #[argh(switch)]
                 client_flag: bool,
                 /// key usages, of which each certificate gets those that fit its key; a list
-                #[argh(option, arg_name = "usage")]
+                #[argh(option, arg_name = "DigitalSignature|ContentCommitment|KeyEncipherment|DataEncipherment|KeyAgreement|EncipherOnly|DecipherOnly")]
                 key_usage: Vec<String>,
                 /// mark keyUsage as critical (true)
                 #[argh(switch)]
@@ -70,11 +70,11 @@ macro_rules! issuer_command {
                 /// a CSR needs no common name; one by ACME never does
                 #[argh(switch)]
                 not_require_cn: bool,
-                /// challenges that are offered; a list (http-01,dns-01,tls-alpn-01; a wrong one is told which there are)
-                #[argh(option, arg_name = "type")]
+                /// challenges that are offered; a list (http-01,dns-01,tls-alpn-01)
+                #[argh(option, arg_name = "http-01|dns-01|tls-alpn-01|dns-account-01|dns-persist-01")]
                 challenges: Vec<String>,
-                /// profiles that are offered; a list (classic; also tlsserver, shortlived, mtls)
-                #[argh(option, arg_name = "profile")]
+                /// profiles that are offered; a list (classic)
+                #[argh(option, arg_name = "classic|tlsserver|shortlived|mtls")]
                 profiles: Vec<String>,
                 /// check CAA, in which records may call this CA so; a list
                 #[argh(option, arg_name = "domain")]
@@ -120,7 +120,7 @@ macro_rules! issuer_command {
 issuer_command! {
     /// Make an issuer: who may get which certificates from a signer key.
     #[argh(subcommand, name = "create-pki-cert-issuer",
-        example = "certwright create-pki-cert-issuer --name /Home/Issuer --signer-key-name /Home/CA --ttl 90d --enable-acme true --gw-cluster-url https://ca.home.arpa:8000 --allowed-domains home.arpa --allow-subdomains true")]
+        example = "certwright create-pki-cert-issuer --name /Home/Issuer --signer-key-name /Home/CA --ttl 90d --enable-acme true --gw-cluster-url https://ca.home.arpa:8000 --destination-path /Home/Certificates --allowed-domains home.arpa --allow-subdomains true")]
     struct CreatePkiCertIssuer {
         /// name of the issuer, a slash path
         #[argh(option, short = 'n')]
@@ -137,7 +137,7 @@ issuer_command! {
 issuer_command! {
     /// Change the settings of an issuer; what is not named stays.
     #[argh(subcommand, name = "update-pki-cert-issuer",
-        example = "certwright update-pki-cert-issuer --name /Home/Issuer --allowed-domains home.arpa,lan")]
+        example = "certwright update-pki-cert-issuer --name /Home/Issuer --ttl 30d --disable-wildcards true")]
     struct UpdatePkiCertIssuer {
         /// name of the issuer
         #[argh(option, short = 'n')]

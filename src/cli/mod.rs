@@ -16,6 +16,7 @@ mod show;
 mod signer_commands;
 
 use crate::error::{Class, Error};
+use argh::{ArgsInfo, CommandInfoWithArgs};
 use commands::{Certwright, Command};
 use flags::Given;
 use std::process::ExitCode;
@@ -36,6 +37,11 @@ impl From<Error> for Failure {
     fn from(e: Error) -> Failure {
         Failure::Refused(e)
     }
+}
+
+/// Every command with its flags, for --help, the pre-pass over the command line, man pages and completions.
+pub fn definitions() -> CommandInfoWithArgs {
+    Certwright::get_args_info()
 }
 
 /// Run the program on its own arguments and environment.

@@ -16,8 +16,8 @@ daemon_command! {
         /// only over what contains this
         #[argh(option, arg_name = "text")]
         object: Option<String>,
-        /// only done or refused
-        #[argh(option)]
+        /// only what was done, or refused
+        #[argh(option, arg_name = "done|refused")]
         outcome: Option<String>,
         /// only from this moment on, or for so long
         #[argh(option, arg_name = "time")]
@@ -75,7 +75,7 @@ daemon_command! {
     #[argh(
         subcommand,
         name = "backup",
-        example = "certwright backup --to /root/certwright.tar --with-fragments",
+        example = "certwright backup --to certwright-backup.tar --with-fragments",
         note = "The file is a tar archive. Without the fragments no signer key in it can be used, so keep them elsewhere.",
         note = "restore puts it back."
     )]
@@ -98,7 +98,7 @@ daemon_command! {
 #[argh(
     subcommand,
     name = "restore",
-    example = "certwright restore --from /root/certwright.tar --state-dir /var/lib/certwright",
+    example = "certwright restore --from certwright-backup.tar",
     note = "No daemon is needed; start it afterwards as before."
 )]
 #[allow(dead_code)]

@@ -11,8 +11,8 @@ item_command! {
         /// name of the key, a slash path
         #[argh(option, short = 'n')]
         name: String,
-        /// RSA2048, RSA3072, RSA4096, EC256, EC384 or ED25519
-        #[argh(option, short = 'a')]
+        /// what kind of key it is
+        #[argh(option, short = 'a', arg_name = "RSA2048|RSA3072|RSA4096|EC256|EC384|ED25519")]
         alg: String,
         /// make the key's self-signed CA certificate
         #[argh(switch)]
@@ -23,8 +23,8 @@ item_command! {
         /// how many days the certificate lasts
         #[argh(option, arg_name = "days")]
         certificate_ttl: Option<String>,
-        /// how the certificate is shown, pem or der (pem)
-        #[argh(option)]
+        /// how the certificate is shown (pem)
+        #[argh(option, arg_name = "pem|der")]
         certificate_format: Option<String>,
         /// csr.conf with subject and extensions
         #[argh(option, arg_name = "file")]
@@ -50,8 +50,8 @@ item_command! {
         /// networks that the CA can certify addresses in, and no others; a list
         #[argh(option, arg_name = "cidr")]
         permitted_ips: Vec<String>,
-        /// SHA256, SHA384 or SHA512, for RSA keys (SHA256)
-        #[argh(option)]
+        /// the hash that is signed, for RSA keys (SHA256)
+        #[argh(option, arg_name = "SHA256|SHA384|SHA512")]
         hash_algorithm: Option<String>,
         /// how many fragments the key is kept in (3)
         #[argh(option, short = 's', arg_name = "n")]
@@ -131,7 +131,7 @@ daemon_command! {
 daemon_command! {
     /// Give a signer another certificate, with the same key and name and a later end.
     #[argh(subcommand, name = "renew-signer-certificate",
-        example = "certwright renew-signer-certificate --name /Home/CA --certificate-ttl 3650")]
+        example = "certwright renew-signer-certificate --name /Home/CA --certificate-ttl 7300")]
     struct RenewSignerCertificate {
         /// name of the key
         #[argh(option, short = 'n')]

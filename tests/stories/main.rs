@@ -16,6 +16,7 @@
 mod world;
 
 // From start to end, as a person does it.
+mod examples;
 mod quickstart;
 mod walkthrough;
 
