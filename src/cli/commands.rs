@@ -97,7 +97,7 @@ macro_rules! item_command {
                 #[argh(switch)]
                 delete_protection: bool,
                 /// what it is for
-                #[argh(option)]
+                #[argh(option, arg_name = "text")]
                 description: Option<String>,
                 /// a tag; a list
                 #[argh(option)]

@@ -1,8 +1,7 @@
 //! The pre-pass over the command line. argh knows neither `--name=value` nor `--flag false` nor near names, and does not
 //! tell an unknown flag from one that is known and not offered; this does, driven by argh's own description.
 
-use super::Failure;
-use super::commands::Certwright;
+use super::{Failure, help};
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 /// A flag with its value.
@@ -47,7 +46,7 @@ const NOT_OFFERED: &[(&str, &str)] = &[
 pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
     let (first, rest) = arguments.split_first().ok_or_else(|| Failure::Usage("say which command".into()))?;
     if matches!(first.as_str(), "--help" | "-h" | "help") {
-        return help(&[]);
+        return Ok(Parsed::Help(help::of_program()));
     }
     let commands = super::definitions().commands;
     let Some(command) = commands.iter().find(|c| c.name == first) else {
@@ -56,7 +55,7 @@ pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
         return Err(Failure::Usage(format!("there is no command {first}; {hint}")));
     };
     if rest.iter().any(|a| matches!(a.as_str(), "--help" | "-h")) {
-        return help(&[first]);
+        return Ok(Parsed::Help(help::of_command(&command.command)));
     }
     Walk { command: &command.command, rest }.collect().map(|given| Parsed::Command(first.clone(), given))
 }
@@ -85,14 +84,6 @@ pub(super) fn text<'g>(given: &'g [Given], flag: &str) -> Option<&'g str> {
         GivenValue::Text(text) => Some(text.as_str()),
         GivenValue::Boolean(_) => None,
     })
-}
-
-fn help(command: &[&str]) -> Result<Parsed, Failure> {
-    let argv: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
-    match Certwright::parse(&argv) {
-        Err(exit) => Ok(Parsed::Help(exit.output)),
-        Ok(_) => Err(Failure::Usage("there is no help for this".into())),
-    }
 }
 
 struct Walk<'a> {

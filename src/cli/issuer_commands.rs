@@ -47,25 +47,25 @@ macro_rules! issuer_command {
                 #[argh(switch)]
                 critical_key_usage: bool,
                 /// organization in the subject of certificates; a list
-                #[argh(option)]
+                #[argh(option, arg_name = "text")]
                 organizations: Vec<String>,
                 /// organizational unit in the subject of certificates; a list
-                #[argh(option)]
+                #[argh(option, arg_name = "text")]
                 organizational_units: Vec<String>,
                 /// country in the subject of certificates, two letters; a list
-                #[argh(option)]
+                #[argh(option, arg_name = "code")]
                 country: Vec<String>,
                 /// locality in the subject of certificates; a list
-                #[argh(option)]
+                #[argh(option, arg_name = "text")]
                 locality: Vec<String>,
                 /// state or province in the subject of certificates; a list
-                #[argh(option)]
+                #[argh(option, arg_name = "text")]
                 province: Vec<String>,
                 /// street address in the subject of certificates; a list
-                #[argh(option)]
+                #[argh(option, arg_name = "text")]
                 street_address: Vec<String>,
                 /// postal code in the subject of certificates; a list
-                #[argh(option)]
+                #[argh(option, arg_name = "text")]
                 postal_code: Vec<String>,
                 /// a CSR needs no common name; one by ACME never does
                 #[argh(switch)]

@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod environment;
 mod flags;
+mod help;
 mod issuer_commands;
 mod offline;
 mod quickstart;
@@ -85,10 +86,6 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     let certwright = match Certwright::parse(&argv) {
         Ok(certwright) => certwright,
-        Err(exit) if exit.status.is_ok() => {
-            say(exit.output.trim_end());
-            return Ok(());
-        }
         Err(exit) => {
             let sentence = exit.output.split_whitespace().collect::<Vec<_>>().join(" ");
             return Err(Failure::Usage(format!("{sentence}; certwright {name} --help shows the flags")));

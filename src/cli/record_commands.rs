@@ -8,10 +8,10 @@ daemon_command! {
     #[argh(subcommand, name = "audit", example = "certwright audit --action finalize --since 1d")]
     struct Audit {
         /// only by this one, such as "uid 0" or "account 7"
-        #[argh(option)]
+        #[argh(option, arg_name = "text")]
         actor: Option<String>,
         /// only this action, such as finalize or create-dfc-key
-        #[argh(option)]
+        #[argh(option, arg_name = "text")]
         action: Option<String>,
         /// only over what contains this
         #[argh(option, arg_name = "text")]

@@ -30,19 +30,19 @@ item_command! {
         #[argh(option, arg_name = "file")]
         conf_file_path: Option<String>,
         /// common name of the CA
-        #[argh(option)]
+        #[argh(option, arg_name = "text")]
         certificate_common_name: Option<String>,
         /// organization of the CA
-        #[argh(option)]
+        #[argh(option, arg_name = "text")]
         certificate_organization: Option<String>,
         /// country of the CA, two letters
-        #[argh(option)]
+        #[argh(option, arg_name = "code")]
         certificate_country: Option<String>,
         /// locality of the CA
-        #[argh(option)]
+        #[argh(option, arg_name = "text")]
         certificate_locality: Option<String>,
         /// state or province of the CA
-        #[argh(option)]
+        #[argh(option, arg_name = "text")]
         certificate_province: Option<String>,
         /// domains that the CA can certify names in, and no others; a list
         #[argh(option, arg_name = "domain")]

@@ -66,5 +66,6 @@ mod tls;
 
 // The house itself.
 mod documents;
+mod pages;
 mod plans;
 mod rooms;
