@@ -2,7 +2,8 @@
 
 use super::Failure;
 use super::commands::Serve;
-use super::flags::{Given, GivenValue, nearest, text};
+use super::flags::{Given, GivenValue, text};
+use crate::near::nearest;
 use argh::{ArgsInfo, Optionality};
 
 pub(super) const PREFIX: &str = "CERTWRIGHT_";

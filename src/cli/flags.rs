@@ -2,6 +2,7 @@
 //! tell an unknown flag from one that is known and not offered; this does, driven by argh's own description.
 
 use super::{Failure, help};
+use crate::near::nearest;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 /// A flag with its value.
@@ -181,35 +182,6 @@ impl Walk<'_> {
         };
         Failure::Usage(format!("certwright {command} has no flag --{name}; {hint}"))
     }
-}
-
-/// The candidate that is a few letters away at most, or that the word is the beginning of.
-pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let within = if word.len() < 4 { 1 } else { (word.len() / 3).clamp(2, 3) };
-    let candidates: Vec<&str> = candidates.collect();
-    let close = candidates.iter().map(|c| (distance(word, c), *c)).filter(|(d, _)| *d <= within).min();
-    let part = candidates.iter().find(|c| word.len() >= 4 && (c.starts_with(word) || c.contains(&format!("-{word}"))));
-    let part = part.or_else(|| candidates.iter().find(|c| c.len() >= 4 && word.starts_with(**c)));
-    let word_of = candidates.iter().find(|c| word.len() >= 4 && c.split('-').any(|w| w == word));
-    close.map(|(_, c)| c).or(part.copied()).or(word_of.copied())
-}
-
-/// How many letters have to be put in, taken out or changed to get from one word to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let (mut diagonal, mut left) = (i, i.saturating_add(1));
-        let Some((first, rest)) = row.split_first_mut() else { break };
-        *first = left;
-        for (place, y) in rest.iter_mut().zip(&b) {
-            let above = *place;
-            let changed = diagonal.saturating_add(usize::from(x != *y));
-            *place = changed.min(left.saturating_add(1)).min(above.saturating_add(1));
-            (diagonal, left) = (above, *place);
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -70,6 +70,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use writer::Writer;
 
+/// How many names are looked at for one that is nearly the one that was asked for.
+const MOST_SEEN: usize = 100_000;
+
 /// The database of one state directory.
 pub struct Store {
     path: PathBuf,

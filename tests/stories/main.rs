@@ -32,6 +32,7 @@ mod disk;
 mod hierarchy;
 mod items;
 mod kills;
+mod nearly;
 mod records;
 mod refusals;
 mod registration;
