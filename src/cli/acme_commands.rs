@@ -32,7 +32,7 @@ daemon_command! {
 }
 
 daemon_command! {
-    /// List the credentials of an issuer that are outstanding, or whose account needs no challenge, as JSON.
+    /// List the credentials of an issuer that are outstanding, or whose account needs no challenge.
     #[argh(subcommand, name = "list-acme-eabs", example = "certwright list-acme-eabs --cert-issuer-name /Home/Issuer")]
     struct ListAcmeEabs {
         /// the issuer

@@ -5,7 +5,7 @@ use super::acme_commands::{
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
-use super::record_commands::{AcceptClock, Audit, Backup, Check, Restore, Status};
+use super::record_commands::{AcceptClock, Audit, Backup, Check, Config, Restore, Status};
 use super::signer_commands::{
     CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate, RotateKey,
 };
@@ -64,6 +64,7 @@ pub(super) enum Command {
     Restore(Restore),
     Check(Check),
     Status(Status),
+    Config(Config),
 }
 
 /// A command that the daemon carries out; each has the two flags at the end. argh checks what is required; the request is

@@ -3,6 +3,7 @@
 
 use super::{Failure, help};
 use crate::near::nearest;
+use crate::settings::Origin;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 /// A flag with its value.
@@ -12,6 +13,7 @@ pub(super) struct Given {
     pub(super) flag: String,
     pub(super) value: GivenValue,
     pub(super) repeatable: bool,
+    pub(super) origin: Origin,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +109,7 @@ impl Walk<'_> {
             if !repeatable && given.iter().any(|g| g.flag == flag) {
                 return Err(Failure::Usage(format!("--{flag} is given twice")));
             }
-            given.push(Given { flag, value, repeatable });
+            given.push(Given { flag, value, repeatable, origin: Origin::Flag });
         }
         Ok(given)
     }

@@ -9,12 +9,15 @@ mod environment;
 mod flags;
 mod help;
 mod issuer_commands;
+mod lists;
 mod offline;
 mod quickstart;
 mod record_commands;
 mod serve;
 mod show;
 mod signer_commands;
+mod table;
+mod terminal;
 
 use crate::error::{Class, Error};
 use argh::{ArgsInfo, CommandInfoWithArgs};
@@ -97,6 +100,7 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
         Command::Audit(_) if flags::is_set(&given, "follow") => follow(&given),
         Command::Backup(_) => backup::run(&given),
         Command::Restore(_) => offline::restore(&given),
+        Command::Config(_) if flags::is_set(&given, "offline") => offline::config(&given),
         Command::Check(_) if flags::is_set(&given, "offline") => offline::check(&given),
         _ => command(&name, &given),
     }

@@ -1,8 +1,9 @@
-//! What works on a state directory while no daemon does: `certwright restore` and `certwright check --offline`.
+//! What works while no daemon does: `certwright restore`, `certwright check --offline` and `certwright config --offline`.
 
 use super::Failure;
 use super::environment::{PREFIX, list};
 use super::flags::{Given, is_set, text};
+use crate::admin::shown_settings;
 use crate::backup::{Restore, Restored};
 use crate::ca::crl_of_file;
 use crate::clock::Clock;
@@ -60,6 +61,13 @@ pub(super) fn check(given: &[Given]) -> std::result::Result<(), Failure> {
     database.read(|read| issuance::check(read, &places, now))?;
     let as_json = is_set(given, "json");
     super::say(&super::show::reply("check", &json!({ "findings": [] }), as_json)?);
+    Ok(())
+}
+
+/// What `serve` would make of this environment.
+pub(super) fn config(given: &[Given]) -> std::result::Result<(), Failure> {
+    let settings = super::serve::settings_of(&[])?;
+    super::say(&super::show::reply("config", &shown_settings(&settings), is_set(given, "json"))?);
     Ok(())
 }
 

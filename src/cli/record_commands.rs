@@ -71,6 +71,23 @@ daemon_command! {
 }
 
 daemon_command! {
+    /// Show the settings that the daemon runs with, and where each comes from: flag, environment, or default.
+    #[argh(
+        subcommand,
+        name = "config",
+        example = "certwright config",
+        example = "certwright config --offline",
+        note = "systemd reads the service's environment from /etc/default/certwright; before a restart, see what that file \
+                would do with: set -a; . /etc/default/certwright; certwright config --offline"
+    )]
+    struct Config {
+        /// show what serve would make of the environment of this command instead; no daemon is needed
+        #[argh(switch)]
+        offline: bool,
+    }
+}
+
+daemon_command! {
     /// Write everything that a daemon needs to go on into one file, while it runs.
     #[argh(
         subcommand,
