@@ -5,7 +5,7 @@ _certwright() {
     local once='' words='' list='' flag
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        _certwright_words 'serve quickstart create-dfc-key create-pki-cert-issuer update-pki-cert-issuer describe-item list-items set-item-state update-item delete-item generate-acme-eab list-acme-eabs revoke-acme-eab set-limits renew-soon list-acme-accounts deactivate-acme-account get-certificate-value list-certificates revoke-certificate export-signer-csr import-signer-certificate import-signer rotate-key renew-signer-certificate refresh-key accept-clock audit backup restore check status --help --version'
+        _certwright_words 'serve quickstart create-dfc-key create-pki-cert-issuer update-pki-cert-issuer describe-item list-items set-item-state update-item delete-item generate-acme-eab list-acme-eabs revoke-acme-eab set-limits renew-soon list-acme-accounts deactivate-acme-account get-certificate-value list-certificates revoke-certificate export-signer-csr import-signer-certificate import-signer rotate-key renew-signer-certificate refresh-key accept-clock audit backup restore check status config --help --version'
         return
     fi
     # --flag=value is three words to bash.
@@ -290,6 +290,9 @@ _certwright() {
         check,--admin-socket) _certwright_files -f; return ;;
         status,--json) once='true false' ;;
         status,--admin-socket) _certwright_files -f; return ;;
+        config,--offline) once='true false' ;;
+        config,--json) once='true false' ;;
+        config,--admin-socket) _certwright_files -f; return ;;
     esac
     if [[ $words ]]; then
         _certwright_words "$words"
@@ -328,6 +331,7 @@ _certwright() {
         restore) once+=' --from --state-dir --suspend-accounts --json' words='--fragment-dir --crl' ;;
         check) once+=' --offline --state-dir --json --admin-socket' words='--fragment-dir' ;;
         status) once+=' --json --admin-socket' words='' ;;
+        config) once+=' --offline --json --admin-socket' words='' ;;
         *) return ;;
     esac
     for flag in $once --help; do

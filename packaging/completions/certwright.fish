@@ -188,7 +188,7 @@ complete -c certwright -n '__fish_seen_subcommand_from generate-acme-eab' -l con
 complete -c certwright -n '__fish_seen_subcommand_from generate-acme-eab' -l json -d 'print JSON'
 complete -c certwright -n '__fish_seen_subcommand_from generate-acme-eab' -l admin-socket -r -F -d 'the daemon\'s admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)'
 
-complete -c certwright -n __fish_use_subcommand -a list-acme-eabs -d 'List the credentials of an issuer that are outstanding, or whose account needs no challenge, as JSON.'
+complete -c certwright -n __fish_use_subcommand -a list-acme-eabs -d 'List the credentials of an issuer that are outstanding, or whose account needs no challenge.'
 complete -c certwright -n '__fish_seen_subcommand_from list-acme-eabs' -l cert-issuer-name -s n -x -d 'the issuer'
 complete -c certwright -n '__fish_seen_subcommand_from list-acme-eabs' -l json -d 'print JSON'
 complete -c certwright -n '__fish_seen_subcommand_from list-acme-eabs' -l admin-socket -r -F -d 'the daemon\'s admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)'
@@ -342,3 +342,8 @@ complete -c certwright -n '__fish_seen_subcommand_from check' -l admin-socket -r
 complete -c certwright -n __fish_use_subcommand -a status -d 'Show the daemon\'s version, addresses, issuers and warnings.'
 complete -c certwright -n '__fish_seen_subcommand_from status' -l json -d 'print JSON'
 complete -c certwright -n '__fish_seen_subcommand_from status' -l admin-socket -r -F -d 'the daemon\'s admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)'
+
+complete -c certwright -n __fish_use_subcommand -a config -d 'Show the settings that the daemon runs with, and where each comes from: flag, environment, or default.'
+complete -c certwright -n '__fish_seen_subcommand_from config' -l offline -d 'show what serve would make of the environment of this command instead; no daemon is needed'
+complete -c certwright -n '__fish_seen_subcommand_from config' -l json -d 'print JSON'
+complete -c certwright -n '__fish_seen_subcommand_from config' -l admin-socket -r -F -d 'the daemon\'s admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)'

@@ -266,9 +266,9 @@ daemon_command! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::definitions;
-    use super::super::flags::{Parsed, for_argh, parse};
     use super::Certwright;
+    use crate::cli::definitions;
+    use crate::cli::flags::{Parsed, for_argh, parse};
     use std::process::Command;
 
     #[test]

@@ -11,6 +11,7 @@ mod help;
 mod issuer_commands;
 mod lists;
 mod offline;
+mod progress;
 mod quickstart;
 mod record_commands;
 mod serve;
@@ -23,6 +24,7 @@ use crate::error::{Class, Error};
 use argh::{ArgsInfo, CommandInfoWithArgs};
 use commands::{Certwright, Command};
 use flags::Given;
+use progress::Progress;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -110,7 +112,9 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
 fn command(name: &str, given: &[Given]) -> Result<(), Failure> {
     let socket = client::socket_path(given)?;
     let mut request = client::request(name, given)?;
+    let progress = Progress::of(name);
     let mut reply = client::ask(&socket, &request)?;
+    drop(progress);
     if let Some(count) = reply.get("would_revoke").and_then(|n| n.as_u64()) {
         if !ask_back(count)? {
             say("Nothing was revoked.");
