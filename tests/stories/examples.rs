@@ -6,6 +6,7 @@ use crate::world::issuer::Issuer;
 use crate::world::openssl_ca::OpensslCa;
 use crate::world::outcome::Outcome;
 use crate::world::patience::{eventually, seconds};
+use argh::FlagInfoKind;
 use certwright::cli::definitions;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
@@ -64,6 +65,39 @@ fn every_example_works_as_it_stands() {
         });
         end(daemon, &own);
     }
+}
+
+/// What help and completions offer for a flag is what the daemon takes: it names the same words where another is given.
+#[test]
+fn the_words_that_a_flag_takes_are_those_that_the_daemon_knows() {
+    let mut home = Home::new();
+    FIRST.iter().for_each(|command| home.run(command));
+    home.settle();
+    let mut seen = 0;
+    for command in definitions().commands {
+        for flag in command.command.flags {
+            let FlagInfoKind::Option { arg_name } = flag.kind else { continue };
+            if !arg_name.contains('|') {
+                continue;
+            }
+            let example = examples(command.name).remove(0);
+            let without = match example.split_once(&format!(" {} ", flag.long)) {
+                Some((before, after)) => format!("{before} {}", after.split_once(' ').unwrap_or_default().1),
+                None => example,
+            };
+            // What the example made is there, and a hash is chosen for RSA keys only.
+            let without =
+                without.replace("create-pki-cert-issuer --name /Home/", "create-pki-cert-issuer --name /New/");
+            let without = without.replace("--alg EC256", "--alg RSA2048");
+            let sentence = home.as_administrator(&format!("{without} {}=nonsense", flag.long)).refused();
+            let plain = |text: &str| text.to_lowercase().replace(' ', "-");
+            for word in arg_name.split('|') {
+                assert!(plain(&sentence).contains(&plain(word)), "{} {word}: {sentence}", flag.long);
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 8, "{seen} flags");
 }
 
 /// The examples of a command, of which it has at least one.
