@@ -41,7 +41,7 @@ fn tables_have_colours_and_fit_on_a_terminal_only() {
         "empty is not set"
     );
 
-    let piped = ca.run(&["list-certificates"]).succeeded().stdout;
+    let piped = in_pipe(&ca, "list-certificates").stdout;
     assert!(piped.contains(&long) && !piped.contains(['\x1b', '…']), "{piped}");
     let at = piped.find("STATUS").unwrap();
     let statuses: Vec<&str> = piped.lines().skip(1).map(|line| line[at..].split(' ').next().unwrap()).collect();
@@ -98,8 +98,7 @@ fn assert_shows_progress(ca: &Ca, typed: &str, words: &str) {
     let (_, after) = seen.rsplit_once(words).unwrap_or_else(|| panic!("{typed}: no \"{words}\" in {seen:?}"));
     assert!(after.contains("\r\x1b[K"), "{typed}: it stays on the terminal: {seen:?}");
 
-    let piped = typed.replace('@', "2");
-    let piped = ca.run(&piped.split(' ').collect::<Vec<_>>()).succeeded();
+    let piped = in_pipe(ca, &typed.replace('@', "2"));
     // Notes are for everybody.
     let said: Vec<&str> = piped.stderr.lines().filter(|line| !line.starts_with("certwright: note: ")).collect();
     assert_eq!(said, [""; 0], "{typed}");
@@ -114,6 +113,12 @@ fn on_terminal(ca: &Ca, line: &str, columns: usize, variables: &[(&str, &str)]) 
     command.env("TERM", "xterm").env("SHELL", "/bin/sh").env("CERTWRIGHT_ADMIN_SOCKET", ca.admin_socket());
     command.envs(variables.iter().copied()).current_dir(ca.place.path()).stdin(Stdio::null());
     Outcome::new(line, command.output().unwrap()).succeeded().stdout
+}
+
+/// The same command from a terminal whose output goes elsewhere.
+fn in_pipe(ca: &Ca, typed: &str) -> Outcome {
+    let output = ca.command(&typed.split(' ').collect::<Vec<_>>()).env("TERM", "xterm").output().unwrap();
+    Outcome::new(typed, output).succeeded()
 }
 
 /// How many letters of a line are seen, without what sets its colours.
