@@ -109,7 +109,7 @@ impl Read<'_> {
         let sql = format!(
             "SELECT id FROM accounts WHERE (?1 IS NULL OR issuer = ?1) AND deleted IS NULL ORDER BY id DESC LIMIT {MOST_SEEN}"
         );
-        self.all(&sql, [issuer], |row| Ok(see(row.get(0)?))).map(drop)
+        self.each(&sql, [issuer], |row| row.get(0).map(&mut see))
     }
 
     /// All accounts of an issuer that are not deleted, with the number of their orders.

@@ -75,7 +75,7 @@ impl Read<'_> {
     /// The database's.
     pub fn each_kid(&self, mut see: impl FnMut(&str)) -> Result<()> {
         let sql = format!("SELECT kid FROM eabs WHERE revoked IS NULL LIMIT {MOST_SEEN}");
-        self.all(&sql, [], |row| Ok(see(row.get_ref(0)?.as_str()?))).map(drop)
+        self.each(&sql, [], |row| Ok(row.get_ref(0)?.as_str().map(&mut see)?))
     }
 
     /// The credentials of an issuer that can still be used, or whose account needs no challenge.

@@ -216,7 +216,7 @@ impl Read<'_> {
         };
         let sql =
             format!("SELECT name FROM items WHERE {which} AND deleted IS NULL ORDER BY id DESC LIMIT {MOST_SEEN}");
-        self.all(&sql, [], |row| Ok(see(row.get_ref(0)?.as_str()?))).map(drop)
+        self.each(&sql, [], |row| Ok(row.get_ref(0)?.as_str().map(&mut see)?))
     }
 
     /// Whether an item is there, enabled, and not about to be deleted.

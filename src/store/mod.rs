@@ -224,6 +224,22 @@ impl Read<'_> {
         }
     }
 
+    /// See each row; nothing is gathered.
+    fn each(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        mut see: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        log::trace!("{sql}");
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query(parameters)?;
+        while let Some(row) = rows.next()? {
+            see(row)?;
+        }
+        Ok(())
+    }
+
     /// All rows that a query gives.
     fn all<T>(
         &self,
