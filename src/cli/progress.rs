@@ -4,8 +4,7 @@
 use super::terminal::is_dumb;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,64 +23,65 @@ const LONG: [(&str, &str); 6] = [
 
 /// Shown until it is dropped.
 pub(super) struct Progress {
-    bytes: Arc<Bytes>,
-    shown: Option<(Sender<()>, JoinHandle<()>)>,
+    work: Arc<Work>,
+    thread: Option<JoinHandle<()>>,
 }
 
+/// How far it is.
 #[derive(Default)]
-struct Bytes {
+struct Work {
     done: AtomicU64,
     all: AtomicU64,
+    is_over: AtomicBool,
 }
 
 impl Progress {
     /// The progress of a command; nothing for those that are quick, or where nobody looks.
     pub(super) fn of(command: &str) -> Progress {
-        let bytes = Arc::new(Bytes::default());
+        let work = Arc::new(Work::default());
         let words = LONG.iter().find(|(long, _)| *long == command).map(|(_, words)| *words);
         let words = words.filter(|_| std::io::stderr().is_terminal() && !is_dumb());
-        let shown = words.and_then(|words| {
-            let (end, ended) = channel();
-            let counted = Arc::clone(&bytes);
-            let thread = std::thread::Builder::new().name("progress".into());
-            Some((end, thread.spawn(move || show(words, &counted, &ended)).ok()?))
+        let thread = words.and_then(|words| {
+            let work = Arc::clone(&work);
+            std::thread::Builder::new().name("progress".into()).spawn(move || show(words, &work)).ok()
         });
-        Progress { bytes, shown }
+        Progress { work, thread }
     }
 
     /// So many bytes of so many are done.
     pub(super) fn count(&self, done: u64, all: u64) {
-        self.bytes.all.store(all, Ordering::Relaxed);
-        self.bytes.done.store(done, Ordering::Relaxed);
+        self.work.all.store(all, Ordering::Relaxed);
+        self.work.done.store(done, Ordering::Relaxed);
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some((end, thread)) = self.shown.take() {
-            drop(end);
+        if let Some(thread) = self.thread.take() {
+            self.work.is_over.store(true, Ordering::Release);
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }
 }
 
-fn show(words: &str, bytes: &Bytes, ended: &Receiver<()>) {
+fn show(words: &str, work: &Work) {
     let start = Instant::now();
     let mut stderr = std::io::stderr();
-    let mut is_over = false;
     for sign in ['|', '/', '-', '\\'].into_iter().cycle() {
+        // One more turn when it is over, for what was done since.
+        let is_over = work.is_over.load(Ordering::Acquire);
         let mut line = format!("{sign} {words}, {} s", start.elapsed().as_secs());
-        match bytes.all.load(Ordering::Relaxed) {
+        match work.all.load(Ordering::Relaxed) {
             0 => {}
-            all => line.push_str(&format!(", {} of {}", mebibytes(bytes.done.load(Ordering::Relaxed)), mebibytes(all))),
+            all => line.push_str(&format!(", {} of {}", mebibytes(work.done.load(Ordering::Relaxed)), mebibytes(all))),
         }
         // The cursor waits at the beginning, so that whatever is said meanwhile is written over it.
         let _ = write!(stderr, "\r{line}\x1b[K\r");
         if is_over {
             break;
         }
-        // Once more then, for what was done since.
-        is_over = ended.recv_timeout(TURN) != Err(RecvTimeoutError::Timeout);
+        std::thread::park_timeout(TURN);
     }
     let _ = write!(stderr, "\r\x1b[K");
 }
