@@ -2,7 +2,7 @@
 
 _certwright() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-    local once='' words='' list='' flag
+    local once='' words='' list='' attached='' flag
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
         _certwright_words 'serve quickstart create-dfc-key create-pki-cert-issuer update-pki-cert-issuer describe-item list-items set-item-state update-item delete-item generate-acme-eab list-acme-eabs revoke-acme-eab set-limits renew-soon list-acme-accounts deactivate-acme-account get-certificate-value list-certificates revoke-certificate export-signer-csr import-signer-certificate import-signer rotate-key renew-signer-certificate refresh-key accept-clock audit backup restore check status config --help --version'
@@ -10,9 +10,9 @@ _certwright() {
     fi
     # --flag=value is three words to bash.
     if [[ $current == = ]]; then
-        current=''
+        current='' attached=1
     elif [[ $before == = ]]; then
-        before=${COMP_WORDS[COMP_CWORD - 2]}
+        before=${COMP_WORDS[COMP_CWORD - 2]} attached=1
     fi
     case $command,$before in
         serve,--state-dir) _certwright_files -d; return ;;
@@ -294,6 +294,9 @@ _certwright() {
         config,--json) once='true false' ;;
         config,--admin-socket) _certwright_files -f; return ;;
     esac
+    if [[ $attached ]]; then
+        words=${words:-$once}
+    fi
     if [[ $words ]]; then
         _certwright_words "$words"
         return

@@ -48,10 +48,11 @@ const NOT_OFFERED: &[(&str, &str)] = &[
 /// Understand the command line.
 pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
     let (first, rest) = arguments.split_first().ok_or_else(|| Failure::Usage("say which command".into()))?;
-    if matches!(first.as_str(), "--help" | "-h" | "help") {
-        return Ok(Parsed::Help(help::of_program()));
-    }
     let commands = super::definitions().commands;
+    if matches!(first.as_str(), "--help" | "-h" | "help") {
+        let named = rest.first().and_then(|name| commands.iter().find(|c| c.name == name));
+        return Ok(Parsed::Help(named.map_or_else(help::of_program, |c| help::of_command(&c.command))));
+    }
     let Some(command) = commands.iter().find(|c| c.name == first) else {
         let near = nearest(first, commands.iter().map(|c| c.name));
         let hint = near.map_or_else(|| "certwright --help lists them".to_owned(), |n| format!("did you mean {n}?"));

@@ -1,6 +1,6 @@
 //! The commands about what happened and how things stand.
 
-use super::commands::daemon_command;
+use super::commands::{Text, daemon_command};
 use argh::{ArgsInfo, FromArgs};
 
 daemon_command! {
@@ -9,25 +9,25 @@ daemon_command! {
     struct Audit {
         /// only by this one, such as "uid 0" or "account 7"
         #[argh(option, arg_name = "text")]
-        actor: Option<String>,
+        actor: Option<Text>,
         /// only this action, such as finalize or create-dfc-key
         #[argh(option, arg_name = "text")]
-        action: Option<String>,
+        action: Option<Text>,
         /// only over what contains this
         #[argh(option, arg_name = "text")]
-        object: Option<String>,
+        object: Option<Text>,
         /// only what was done, or refused
         #[argh(option, arg_name = "done|refused")]
-        outcome: Option<String>,
+        outcome: Option<Text>,
         /// only from this moment on, or for so long
         #[argh(option, arg_name = "time")]
-        since: Option<String>,
+        since: Option<Text>,
         /// how many rows at most (100)
         #[argh(option, arg_name = "n")]
-        limit: Option<String>,
+        limit: Option<Text>,
         /// only rows after this one
         #[argh(option, arg_name = "n")]
-        after: Option<String>,
+        after: Option<Text>,
         /// go on showing new rows until interrupted
         #[argh(switch)]
         follow: bool,
@@ -57,10 +57,10 @@ daemon_command! {
         offline: bool,
         /// with --offline: the state to look at (else CERTWRIGHT_STATE_DIR, else /var/lib/certwright)
         #[argh(option, arg_name = "dir")]
-        state_dir: Option<String>,
+        state_dir: Option<Text>,
         /// with --offline: a further place of key fragments; repeatable (else CERTWRIGHT_FRAGMENT_DIR)
         #[argh(option, arg_name = "dir")]
-        fragment_dir: Vec<String>,
+        fragment_dir: Vec<Text>,
     }
 }
 
@@ -99,7 +99,7 @@ daemon_command! {
     struct Backup {
         /// the file to write
         #[argh(option, arg_name = "file")]
-        to: String,
+        to: Text,
         /// put the key fragments into it as well, for root and the daemon's user only; who has the file then has the keys
         #[argh(switch)]
         with_fragments: bool,
@@ -122,16 +122,16 @@ daemon_command! {
 pub(super) struct Restore {
     /// the backup
     #[argh(option, arg_name = "file")]
-    from: String,
+    from: Text,
     /// where the state is to be (else CERTWRIGHT_STATE_DIR, else /var/lib/certwright)
     #[argh(option, arg_name = "dir")]
-    state_dir: Option<String>,
+    state_dir: Option<Text>,
     /// a further place of key fragments; repeatable (else CERTWRIGHT_FRAGMENT_DIR)
     #[argh(option, arg_name = "dir")]
-    fragment_dir: Vec<String>,
+    fragment_dir: Vec<Text>,
     /// a complete CRL that was published, whose revocations are taken over: a file or an http URL; repeatable
     #[argh(option, arg_name = "file")]
-    crl: Vec<String>,
+    crl: Vec<Text>,
     /// hold every account until its limits are lifted with set-limits
     #[argh(switch)]
     suspend_accounts: bool,

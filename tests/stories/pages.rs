@@ -118,6 +118,7 @@ fn bash_proposes_commands_flags_and_values() {
     assert!(!again.contains(&"--name".to_owned()), "it is given already: {again:?}");
     let truths = proposed("certwright create-pki-cert-issuer --enable-acme t");
     assert_eq!(truths, ["true"]);
+    assert_eq!(proposed("certwright create-pki-cert-issuer --enable-acme="), ["false", "true"]);
     let registered = format!("source {}; complete -p certwright", file(BASH).display());
     assert!(run("/bin/bash", &["--norc", "-c", &registered]).stdout.contains("-F _certwright certwright"));
 }

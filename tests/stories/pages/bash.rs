@@ -44,7 +44,7 @@ const TEMPLATE: &str = r#"# bash completion for certwright, made from the defini
 
 _certwright() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-    local once='' words='' list='' flag
+    local once='' words='' list='' attached='' flag
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
         _certwright_words '{commands} --help --version'
@@ -52,13 +52,16 @@ _certwright() {
     fi
     # --flag=value is three words to bash.
     if [[ $current == = ]]; then
-        current=''
+        current='' attached=1
     elif [[ $before == = ]]; then
-        before=${COMP_WORDS[COMP_CWORD - 2]}
+        before=${COMP_WORDS[COMP_CWORD - 2]} attached=1
     fi
     case $command,$before in
 {values}
     esac
+    if [[ $attached ]]; then
+        words=${words:-$once}
+    fi
     if [[ $words ]]; then
         _certwright_words "$words"
         return
