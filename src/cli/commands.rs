@@ -292,7 +292,7 @@ mod tests {
                 // A shell knows what its words are.
                 let output = Command::new("sh").args(["-c", &format!("printf '%s\\0' {example}")]).output().unwrap();
                 let words = String::from_utf8(output.stdout).unwrap();
-                let words: Vec<Text> = words.split_terminator('\0').skip(1).map(str::to_owned).collect();
+                let words: Vec<String> = words.split_terminator('\0').skip(1).map(str::to_owned).collect();
                 let Ok(Parsed::Command(name, given)) = parse(&words) else { panic!("{example} is not understood") };
                 assert_eq!(name, command.name, "{example}");
                 let argv = for_argh(&name, &given);
