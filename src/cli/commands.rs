@@ -70,7 +70,7 @@ pub(super) enum Command {
 }
 
 /// A flag's value, of which argh needs to know only that it is there: the pre-pass has kept it, and the request is made of
-/// that. Texts of its own in some two hundred fields would be 50 KiB of code that copies and drops them.
+/// that. Texts in some two hundred fields would be code that copies and drops them, in a binary that has no room for it.
 pub(super) struct Text;
 
 impl FromStr for Text {
