@@ -98,7 +98,9 @@ impl Daemon {
         let front = Front::start(tls_listener, plain_listener, Arc::clone(&issuance), front_settings)?;
         front.wait_until_ready()?;
 
-        let administration = Administration::new(Arc::clone(&store), Arc::clone(&issuance), clock, addresses);
+        let (listen, plain_listen) = (addresses.listen, addresses.plain_listen);
+        let in_use = Settings { listen, plain_listen, ..settings.clone() };
+        let administration = Administration::new(Arc::clone(&store), Arc::clone(&issuance), clock, addresses, in_use);
         let admin = AdminSocket::start(&settings.admin_socket, Arc::new(administration))?;
         Ok(Daemon {
             admin: Some(admin),

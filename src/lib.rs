@@ -12,7 +12,8 @@
 //!  4  policy         what an issuer permits          3  store        SQLite, shared commits, audit
 //!  3  ca             CSR, certificate, CRL, OCSP     3  jose         base64url, JWK, JWS, EAB
 //!  2  keys           algorithms, fragments, signer   2  settings     what the daemon is told
-//!  1  der, identifier, clock                         0  error        what can go wrong
+//!  1  der, identifier, clock                         1  near         what was nearly typed
+//!  0  error          what can go wrong
 //! ```
 //!
 //! A request goes `front -> http -> acme -> issuance | validation -> ca | store -> reply`, a command goes
@@ -38,6 +39,7 @@ pub mod identifier;
 pub mod issuance;
 pub mod jose;
 pub mod keys;
+pub mod near;
 pub mod policy;
 pub mod publication;
 pub mod settings;

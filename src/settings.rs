@@ -3,6 +3,7 @@
 use crate::clock::Span;
 use crate::error::{Error, Result};
 use crate::identifier::Network;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -43,6 +44,30 @@ pub struct Settings {
     pub retain: Span,
     /// How long certificates are kept after their end, and rows of the audit log.
     pub retain_records: Span,
+    /// Where those come from that are not the defaults, by flag.
+    pub origins: Vec<(String, Origin)>,
+}
+
+/// Who said what a setting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody.
+    Default,
+    /// A flag on the command line.
+    Flag,
+    /// A variable of the environment, which systemd reads from /etc/default/certwright.
+    Environment,
+    /// The command quickstart.
+    Quickstart,
+}
+
+/// A setting as a flag would say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// One value, or nothing.
+    One(Option<String>),
+    /// A flag that may be given again.
+    Many(Vec<String>),
 }
 
 impl Settings {
@@ -81,7 +106,41 @@ impl Settings {
             event_url: None,
             retain: Settings::RETAIN,
             retain_records: Settings::RETAIN_RECORDS,
+            origins: Vec::new(),
         }
+    }
+
+    /// Every setting, by its flag.
+    pub fn said(&self) -> Vec<(&'static str, Said)> {
+        let one = |value: &dyn fmt::Display| Said::One(Some(value.to_string()));
+        let path = |path: Option<&PathBuf>| Said::One(path.map(|path| path.display().to_string()));
+        let many = |values: &mut dyn Iterator<Item = String>| Said::Many(values.collect());
+        let (certificate, key) = self.tls_files.as_ref().map(|files| (&files.certificate, &files.key)).unzip();
+        vec![
+            ("state-dir", path(Some(&self.state_dir))),
+            ("listen", one(&self.listen)),
+            ("plain-listen", one(&self.plain_listen)),
+            ("admin-socket", path(Some(&self.admin_socket))),
+            ("fragment-dir", many(&mut self.fragment_dirs.iter().map(|dir| dir.display().to_string()))),
+            ("dns-server", many(&mut self.dns_servers.iter().map(SocketAddr::to_string))),
+            ("http-01-port", one(&self.http_01_port)),
+            ("tls-alpn-01-port", one(&self.tls_alpn_01_port)),
+            ("validation-allow", many(&mut self.validation_allow.iter().map(Network::to_string))),
+            ("validation-deny", many(&mut self.validation_deny.iter().map(Network::to_string))),
+            ("workers", one(&self.workers)),
+            ("tls-cert", path(certificate)),
+            ("tls-key", path(key)),
+            ("blocked-keys", path(self.blocked_keys.as_ref())),
+            ("event-command", path(self.event_command.as_ref())),
+            ("event-url", Said::One(self.event_url.as_ref().map(EventUrl::without_secrets))),
+            ("retain", one(&self.retain)),
+            ("retain-records", one(&self.retain_records)),
+        ]
+    }
+
+    /// Who said what a flag's setting is.
+    pub fn origin(&self, flag: &str) -> Origin {
+        self.origins.iter().find(|(named, _)| named == flag).map_or(Origin::Default, |(_, origin)| *origin)
     }
 }
 
@@ -105,6 +164,12 @@ impl EventUrl {
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The URL, with an ellipsis in the place of what may be a secret.
+    fn without_secrets(&self) -> String {
+        let origin = self.origin();
+        if origin == self.0 { origin } else { format!("{origin}/…") }
     }
 
     /// Scheme and host, without what may be a secret: user, password, path, query.

@@ -2,6 +2,7 @@
 
 use super::{Administration, Arguments, Peer, done, items};
 use crate::error::{Error, Result};
+use crate::near::NearNames;
 use crate::store::{Account, Item};
 use serde_json::{Value, json};
 
@@ -35,19 +36,40 @@ pub(super) fn deactivate(admin: &Administration, peer: Peer, arguments: &mut Arg
 
 /// The account of an issuer that an id names.
 pub(super) fn account_of(admin: &Administration, issuer: &Item, id: &str) -> Result<i64> {
-    let unknown = || Error::not_found(format!("{} has no account {id}; list-acme-accounts shows them", issuer.name));
-    let account: i64 = id.parse().map_err(|_| unknown())?;
-    match admin.store.read(|read| read.account(account))? {
-        Some(found) if found.issuer == issuer.id => Ok(account),
-        _ => Err(unknown()),
+    let found = match id.parse() {
+        Ok(id) => admin.store.read(|read| read.account(id))?,
+        Err(_) => None,
+    };
+    match found {
+        Some(account) if account.issuer == issuer.id => Ok(account.id),
+        Some(other) => {
+            let whose = admin.store.read(|read| read.item(other.issuer))?.name;
+            Err(Error::not_found(format!("account {id} is one of {whose}, not of {}", issuer.name)))
+        }
+        None => {
+            let name = &issuer.name;
+            let hint = near_accounts(admin, Some(issuer), id, &format!("list-acme-accounts -n {name} lists them"))?;
+            Err(Error::not_found(format!("{name} has no account {id}; {hint}")))
+        }
     }
 }
 
 /// The account of any issuer that --all-of-account says; deleted ones have certificates too.
 pub(super) fn any_account(admin: &Administration, id: &str) -> Result<i64> {
-    let unknown = || Error::not_found(format!("there is no account {id}; list-acme-accounts shows those of an issuer"));
-    let account: i64 = id.parse().map_err(|_| unknown())?;
-    if admin.store.read(|read| read.was_account(account))? { Ok(account) } else { Err(unknown()) }
+    if let Ok(account) = id.parse()
+        && admin.store.read(|read| read.was_account(account))?
+    {
+        return Ok(account);
+    }
+    let hint = near_accounts(admin, None, id, "list-acme-accounts lists those of an issuer")?;
+    Err(Error::not_found(format!("there is no account {id}; {hint}")))
+}
+
+fn near_accounts(admin: &Administration, issuer: Option<&Item>, id: &str, otherwise: &str) -> Result<String> {
+    let mut near = NearNames::to(id);
+    let issuer = issuer.map(|item| item.id);
+    admin.store.read(|read| read.each_account_id(issuer, |account| near.look_at(&account.to_string())))?;
+    Ok(near.hint(otherwise))
 }
 
 fn shown(account: &Account, orders: i64) -> Value {

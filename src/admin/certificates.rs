@@ -4,7 +4,7 @@ use super::revocation::parse_serial;
 use super::{Administration, Arguments, Peer, items};
 use crate::error::{Error, Result};
 use crate::keys::hex;
-use crate::store::{CertificateFilter, CertificateState, ItemKind, ListedCertificate};
+use crate::store::{Certificate, CertificateFilter, CertificateState, Item, ItemKind, ListedCertificate};
 use serde_json::{Value, json};
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -14,11 +14,25 @@ pub(super) fn value(admin: &Administration, _: Peer, arguments: &mut Arguments) 
     let item = items::item_of_kind(admin, "name", &arguments.required("name")?, ItemKind::Certificate)?;
     let version = arguments.number("version")?;
     arguments.finish()?;
-    let certificate = admin.store.read(|read| read.certificate_version(item.id, version))?.ok_or_else(|| {
-        let wanted = version.map_or_else(String::new, |v| format!(" of version {v}"));
-        Error::not_found(format!("{} has no certificate{wanted}", item.name))
-    })?;
+    let certificate = version_of(admin, &item, version)?;
     Ok(json!({ "certificate_pem": admin.issuance.pem_chain(&certificate)? }))
+}
+
+/// A version of a certificate item; the newest where none is named.
+pub(super) fn version_of(admin: &Administration, item: &Item, version: Option<i64>) -> Result<Certificate> {
+    let (found, newest) = admin
+        .store
+        .read(|read| Ok((read.certificate_version(item.id, version)?, read.certificate_version(item.id, None)?)))?;
+    found.ok_or_else(|| match (version, newest) {
+        (Some(version), Some(Certificate { version: Some(newest), .. })) => no_version(&item.name, version, newest),
+        _ => Error::not_found(format!("{} has no certificate any more", item.name)),
+    })
+}
+
+/// The refusal of a version that a certificate or a key does not have.
+pub(super) fn no_version(name: &str, version: i64, newest: i64) -> Error {
+    let which = if newest == 1 { "the only one is 1".to_owned() } else { format!("the newest is {newest}") };
+    Error::not_found(format!("{name} has no version {version}; {which}"))
 }
 
 pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {

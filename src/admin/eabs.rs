@@ -5,6 +5,7 @@ use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use crate::jose::base64url;
 use crate::keys::random;
+use crate::near::NearNames;
 use crate::policy::EabBounds;
 use crate::store::Eab;
 use serde_json::{Value, json};
@@ -93,9 +94,12 @@ pub(super) fn list(admin: &Administration, _: Peer, arguments: &mut Arguments) -
 pub(super) fn revoke(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     let kid = arguments.required("kid")?;
     arguments.finish()?;
-    let unknown =
-        || Error::not_found(format!("there is no credential {kid}; list-acme-eabs shows what is outstanding"));
-    admin.store.read(|read| read.eab(&kid))?.ok_or_else(unknown)?;
+    if admin.store.read(|read| read.eab(&kid))?.is_none() {
+        let mut near = NearNames::to(&kid);
+        admin.store.read(|read| read.each_kid(|kid| near.look_at(kid)))?;
+        let hint = near.hint("list-acme-eabs lists what is outstanding");
+        return Err(Error::not_found(format!("there is no credential {kid}; {hint}")));
+    }
     let now = admin.now();
     let entry = done(peer, "revoke-acme-eab", format!("EAB {kid}"), "");
     admin.store.change(move |write| {

@@ -5,6 +5,7 @@ use crate::clock::Span;
 use crate::der::{to_base64, to_pem};
 use crate::error::{Error, Result};
 use crate::keys::hex;
+use crate::near::NearNames;
 use crate::store::{Item, ItemFilter, ItemKind, NewItem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -171,14 +172,12 @@ pub(super) fn named_item(admin: &Administration, arguments: &mut Arguments) -> R
         (arguments.text("name")?, arguments.text("display-id")?, arguments.text("item-id")?);
     match (name, display_id, item_id) {
         (Some(name), None, None) => item_of_name(admin, "name", &name),
-        (None, Some(id), None) => admin
-            .store
-            .read(|read| read.item_by_display_id(&id))?
-            .ok_or_else(|| Error::not_found(format!("there is no item with the display id {id}"))),
-        (None, None, Some(id)) => admin
-            .store
-            .read(|read| read.item_by_item_id(&id))?
-            .ok_or_else(|| Error::not_found(format!("there is no item with the item id {id}"))),
+        (None, Some(id), None) => admin.store.read(|read| read.item_by_display_id(&id))?.ok_or_else(|| {
+            Error::not_found(format!("there is no item with the display id {id}; list-items --json lists them"))
+        }),
+        (None, None, Some(id)) => admin.store.read(|read| read.item_by_item_id(&id))?.ok_or_else(|| {
+            Error::not_found(format!("there is no item with the item id {id}; list-items --json lists them"))
+        }),
         (None, None, None) => Err(Error::malformed("--name is missing (or --display-id, or --item-id)")),
         _ => Err(Error::malformed("give one of --name, --display-id and --item-id")),
     }
@@ -187,16 +186,8 @@ pub(super) fn named_item(admin: &Administration, arguments: &mut Arguments) -> R
 /// The item of this name; the error names those that are nearly called so.
 pub(super) fn item_of_name(admin: &Administration, flag: &str, name: &str) -> Result<Item> {
     let name = item_path::parse(flag, name)?;
-    if let Some(item) = admin.store.read(|read| read.item_by_name(&name))? {
-        return Ok(item);
-    }
-    let near = near_names(admin, &name)?;
-    let hint = if near.is_empty() {
-        "list-items shows what there is".to_owned()
-    } else {
-        format!("near it are {}", near.join(", "))
-    };
-    Err(Error::not_found(format!("there is no item {name}; {hint}")))
+    let found = admin.store.read(|read| read.item_by_name(&name))?;
+    found.map_or_else(|| Err(unknown(admin, &name, None)), Ok)
 }
 
 /// The issuer that --cert-issuer-name says.
@@ -205,26 +196,37 @@ pub(super) fn issuer(admin: &Administration, arguments: &mut Arguments) -> Resul
     item_of_kind(admin, flag, &arguments.required(flag)?, ItemKind::Issuer)
 }
 
-/// The item of this name, which must be of this kind.
+/// The item of this name, which must be of this kind; the error names those of the kind that are nearly called so.
 pub(super) fn item_of_kind(admin: &Administration, flag: &str, name: &str, kind: ItemKind) -> Result<Item> {
-    let item = item_of_name(admin, flag, name)?;
-    if item.kind == kind {
-        Ok(item)
-    } else {
-        Err(Error::malformed(format!("{} is a {}, not a {}", item.name, item.kind.as_str(), kind.as_str())))
+    let name = item_path::parse(flag, name)?;
+    match admin.store.read(|read| read.item_by_name(&name))? {
+        Some(item) if item.kind == kind => Ok(item),
+        Some(other) => {
+            let (is, needed) = (other.kind.as_str(), kind.as_str());
+            Err(Error::malformed(format!("{name} is a {is}, not a {needed}; list-items --type {needed} lists those")))
+        }
+        None => Err(unknown(admin, &name, Some(kind))),
     }
 }
 
-fn near_names(admin: &Administration, name: &str) -> Result<Vec<String>> {
-    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_lowercase();
-    let wanted = last(name);
-    let items = admin.store.read(|read| read.items(&ItemFilter::default()))?;
-    let near = items.into_iter().map(|i| i.name).filter(|n| {
-        n.eq_ignore_ascii_case(name)
-            || last(n) == wanted
-            || (wanted.len() > 3 && (last(n).contains(&wanted) || wanted.contains(&last(n))))
-    });
-    Ok(near.take(3).collect())
+/// The refusal of a name that is not there, with those that are near.
+fn unknown(admin: &Administration, name: &str, kind: Option<ItemKind>) -> Error {
+    let mut near = NearNames::to(name);
+    let kinds = kind.map_or_else(|| ItemKind::ALL.to_vec(), |kind| vec![kind]);
+    let looked = admin
+        .store
+        .read(|read| kinds.iter().try_for_each(|kind| read.each_item_name(*kind, |name| near.look_at(name))));
+    if let Err(e) = looked {
+        return e;
+    }
+    let (what, how) = match kind {
+        None => ("item", String::new()),
+        Some(kind) => (kind.as_str(), format!(" --type {}", kind.as_str())),
+    };
+    Error::not_found(format!(
+        "there is no {what} {name}; {}",
+        near.hint(&format!("list-items{how} lists what there is"))
+    ))
 }
 
 fn common_members(item: &Item) -> Map<String, Value> {

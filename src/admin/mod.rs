@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod certificates;
 mod clock;
+mod config;
 mod eabs;
 mod issuers;
 mod item_path;
@@ -18,6 +19,7 @@ mod signers;
 mod socket;
 mod status;
 
+pub use config::shown_settings;
 pub use socket::AdminSocket;
 pub use status::Addresses;
 
@@ -25,6 +27,7 @@ use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
 use crate::issuance::Issuance;
 use crate::jose::json;
+use crate::settings::Settings;
 use crate::store::{AuditEntry, Store};
 use arguments::Arguments;
 use serde_json::{Map, Value};
@@ -39,6 +42,7 @@ pub struct Administration {
     issuance: Arc<Issuance>,
     clock: Clock,
     addresses: Addresses,
+    settings: Settings,
 }
 
 /// Who gave a command.
@@ -89,6 +93,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "audit", audited: false, run: audit::show },
     Command { name: "check", audited: false, run: status::check },
     Command { name: "status", audited: false, run: status::show },
+    Command { name: "config", audited: false, run: config::show },
 ];
 
 /// What a request line is answered with.
@@ -109,9 +114,15 @@ impl From<Result<Value>> for Answer {
 }
 
 impl Administration {
-    /// Commands over these.
-    pub fn new(store: Arc<Store>, issuance: Arc<Issuance>, clock: Clock, addresses: Addresses) -> Administration {
-        Administration { store, issuance, clock, addresses }
+    /// Commands over these; `settings` are those that the daemon runs with.
+    pub fn new(
+        store: Arc<Store>,
+        issuance: Arc<Issuance>,
+        clock: Clock,
+        addresses: Addresses,
+        settings: Settings,
+    ) -> Administration {
+        Administration { store, issuance, clock, addresses, settings }
     }
 
     /// Carry out one request line.

@@ -1,6 +1,6 @@
 //! revoke-certificate.
 
-use super::{Administration, Arguments, Peer, accounts, items};
+use super::{Administration, Arguments, Peer, accounts, certificates, items};
 use crate::ca::ParsedCertificate;
 use crate::clock::Time;
 use crate::error::{Error, Result};
@@ -106,10 +106,8 @@ impl Chosen {
                 let item = items::item_of_name(admin, "name", name)?;
                 match item.kind {
                     ItemKind::Certificate => {
-                        let found = admin.store.read(|read| read.certificate_version(item.id, *version))?;
-                        found
-                            .as_ref()
-                            .map_or_else(|| Err(no_version(&item.name)), |c| leaf(admin, c, reason).map(|c| vec![c]))
+                        let certificate = certificates::version_of(admin, &item, *version)?;
+                        leaf(admin, &certificate, reason).map(|c| vec![c])
                     }
                     ItemKind::Key => signed_by_us(admin, &item, *version, reason),
                     ItemKind::Issuer => Err(Error::malformed(format!(
@@ -122,8 +120,8 @@ impl Chosen {
                 let found = admin.store.read(|read| read.certificate_by_serial(serial))?;
                 let found = found.ok_or_else(|| {
                     Error::not_found(
-                        "no certificate here has this serial number; if it was issued before a restore, say \
-                         --signer-key-name and --not-after too",
+                        "no certificate here has this serial number; list-certificates shows them, and if it was issued \
+                         before a restore, say --signer-key-name and --not-after too",
                     )
                 })?;
                 leaf(admin, &found, reason).map(|c| vec![c])
@@ -168,10 +166,6 @@ impl Chosen {
     }
 }
 
-fn no_version(name: &str) -> Error {
-    Error::not_found(format!("{name} has no such version; list-certificates shows what there is"))
-}
-
 fn leaf(admin: &Administration, certificate: &Certificate, reason: Reason) -> Result<ToRevoke> {
     if certificate.not_after < admin.now() {
         return Err(Error::conflict(format!("the certificate ended at {}", certificate.not_after)));
@@ -195,7 +189,8 @@ fn signed_by_us(admin: &Administration, item: &Item, version: Option<i64>, reaso
         None => versions.last(),
         Some(number) => versions.iter().find(|v| v.version == number),
     };
-    let chosen = chosen.ok_or_else(|| no_version(&item.name))?;
+    let newest = versions.last().map_or(0, |v| v.version);
+    let chosen = chosen.ok_or_else(|| certificates::no_version(&item.name, version.unwrap_or(newest), newest))?;
     let found = admin.store.read(|read| read.ca_certificates_from_others(chosen.id))?;
     let compromised = (reason == Reason::KEY_COMPROMISE).then(|| chosen.spki.clone());
     let living = found.into_iter().filter(|c| c.not_after >= now);

@@ -1,6 +1,6 @@
 //! The commands about ACME accounts: credentials, lists, limits.
 
-use super::commands::daemon_command;
+use super::commands::{Text, daemon_command};
 use argh::{ArgsInfo, FromArgs};
 
 daemon_command! {
@@ -9,35 +9,35 @@ daemon_command! {
     struct GenerateAcmeEab {
         /// the issuer that it is for
         #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
+        cert_issuer_name: Text,
         /// how long it can be used (1h, at most 7d)
         #[argh(option, short = 't', arg_name = "duration")]
-        ttl: Option<String>,
+        ttl: Option<Text>,
         /// how many accounts it can make (1, at most 1000)
         #[argh(option, arg_name = "n")]
-        uses: Option<String>,
+        uses: Option<Text>,
         /// names that its accounts may ask for, and no others; a list
         #[argh(option, arg_name = "domain")]
-        allowed_domains: Vec<String>,
+        allowed_domains: Vec<Text>,
         /// its account needs no challenge for --allowed-domains, for hosts that nothing can reach
         #[argh(switch)]
         no_challenge: bool,
         /// when --no-challenge ends, such as 2030-01-31T12:00:00Z (with the account, or revoke-acme-eab)
         #[argh(option, arg_name = "time")]
-        authorized_until: Option<String>,
+        authorized_until: Option<Text>,
         /// a note on who it is for
         #[argh(option, arg_name = "text")]
-        contact_note: Option<String>,
+        contact_note: Option<Text>,
     }
 }
 
 daemon_command! {
-    /// List the credentials of an issuer that are outstanding, or whose account needs no challenge, as JSON.
+    /// List the credentials of an issuer that are outstanding, or whose account needs no challenge.
     #[argh(subcommand, name = "list-acme-eabs", example = "certwright list-acme-eabs --cert-issuer-name /Home/Issuer")]
     struct ListAcmeEabs {
         /// the issuer
         #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
+        cert_issuer_name: Text,
     }
 }
 
@@ -47,7 +47,7 @@ daemon_command! {
     struct RevokeAcmeEab {
         /// the credential, as list-acme-eabs shows it
         #[argh(option)]
-        kid: String,
+        kid: Text,
     }
 }
 
@@ -57,22 +57,22 @@ daemon_command! {
     struct SetLimits {
         /// the issuer
         #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
+        cert_issuer_name: Text,
         /// one account instead of all together
         #[argh(option, arg_name = "id")]
-        acme_account_id: Option<String>,
+        acme_account_id: Option<Text>,
         /// orders that are not finished
         #[argh(option, arg_name = "n")]
-        pending_orders: Option<String>,
+        pending_orders: Option<Text>,
         /// authorizations that are not decided
         #[argh(option, arg_name = "n")]
-        pending_authorizations: Option<String>,
+        pending_authorizations: Option<Text>,
         /// failed validations of one name within an hour
         #[argh(option, arg_name = "n")]
-        failed_validations: Option<String>,
+        failed_validations: Option<Text>,
         /// certificates within a week
         #[argh(option, arg_name = "n")]
-        certificates_per_week: Option<String>,
+        certificates_per_week: Option<Text>,
     }
 }
 
@@ -82,7 +82,7 @@ daemon_command! {
     struct RenewSoon {
         /// the issuer
         #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
+        cert_issuer_name: Text,
     }
 }
 
@@ -92,20 +92,20 @@ daemon_command! {
     struct ListAcmeAccounts {
         /// the issuer
         #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
+        cert_issuer_name: Text,
     }
 }
 
 daemon_command! {
     /// Deactivate an ACME account, for good: it can no longer renew. Its certificates stay.
-    #[argh(subcommand, name = "deactivate-acme-account", example = "certwright deactivate-acme-account --cert-issuer-name /Home/Issuer --acme-account-id 7")]
+    #[argh(subcommand, name = "deactivate-acme-account", example = "certwright deactivate-acme-account --cert-issuer-name /Home/Issuer --acme-account-id 1")]
     struct DeactivateAcmeAccount {
         /// the issuer
         #[argh(option, short = 'n', arg_name = "name")]
-        cert_issuer_name: String,
+        cert_issuer_name: Text,
         /// the account, as list-acme-accounts shows it
         #[argh(option, arg_name = "id")]
-        acme_account_id: String,
+        acme_account_id: Text,
         /// take it off the list as well; its key may register again
         #[argh(switch)]
         delete_account: bool,

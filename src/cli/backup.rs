@@ -3,6 +3,7 @@
 use super::Failure;
 use super::client;
 use super::flags::{Given, is_set, text};
+use super::progress::Progress;
 use crate::error::{Error, Result};
 use crate::keys::{hex, random};
 use ring::digest::{Context, SHA256};
@@ -18,9 +19,11 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     let replace = is_set(given, "force");
     let mut file = NewFile::make(path, replace)?;
     let request = json!({ "command": "backup", "with-fragments": is_set(given, "with-fragments") });
+    let progress = Progress::of("backup");
     let (mut reply, mut archive) = client::begin(&socket, &request)?;
-    let sha256 = receive(&reply, &mut archive, &mut file)?;
+    let sha256 = receive(&reply, &mut archive, &mut file, &progress)?;
     file.finish(replace)?;
+    drop(progress);
     for warning in reply.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         eprintln!("certwright: note: {warning}");
     }
@@ -37,9 +40,10 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
 }
 
 /// Take as many bytes as were promised, and the last line, which must say what was received.
-fn receive(reply: &Value, from: &mut impl BufRead, file: &mut NewFile) -> Result<String> {
+fn receive(reply: &Value, from: &mut impl BufRead, file: &mut NewFile, progress: &Progress) -> Result<String> {
     let ended = || Error::unavailable("the daemon ended the connection in the middle of the backup; look at its log");
-    let mut left = reply.get("archive_bytes").and_then(Value::as_u64).ok_or_else(ended)?;
+    let all = reply.get("archive_bytes").and_then(Value::as_u64).ok_or_else(ended)?;
+    let mut left = all;
     let mut hash = Context::new(&SHA256);
     let mut buffer = vec![0; 64 * 1024];
     while left > 0 {
@@ -49,6 +53,7 @@ fn receive(reply: &Value, from: &mut impl BufRead, file: &mut NewFile) -> Result
         hash.update(received);
         file.write(received)?;
         left = left.saturating_sub(count as u64);
+        progress.count(all.saturating_sub(left), all);
     }
     let end = client::reply(from).map_err(|_| ended())?;
     let sha256 = hex(hash.finish().as_ref());

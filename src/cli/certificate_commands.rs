@@ -1,6 +1,6 @@
 //! The commands about issued certificates.
 
-use super::commands::daemon_command;
+use super::commands::{Text, daemon_command};
 use argh::{ArgsInfo, FromArgs};
 
 daemon_command! {
@@ -9,10 +9,10 @@ daemon_command! {
     struct GetCertificateValue {
         /// name of the certificate
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// which version (the newest)
         #[argh(option, arg_name = "n")]
-        version: Option<String>,
+        version: Option<Text>,
     }
 }
 
@@ -22,25 +22,25 @@ daemon_command! {
     struct ListCertificates {
         /// only those whose name contains this
         #[argh(option, short = 'n', arg_name = "text")]
-        name: Option<String>,
+        name: Option<Text>,
         /// only the one with this serial number, hexadecimal or decimal
         #[argh(option, arg_name = "number")]
-        serial_number: Option<String>,
-        /// only Valid, About to Expire, Expired or Revoked
-        #[argh(option)]
-        status: Option<String>,
+        serial_number: Option<Text>,
+        /// only those of this status
+        #[argh(option, arg_name = "Valid|About-to-Expire|Expired|Revoked")]
+        status: Option<Text>,
         /// only those that end within this time, and have not ended
         #[argh(option, arg_name = "duration")]
-        expires_within: Option<String>,
+        expires_within: Option<Text>,
         /// only those of this issuer
         #[argh(option, arg_name = "name")]
-        cert_issuer_name: Option<String>,
+        cert_issuer_name: Option<Text>,
         /// how many at most (100)
         #[argh(option, arg_name = "n")]
-        limit: Option<String>,
+        limit: Option<Text>,
         /// only those before this one, as the end of a list names it
         #[argh(option, arg_name = "n")]
-        before: Option<String>,
+        before: Option<Text>,
     }
 }
 
@@ -51,33 +51,36 @@ daemon_command! {
     struct RevokeCertificate {
         /// name of the certificate, or of the key of an intermediate
         #[argh(option, short = 'n')]
-        name: Option<String>,
+        name: Option<Text>,
         /// which version (the newest)
         #[argh(option, arg_name = "n")]
-        version: Option<String>,
+        version: Option<Text>,
         /// the serial number, hexadecimal or decimal
         #[argh(option, arg_name = "number")]
-        serial_number: Option<String>,
+        serial_number: Option<Text>,
         /// why, as RFC 5280 names it (unspecified)
-        #[argh(option)]
-        reason: Option<String>,
+        #[argh(
+            option,
+            arg_name = "unspecified|keyCompromise|cACompromise|affiliationChanged|superseded|cessationOfOperation|privilegeWithdrawn|aACompromise"
+        )]
+        reason: Option<Text>,
         /// since when it must not be trusted, where that is earlier, such as 2026-01-31T12:00:00Z
         #[argh(option, arg_name = "time")]
-        invalidity_date: Option<String>,
+        invalidity_date: Option<Text>,
         /// all certificates that this account ordered
         #[argh(option, arg_name = "id")]
-        all_of_account: Option<String>,
+        all_of_account: Option<Text>,
         /// all certificates of this issuer
         #[argh(option, arg_name = "name")]
-        all_of_issuer: Option<String>,
+        all_of_issuer: Option<Text>,
         /// do not ask back
         #[argh(switch)]
         yes: bool,
         /// the key that signed a serial number that is not known here, since a backup was restored
         #[argh(option, arg_name = "name")]
-        signer_key_name: Option<String>,
+        signer_key_name: Option<Text>,
         /// the end of that certificate, such as 2030-01-31T12:00:00Z
         #[argh(option, arg_name = "time")]
-        not_after: Option<String>,
+        not_after: Option<Text>,
     }
 }

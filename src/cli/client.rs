@@ -39,7 +39,7 @@ pub(super) fn socket_path(given: &[Given]) -> std::result::Result<PathBuf, Failu
 pub(super) fn request(command: &str, given: &[Given]) -> Result<Value> {
     let mut members = Map::new();
     members.insert("command".into(), command.into());
-    for Given { flag, value, repeatable } in given {
+    for Given { flag, value, repeatable, .. } in given {
         if matches!(flag.as_str(), "json" | "admin-socket" | "follow" | "offline") {
             continue;
         }

@@ -1,9 +1,10 @@
 //! The pre-pass over the command line. argh knows neither `--name=value` nor `--flag false` nor near names, and does not
 //! tell an unknown flag from one that is known and not offered; this does, driven by argh's own description.
 
-use super::Failure;
-use super::commands::Certwright;
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
+use super::{Failure, help};
+use crate::near::nearest;
+use crate::settings::Origin;
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 /// A flag with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,7 @@ pub(super) struct Given {
     pub(super) flag: String,
     pub(super) value: GivenValue,
     pub(super) repeatable: bool,
+    pub(super) origin: Origin,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,17 +48,18 @@ const NOT_OFFERED: &[(&str, &str)] = &[
 /// Understand the command line.
 pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
     let (first, rest) = arguments.split_first().ok_or_else(|| Failure::Usage("say which command".into()))?;
+    let commands = super::definitions().commands;
     if matches!(first.as_str(), "--help" | "-h" | "help") {
-        return help(&[]);
+        let named = rest.first().and_then(|name| commands.iter().find(|c| c.name == name));
+        return Ok(Parsed::Help(named.map_or_else(help::of_program, |c| help::of_command(&c.command))));
     }
-    let commands = Certwright::get_args_info().commands;
     let Some(command) = commands.iter().find(|c| c.name == first) else {
         let near = nearest(first, commands.iter().map(|c| c.name));
         let hint = near.map_or_else(|| "certwright --help lists them".to_owned(), |n| format!("did you mean {n}?"));
         return Err(Failure::Usage(format!("there is no command {first}; {hint}")));
     };
     if rest.iter().any(|a| matches!(a.as_str(), "--help" | "-h")) {
-        return help(&[first]);
+        return Ok(Parsed::Help(help::of_command(&command.command)));
     }
     Walk { command: &command.command, rest }.collect().map(|given| Parsed::Command(first.clone(), given))
 }
@@ -87,14 +90,6 @@ pub(super) fn text<'g>(given: &'g [Given], flag: &str) -> Option<&'g str> {
     })
 }
 
-fn help(command: &[&str]) -> Result<Parsed, Failure> {
-    let argv: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
-    match Certwright::parse(&argv) {
-        Err(exit) => Ok(Parsed::Help(exit.output)),
-        Ok(_) => Err(Failure::Usage("there is no help for this".into())),
-    }
-}
-
 struct Walk<'a> {
     command: &'a CommandInfoWithArgs,
     rest: &'a [String],
@@ -115,7 +110,7 @@ impl Walk<'_> {
             if !repeatable && given.iter().any(|g| g.flag == flag) {
                 return Err(Failure::Usage(format!("--{flag} is given twice")));
             }
-            given.push(Given { flag, value, repeatable });
+            given.push(Given { flag, value, repeatable, origin: Origin::Flag });
         }
         Ok(given)
     }
@@ -190,35 +185,6 @@ impl Walk<'_> {
         };
         Failure::Usage(format!("certwright {command} has no flag --{name}; {hint}"))
     }
-}
-
-/// The candidate that is a few letters away at most, or that the word is the beginning of.
-pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let within = if word.len() < 4 { 1 } else { (word.len() / 3).clamp(2, 3) };
-    let candidates: Vec<&str> = candidates.collect();
-    let close = candidates.iter().map(|c| (distance(word, c), *c)).filter(|(d, _)| *d <= within).min();
-    let part = candidates.iter().find(|c| word.len() >= 4 && (c.starts_with(word) || c.contains(&format!("-{word}"))));
-    let part = part.or_else(|| candidates.iter().find(|c| c.len() >= 4 && word.starts_with(**c)));
-    let word_of = candidates.iter().find(|c| word.len() >= 4 && c.split('-').any(|w| w == word));
-    close.map(|(_, c)| c).or(part.copied()).or(word_of.copied())
-}
-
-/// How many letters have to be put in, taken out or changed to get from one word to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let (mut diagonal, mut left) = (i, i.saturating_add(1));
-        let Some((first, rest)) = row.split_first_mut() else { break };
-        *first = left;
-        for (place, y) in rest.iter_mut().zip(&b) {
-            let above = *place;
-            let changed = diagonal.saturating_add(usize::from(x != *y));
-            *place = changed.min(left.saturating_add(1)).min(above.saturating_add(1));
-            (diagonal, left) = (above, *place);
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The flags of an issuer.
 
-use super::commands::{daemon_command, item_command};
+use super::commands::{Text, daemon_command, item_command};
 use argh::{ArgsInfo, FromArgs};
 
 /// The settings of an issuer, of which create-pki-cert-issuer requires some.
@@ -15,16 +15,16 @@ macro_rules! issuer_command {
                 enable_acme: bool,
                 /// the https URL at which clients reach this daemon
                 #[argh(option, arg_name = "url")]
-                gw_cluster_url: Option<String>,
+                gw_cluster_url: Option<Text>,
                 /// folder that issued certificates are filed under
-                #[argh(option, arg_name = "path")]
-                destination_path: Option<String>,
+                #[argh(option, arg_name = "folder")]
+                destination_path: Option<Text>,
                 /// names that may be certified; *.NAME allows that wildcard and one label below; a list
                 #[argh(option, arg_name = "domain")]
-                allowed_domains: Vec<String>,
+                allowed_domains: Vec<Text>,
                 /// networks whose addresses may be certified; a list
                 #[argh(option, arg_name = "cidr")]
-                allowed_ip_sans: Vec<String>,
+                allowed_ip_sans: Vec<Text>,
                 /// allow any name below an allowed domain
                 #[argh(switch)]
                 allow_subdomains: bool,
@@ -41,44 +41,44 @@ macro_rules! issuer_command {
                 #[argh(switch)]
                 client_flag: bool,
                 /// key usages, of which each certificate gets those that fit its key; a list
-                #[argh(option, arg_name = "usage")]
-                key_usage: Vec<String>,
+                #[argh(option, arg_name = "DigitalSignature|ContentCommitment|KeyEncipherment|DataEncipherment|KeyAgreement|EncipherOnly|DecipherOnly")]
+                key_usage: Vec<Text>,
                 /// mark keyUsage as critical (true)
                 #[argh(switch)]
                 critical_key_usage: bool,
                 /// organization in the subject of certificates; a list
-                #[argh(option)]
-                organizations: Vec<String>,
+                #[argh(option, arg_name = "text")]
+                organizations: Vec<Text>,
                 /// organizational unit in the subject of certificates; a list
-                #[argh(option)]
-                organizational_units: Vec<String>,
+                #[argh(option, arg_name = "text")]
+                organizational_units: Vec<Text>,
                 /// country in the subject of certificates, two letters; a list
-                #[argh(option)]
-                country: Vec<String>,
+                #[argh(option, arg_name = "code")]
+                country: Vec<Text>,
                 /// locality in the subject of certificates; a list
-                #[argh(option)]
-                locality: Vec<String>,
+                #[argh(option, arg_name = "text")]
+                locality: Vec<Text>,
                 /// state or province in the subject of certificates; a list
-                #[argh(option)]
-                province: Vec<String>,
+                #[argh(option, arg_name = "text")]
+                province: Vec<Text>,
                 /// street address in the subject of certificates; a list
-                #[argh(option)]
-                street_address: Vec<String>,
+                #[argh(option, arg_name = "text")]
+                street_address: Vec<Text>,
                 /// postal code in the subject of certificates; a list
-                #[argh(option)]
-                postal_code: Vec<String>,
+                #[argh(option, arg_name = "text")]
+                postal_code: Vec<Text>,
                 /// a CSR needs no common name; one by ACME never does
                 #[argh(switch)]
                 not_require_cn: bool,
-                /// challenges that are offered; a list (http-01,dns-01,tls-alpn-01; a wrong one is told which there are)
-                #[argh(option, arg_name = "type")]
-                challenges: Vec<String>,
-                /// profiles that are offered; a list (classic; also tlsserver, shortlived, mtls)
-                #[argh(option, arg_name = "profile")]
-                profiles: Vec<String>,
+                /// challenges that are offered; a list (http-01,dns-01,tls-alpn-01)
+                #[argh(option, arg_name = "http-01|dns-01|tls-alpn-01|dns-account-01|dns-persist-01")]
+                challenges: Vec<Text>,
+                /// profiles that are offered; a list (classic)
+                #[argh(option, arg_name = "classic|tlsserver|shortlived|mtls")]
+                profiles: Vec<Text>,
                 /// check CAA, in which records may call this CA so; a list
                 #[argh(option, arg_name = "domain")]
-                caa_identity: Vec<String>,
+                caa_identity: Vec<Text>,
                 /// accounts need an external account binding (true)
                 #[argh(switch)]
                 require_eab: bool,
@@ -87,13 +87,13 @@ macro_rules! issuer_command {
                 tls_issuer: bool,
                 /// how long a valid authorization serves new orders (0)
                 #[argh(option, arg_name = "duration")]
-                reuse_authorizations: Option<String>,
+                reuse_authorizations: Option<Text>,
                 /// URL of the terms that accounts have to agree to
                 #[argh(option, arg_name = "url")]
-                terms_of_service: Option<String>,
+                terms_of_service: Option<Text>,
                 /// URL shown in the directory
                 #[argh(option, arg_name = "url")]
-                website: Option<String>,
+                website: Option<Text>,
                 /// name a CRL in certificates (true, where the signer can sign CRLs and --public-url is known)
                 #[argh(switch)]
                 create_private_crl: bool,
@@ -102,16 +102,16 @@ macro_rules! issuer_command {
                 create_private_ocsp: bool,
                 /// how long an OCSP answer is good for (1d, at least 10m)
                 #[argh(option, arg_name = "duration")]
-                ocsp_ttl: Option<String>,
+                ocsp_ttl: Option<Text>,
                 /// answer an OCSP request's nonce, by a signature for each request
                 #[argh(switch)]
                 ocsp_nonce: bool,
                 /// the http URL at which clients reach --plain-listen (host of --gw-cluster-url, port of --plain-listen)
                 #[argh(option, arg_name = "url")]
-                public_url: Option<String>,
+                public_url: Option<Text>,
                 /// warn so many days before a certificate ends that nothing has replaced; repeatable
                 #[argh(option, short = 'e', arg_name = "days")]
-                expiration_event_in: Vec<String>,
+                expiration_event_in: Vec<Text>,
             }
         }
     };
@@ -120,33 +120,33 @@ macro_rules! issuer_command {
 issuer_command! {
     /// Make an issuer: who may get which certificates from a signer key.
     #[argh(subcommand, name = "create-pki-cert-issuer",
-        example = "certwright create-pki-cert-issuer --name /Home/Issuer --signer-key-name /Home/CA --ttl 90d --enable-acme true --gw-cluster-url https://ca.home.arpa:8000 --allowed-domains home.arpa --allow-subdomains true")]
+        example = "certwright create-pki-cert-issuer --name /Home/Issuer --signer-key-name /Home/CA --ttl 90d --enable-acme true --gw-cluster-url https://ca.home.arpa:8000 --destination-path /Home/Certificates --allowed-domains home.arpa --allow-subdomains true")]
     struct CreatePkiCertIssuer {
         /// name of the issuer, a slash path
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// the longest lifetime of a certificate, such as 90d
         #[argh(option, short = 't', arg_name = "duration")]
-        ttl: String,
+        ttl: Text,
         /// the key that signs
         #[argh(option, short = 's', arg_name = "name")]
-        signer_key_name: String,
+        signer_key_name: Text,
     }
 }
 
 issuer_command! {
     /// Change the settings of an issuer; what is not named stays.
     #[argh(subcommand, name = "update-pki-cert-issuer",
-        example = "certwright update-pki-cert-issuer --name /Home/Issuer --allowed-domains home.arpa,lan")]
+        example = "certwright update-pki-cert-issuer --name /Home/Issuer --ttl 30d --disable-wildcards true")]
     struct UpdatePkiCertIssuer {
         /// name of the issuer
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// the longest lifetime of a certificate, such as 90d
         #[argh(option, short = 't', arg_name = "duration")]
-        ttl: Option<String>,
+        ttl: Option<Text>,
         /// the key that signs
         #[argh(option, short = 's', arg_name = "name")]
-        signer_key_name: Option<String>,
+        signer_key_name: Option<Text>,
     }
 }

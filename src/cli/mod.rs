@@ -7,17 +7,24 @@ mod client;
 mod commands;
 mod environment;
 mod flags;
+mod help;
 mod issuer_commands;
+mod lists;
 mod offline;
+mod progress;
 mod quickstart;
 mod record_commands;
 mod serve;
 mod show;
 mod signer_commands;
+mod table;
+mod terminal;
 
 use crate::error::{Class, Error};
+use argh::{ArgsInfo, CommandInfoWithArgs};
 use commands::{Certwright, Command};
 use flags::Given;
+use progress::Progress;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,6 +43,11 @@ impl From<Error> for Failure {
     fn from(e: Error) -> Failure {
         Failure::Refused(e)
     }
+}
+
+/// Every command with its flags, for --help, the pre-pass over the command line, man pages and completions.
+pub fn definitions() -> CommandInfoWithArgs {
+    Certwright::get_args_info()
 }
 
 /// Run the program on its own arguments and environment.
@@ -79,10 +91,6 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     let certwright = match Certwright::parse(&argv) {
         Ok(certwright) => certwright,
-        Err(exit) if exit.status.is_ok() => {
-            say(exit.output.trim_end());
-            return Ok(());
-        }
         Err(exit) => {
             let sentence = exit.output.split_whitespace().collect::<Vec<_>>().join(" ");
             return Err(Failure::Usage(format!("{sentence}; certwright {name} --help shows the flags")));
@@ -94,6 +102,7 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
         Command::Audit(_) if flags::is_set(&given, "follow") => follow(&given),
         Command::Backup(_) => backup::run(&given),
         Command::Restore(_) => offline::restore(&given),
+        Command::Config(_) if flags::is_set(&given, "offline") => offline::config(&given),
         Command::Check(_) if flags::is_set(&given, "offline") => offline::check(&given),
         _ => command(&name, &given),
     }
@@ -103,7 +112,9 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
 fn command(name: &str, given: &[Given]) -> Result<(), Failure> {
     let socket = client::socket_path(given)?;
     let mut request = client::request(name, given)?;
+    let progress = Progress::of(name);
     let mut reply = client::ask(&socket, &request)?;
+    drop(progress);
     if let Some(count) = reply.get("would_revoke").and_then(|n| n.as_u64()) {
         if !ask_back(count)? {
             say("Nothing was revoked.");

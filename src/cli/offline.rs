@@ -1,8 +1,10 @@
-//! What works on a state directory while no daemon does: `certwright restore` and `certwright check --offline`.
+//! What works while no daemon does: `certwright restore`, `certwright check --offline` and `certwright config --offline`.
 
 use super::Failure;
 use super::environment::{PREFIX, list};
 use super::flags::{Given, is_set, text};
+use super::progress::Progress;
+use crate::admin::shown_settings;
 use crate::backup::{Restore, Restored};
 use crate::ca::crl_of_file;
 use crate::clock::Clock;
@@ -23,6 +25,7 @@ pub(super) fn restore(given: &[Given]) -> std::result::Result<(), Failure> {
     let (state_dir, fragment_dirs) = directories(given);
     let archive = PathBuf::from(text(given, "from").unwrap_or_default());
     let crls = list(given, "crl").into_iter().map(|name| Ok((name.to_owned(), published(name)?)));
+    let progress = Progress::of("restore");
     let restored = crate::backup::restore(&Restore {
         archive: &archive,
         state_dir: &state_dir,
@@ -32,6 +35,7 @@ pub(super) fn restore(given: &[Given]) -> std::result::Result<(), Failure> {
         actor: format!("uid {}", rustix::process::getuid().as_raw()),
         now: Clock::system().now(),
     })?;
+    drop(progress);
     if is_set(given, "json") {
         super::say(&super::show::reply("restore", &as_json(&restored), true)?);
     } else {
@@ -57,9 +61,18 @@ pub(super) fn check(given: &[Given]) -> std::result::Result<(), Failure> {
     let now = Clock::system().now();
     let database = OfflineDatabase::open(&path)
         .map_err(|e| Error::internal(format!("the database is damaged ({e}); restore it from a backup")))?;
+    let progress = Progress::of("check");
     database.read(|read| issuance::check(read, &places, now))?;
+    drop(progress);
     let as_json = is_set(given, "json");
     super::say(&super::show::reply("check", &json!({ "findings": [] }), as_json)?);
+    Ok(())
+}
+
+/// What `serve` would make of this environment.
+pub(super) fn config(given: &[Given]) -> std::result::Result<(), Failure> {
+    let settings = super::serve::settings_of(&[])?;
+    super::say(&super::show::reply("config", &shown_settings(&settings), is_set(given, "json"))?);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::serve::{address, serve, start_log};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::identifier::{Identifier, Network};
-use crate::settings::Settings;
+use crate::settings::{Origin, Settings};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ const KEY: &str = "/Quickstart/SignerKey";
 const ISSUER: &str = "/Quickstart/Issuer";
 const DOMAIN: &str = "localhost";
 const EXAMPLE: &str = "demo.localhost";
+/// The settings of its daemon that are not the defaults.
+const CHOSEN: [&str; 6] = ["state-dir", "listen", "plain-listen", "admin-socket", "http-01-port", "validation-allow"];
 
 pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
     let listen = address("listen", &command.listen).map_err(super::usage)?;
@@ -36,6 +38,7 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         http_01_port: command.http_01_port,
         // The names of this CA are loopback by definition.
         validation_allow: ["127.0.0.0/8", "::1/128"].into_iter().map(Network::parse).collect::<Result<_>>()?,
+        origins: CHOSEN.iter().map(|flag| ((*flag).to_owned(), Origin::Quickstart)).collect(),
         ..Settings::at(data.join("state"), listen, plain_listen, data.join("admin.sock"))
     };
     let mut outcome = Ok(());

@@ -1,6 +1,6 @@
 //! The commands about what happened and how things stand.
 
-use super::commands::daemon_command;
+use super::commands::{Text, daemon_command};
 use argh::{ArgsInfo, FromArgs};
 
 daemon_command! {
@@ -8,26 +8,26 @@ daemon_command! {
     #[argh(subcommand, name = "audit", example = "certwright audit --action finalize --since 1d")]
     struct Audit {
         /// only by this one, such as "uid 0" or "account 7"
-        #[argh(option)]
-        actor: Option<String>,
+        #[argh(option, arg_name = "text")]
+        actor: Option<Text>,
         /// only this action, such as finalize or create-dfc-key
-        #[argh(option)]
-        action: Option<String>,
+        #[argh(option, arg_name = "text")]
+        action: Option<Text>,
         /// only over what contains this
         #[argh(option, arg_name = "text")]
-        object: Option<String>,
-        /// only done or refused
-        #[argh(option)]
-        outcome: Option<String>,
+        object: Option<Text>,
+        /// only what was done, or refused
+        #[argh(option, arg_name = "done|refused")]
+        outcome: Option<Text>,
         /// only from this moment on, or for so long
         #[argh(option, arg_name = "time")]
-        since: Option<String>,
+        since: Option<Text>,
         /// how many rows at most (100)
         #[argh(option, arg_name = "n")]
-        limit: Option<String>,
+        limit: Option<Text>,
         /// only rows after this one
         #[argh(option, arg_name = "n")]
-        after: Option<String>,
+        after: Option<Text>,
         /// go on showing new rows until interrupted
         #[argh(switch)]
         follow: bool,
@@ -57,10 +57,10 @@ daemon_command! {
         offline: bool,
         /// with --offline: the state to look at (else CERTWRIGHT_STATE_DIR, else /var/lib/certwright)
         #[argh(option, arg_name = "dir")]
-        state_dir: Option<String>,
+        state_dir: Option<Text>,
         /// with --offline: a further place of key fragments; repeatable (else CERTWRIGHT_FRAGMENT_DIR)
         #[argh(option, arg_name = "dir")]
-        fragment_dir: Vec<String>,
+        fragment_dir: Vec<Text>,
     }
 }
 
@@ -71,18 +71,35 @@ daemon_command! {
 }
 
 daemon_command! {
+    /// Show the settings that the daemon runs with, and where each comes from: flag, environment, or default.
+    #[argh(
+        subcommand,
+        name = "config",
+        example = "certwright config",
+        example = "certwright config --offline",
+        note = "systemd reads the service's environment from /etc/default/certwright; before a restart, see what that file \
+                would do with: set -a; . /etc/default/certwright; certwright config --offline"
+    )]
+    struct Config {
+        /// show what serve would make of the environment of this command instead; no daemon is needed
+        #[argh(switch)]
+        offline: bool,
+    }
+}
+
+daemon_command! {
     /// Write everything that a daemon needs to go on into one file, while it runs.
     #[argh(
         subcommand,
         name = "backup",
-        example = "certwright backup --to /root/certwright.tar --with-fragments",
+        example = "certwright backup --to certwright-backup.tar --with-fragments",
         note = "The file is a tar archive. Without the fragments no signer key in it can be used, so keep them elsewhere.",
         note = "restore puts it back."
     )]
     struct Backup {
         /// the file to write
         #[argh(option, arg_name = "file")]
-        to: String,
+        to: Text,
         /// put the key fragments into it as well, for root and the daemon's user only; who has the file then has the keys
         #[argh(switch)]
         with_fragments: bool,
@@ -98,23 +115,23 @@ daemon_command! {
 #[argh(
     subcommand,
     name = "restore",
-    example = "certwright restore --from /root/certwright.tar --state-dir /var/lib/certwright",
+    example = "certwright restore --from certwright-backup.tar",
     note = "No daemon is needed; start it afterwards as before."
 )]
 #[allow(dead_code)]
 pub(super) struct Restore {
     /// the backup
     #[argh(option, arg_name = "file")]
-    from: String,
+    from: Text,
     /// where the state is to be (else CERTWRIGHT_STATE_DIR, else /var/lib/certwright)
     #[argh(option, arg_name = "dir")]
-    state_dir: Option<String>,
+    state_dir: Option<Text>,
     /// a further place of key fragments; repeatable (else CERTWRIGHT_FRAGMENT_DIR)
     #[argh(option, arg_name = "dir")]
-    fragment_dir: Vec<String>,
+    fragment_dir: Vec<Text>,
     /// a complete CRL that was published, whose revocations are taken over: a file or an http URL; repeatable
     #[argh(option, arg_name = "file")]
-    crl: Vec<String>,
+    crl: Vec<Text>,
     /// hold every account until its limits are lifted with set-limits
     #[argh(switch)]
     suspend_accounts: bool,

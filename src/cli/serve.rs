@@ -1,9 +1,9 @@
 //! `certwright serve`: settings from flags and environment, then the daemon until a signal ends it.
 
+use super::Failure;
 use super::client::DEFAULT_SOCKET;
-use super::environment::{PREFIX, complete, list};
+use super::environment::{by_its_origin, complete, list, variables};
 use super::flags::{Given, text};
-use super::{Failure, usage};
 use crate::clock::{Clock, Span};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
@@ -21,8 +21,7 @@ use std::time::Duration;
 const LONGEST_STOP: Duration = Duration::from_millis(4_700);
 
 pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
-    let given = complete(given, variables()?.into_iter())?;
-    let settings = settings(&given).map_err(usage)?;
+    let settings = settings_of(given)?;
     start_log("info");
     serve(&settings, |daemon| {
         let addresses = daemon.addresses();
@@ -36,15 +35,10 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
-/// The variables that are ours. Others may be anything.
-fn variables() -> std::result::Result<Vec<(String, String)>, Failure> {
-    let ours = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
-    ours.map(|(name, value)| {
-        let shown = name.to_string_lossy().into_owned();
-        let text = name.into_string().ok().zip(value.into_string().ok());
-        text.ok_or_else(|| Failure::Usage(format!("the environment variable {shown} is not UTF-8 text")))
-    })
-    .collect()
+/// What flags and environment make of the settings.
+pub(super) fn settings_of(given: &[Given]) -> std::result::Result<Settings, Failure> {
+    let given = complete(given, variables()?.into_iter())?;
+    settings(&given).map_err(|e| by_its_origin(&e, &given))
 }
 
 /// Run the daemon until SIGTERM or SIGINT; `started` is called when it answers.
@@ -170,6 +164,7 @@ fn settings(given: &[Given]) -> Result<Settings> {
         event_url: text(given, "event-url").map(EventUrl::parse).transpose()?,
         retain: span(given, "retain", Settings::RETAIN, Settings::SHORTEST_RETAIN)?,
         retain_records: span(given, "retain-records", Settings::RETAIN_RECORDS, Settings::SHORTEST_RETAIN_RECORDS)?,
+        origins: given.iter().map(|g| (g.flag.clone(), g.origin)).collect(),
     })
 }
 

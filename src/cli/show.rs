@@ -1,14 +1,21 @@
-//! Replies as people read them: one line, or JSON where the published output is JSON or --json asks for it.
+//! Replies as people read them: one line or a table, or JSON where the published output is JSON or --json asks for it.
 
+use super::lists;
+use super::terminal::Terminal;
 use crate::error::{Error, Result};
+use crate::identifier::harmless;
 use serde_json::Value;
 
 /// Commands whose output is JSON without any flag, since scripts pipe it into jq.
-const ALWAYS_JSON: [&str; 4] = ["describe-item", "generate-acme-eab", "list-acme-accounts", "list-acme-eabs"];
+const ALWAYS_JSON: [&str; 3] = ["describe-item", "generate-acme-eab", "list-acme-accounts"];
 
 pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<String> {
     if as_json || ALWAYS_JSON.contains(&command) {
         return serde_json::to_string_pretty(reply).map_err(|e| Error::internal(e.to_string()));
+    }
+    let terminal = Terminal::of_output();
+    if let Some(list) = lists::listed(command, reply, terminal) {
+        return Ok(list);
     }
     let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
     Ok(match command {
@@ -37,8 +44,6 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
         ),
         "deactivate-acme-account" => "The account is deactivated; clients that use it can no longer renew.".into(),
         "get-certificate-value" => text("certificate_pem").trim_end().to_owned(),
-        "list-items" => items(reply),
-        "list-certificates" => certificates(reply),
         "revoke-certificate" => revoked(reply),
         "export-signer-csr" => text("csr").trim_end().to_owned(),
         "import-signer-certificate" => format!("{} signs with its new certificate from now on.", text("name")),
@@ -68,23 +73,11 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
                 rows.iter().map(audit_row).collect::<Vec<_>>().join("\n")
             }
         },
+        "config" => lists::settings(reply, terminal),
         "check" => "Everything fits together.".into(),
         "status" => status(reply),
         _ => reply.to_string(),
     })
-}
-
-fn items(reply: &Value) -> String {
-    let items = reply.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    if items.is_empty() {
-        return "There are no such items.".into();
-    }
-    let cell = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let rows: Vec<[String; 4]> = items
-        .iter()
-        .map(|i| ["item_name", "item_type", "item_state", "creation_date"].map(|name| cell(i, name)))
-        .collect();
-    table(["NAME", "TYPE", "STATE", "CREATED"], &rows)
 }
 
 fn revoked(reply: &Value) -> String {
@@ -95,27 +88,6 @@ fn revoked(reply: &Value) -> String {
     }
     said.push_str(if reply.get("warnings").is_none() { "; CRLs and OCSP say so." } else { "." });
     said
-}
-
-fn certificates(reply: &Value) -> String {
-    let found = reply.get("certificates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    if found.is_empty() {
-        return "There are no such certificates.".into();
-    }
-    let cell = |certificate: &Value, name: &str| match certificate.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => "-".to_owned(),
-    };
-    let rows: Vec<[String; 5]> = found
-        .iter()
-        .map(|c| ["name", "version", "status", "not_after", "serial_number"].map(|name| cell(c, name)))
-        .collect();
-    let mut shown = table(["NAME", "VERSION", "STATUS", "NOT AFTER", "SERIAL NUMBER"], &rows);
-    if let Some(next) = reply.get("next").and_then(Value::as_i64) {
-        shown.push_str(&format!("\nThere are more: --before {next}"));
-    }
-    shown
 }
 
 /// One row of the audit log as one line.
@@ -129,7 +101,8 @@ pub(super) fn audit_row(row: &Value) -> String {
     if !text("address").is_empty() {
         line.push_str(&format!(" (from {})", text("address")));
     }
-    line
+    // Clients have a say in what stands there.
+    harmless(&line)
 }
 
 fn status(reply: &Value) -> String {
@@ -148,21 +121,4 @@ fn status(reply: &Value) -> String {
         out.push_str(&format!("\nwarning: {}", warning.as_str().unwrap_or_default()));
     }
     out
-}
-
-/// Columns as wide as their widest cell.
-fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = head.map(|h| h.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |cells: [&str; N]| {
-        let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    let mut lines = vec![line(head)];
-    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
-    lines.join("\n")
 }

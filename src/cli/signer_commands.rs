@@ -1,6 +1,6 @@
 //! The commands about signer keys.
 
-use super::commands::{daemon_command, item_command};
+use super::commands::{Text, daemon_command, item_command};
 use argh::{ArgsInfo, FromArgs};
 
 item_command! {
@@ -10,55 +10,55 @@ item_command! {
     struct CreateDfcKey {
         /// name of the key, a slash path
         #[argh(option, short = 'n')]
-        name: String,
-        /// RSA2048, RSA3072, RSA4096, EC256, EC384 or ED25519
-        #[argh(option, short = 'a')]
-        alg: String,
+        name: Text,
+        /// what kind of key it is
+        #[argh(option, short = 'a', arg_name = "RSA2048|RSA3072|RSA4096|EC256|EC384|ED25519")]
+        alg: Text,
         /// make the key's self-signed CA certificate
         #[argh(switch)]
         generate_self_signed_certificate: bool,
         /// have the CA certificate signed by this other key of ours, as an intermediate
         #[argh(option, arg_name = "name")]
-        signed_by: Option<String>,
+        signed_by: Option<Text>,
         /// how many days the certificate lasts
         #[argh(option, arg_name = "days")]
-        certificate_ttl: Option<String>,
-        /// how the certificate is shown, pem or der (pem)
-        #[argh(option)]
-        certificate_format: Option<String>,
+        certificate_ttl: Option<Text>,
+        /// how the certificate is shown (pem)
+        #[argh(option, arg_name = "pem|der")]
+        certificate_format: Option<Text>,
         /// csr.conf with subject and extensions
         #[argh(option, arg_name = "file")]
-        conf_file_path: Option<String>,
+        conf_file_path: Option<Text>,
         /// common name of the CA
-        #[argh(option)]
-        certificate_common_name: Option<String>,
+        #[argh(option, arg_name = "text")]
+        certificate_common_name: Option<Text>,
         /// organization of the CA
-        #[argh(option)]
-        certificate_organization: Option<String>,
+        #[argh(option, arg_name = "text")]
+        certificate_organization: Option<Text>,
         /// country of the CA, two letters
-        #[argh(option)]
-        certificate_country: Option<String>,
+        #[argh(option, arg_name = "code")]
+        certificate_country: Option<Text>,
         /// locality of the CA
-        #[argh(option)]
-        certificate_locality: Option<String>,
+        #[argh(option, arg_name = "text")]
+        certificate_locality: Option<Text>,
         /// state or province of the CA
-        #[argh(option)]
-        certificate_province: Option<String>,
+        #[argh(option, arg_name = "text")]
+        certificate_province: Option<Text>,
         /// domains that the CA can certify names in, and no others; a list
         #[argh(option, arg_name = "domain")]
-        permitted_domains: Vec<String>,
+        permitted_domains: Vec<Text>,
         /// networks that the CA can certify addresses in, and no others; a list
         #[argh(option, arg_name = "cidr")]
-        permitted_ips: Vec<String>,
-        /// SHA256, SHA384 or SHA512, for RSA keys (SHA256)
-        #[argh(option)]
-        hash_algorithm: Option<String>,
+        permitted_ips: Vec<Text>,
+        /// the hash that is signed, for RSA keys (SHA256)
+        #[argh(option, arg_name = "SHA256|SHA384|SHA512")]
+        hash_algorithm: Option<Text>,
         /// how many fragments the key is kept in (3)
         #[argh(option, short = 's', arg_name = "n")]
-        split_level: Option<String>,
+        split_level: Option<Text>,
         /// warn so many days before the CA certificate ends; repeatable (90, 30, 7 and 1)
         #[argh(option, short = 'e', arg_name = "days")]
-        expiration_event_in: Vec<String>,
+        expiration_event_in: Vec<Text>,
     }
 }
 
@@ -68,7 +68,7 @@ daemon_command! {
     struct ExportSignerCsr {
         /// name of the key
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
     }
 }
 
@@ -79,10 +79,10 @@ daemon_command! {
     struct ImportSignerCertificate {
         /// name of the key
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// PEM file with the key's certificate and all above it, the root last
         #[argh(option, arg_name = "file")]
-        chain_file: String,
+        chain_file: Text,
     }
 }
 
@@ -93,25 +93,25 @@ item_command! {
     struct ImportSigner {
         /// name of the key, a slash path
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// PEM file with its private key, not encrypted
         #[argh(option, arg_name = "file")]
-        key_file: String,
+        key_file: Text,
         /// PEM file with its certificate and all above it, the root last
         #[argh(option, arg_name = "file")]
-        chain_file: String,
+        chain_file: Text,
         /// the CRL that it published last, in PEM or DER
         #[argh(option, arg_name = "file")]
-        crl: Option<String>,
+        crl: Option<Text>,
         /// it never published a CRL
         #[argh(switch)]
         no_former_crl: bool,
         /// how many fragments the key is kept in (3)
         #[argh(option, short = 's', arg_name = "n")]
-        split_level: Option<String>,
+        split_level: Option<Text>,
         /// warn so many days before the CA certificate ends; repeatable (90, 30, 7 and 1)
         #[argh(option, short = 'e', arg_name = "days")]
-        expiration_event_in: Vec<String>,
+        expiration_event_in: Vec<Text>,
     }
 }
 
@@ -121,7 +121,7 @@ daemon_command! {
     struct RotateKey {
         /// name of the key
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// let chains end in the new root, now that clients trust it
         #[argh(switch)]
         finish: bool,
@@ -131,14 +131,14 @@ daemon_command! {
 daemon_command! {
     /// Give a signer another certificate, with the same key and name and a later end.
     #[argh(subcommand, name = "renew-signer-certificate",
-        example = "certwright renew-signer-certificate --name /Home/CA --certificate-ttl 3650")]
+        example = "certwright renew-signer-certificate --name /Home/CA --certificate-ttl 7300")]
     struct RenewSignerCertificate {
         /// name of the key
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// how many days the certificate lasts
         #[argh(option, arg_name = "days")]
-        certificate_ttl: String,
+        certificate_ttl: Text,
     }
 }
 
@@ -148,12 +148,12 @@ daemon_command! {
     struct RefreshKey {
         /// name of the key
         #[argh(option, short = 'n')]
-        name: String,
+        name: Text,
         /// let the new fragments open no earlier backup either
         #[argh(switch)]
         new_kek: bool,
         /// write the last fragment here and forget it, for a safe or for systemd's LoadCredential
         #[argh(option, arg_name = "file")]
-        export_fragment: Option<String>,
+        export_fragment: Option<Text>,
     }
 }

@@ -1,6 +1,6 @@
 //! ACME accounts (RFC 8555, 7.1.2). An account belongs to one issuer.
 
-use super::{Read, Write};
+use super::{MOST_SEEN, Read, Write};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use rusqlite::Row;
@@ -99,6 +99,17 @@ impl Read<'_> {
     pub fn account_by_key(&self, issuer: i64, thumbprint: &str) -> Result<Option<Account>> {
         let sql = format!("SELECT {COLUMNS} FROM accounts WHERE issuer = ?1 AND thumbprint = ?2 AND deleted IS NULL");
         self.optional(&sql, (issuer, thumbprint), account_from)
+    }
+
+    /// See the id of every account of an issuer, or of all issuers, that is not deleted, or of the newest hundred thousand.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn each_account_id(&self, issuer: Option<i64>, mut see: impl FnMut(i64)) -> Result<()> {
+        let sql = format!(
+            "SELECT id FROM accounts WHERE (?1 IS NULL OR issuer = ?1) AND deleted IS NULL ORDER BY id DESC LIMIT {MOST_SEEN}"
+        );
+        self.each(&sql, [issuer], |row| row.get(0).map(&mut see))
     }
 
     /// All accounts of an issuer that are not deleted, with the number of their orders.

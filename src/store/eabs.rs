@@ -1,6 +1,6 @@
 //! External account binding credentials.
 
-use super::{Read, Write};
+use super::{MOST_SEEN, Read, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use rusqlite::Row;
@@ -67,6 +67,15 @@ impl Read<'_> {
     /// The database's.
     pub fn eab(&self, kid: &str) -> Result<Option<Eab>> {
         self.optional(&format!("SELECT {COLUMNS} FROM eabs WHERE kid = ?1"), [kid], eab_from)
+    }
+
+    /// See the key identifier of every credential that was not taken back, or of a hundred thousand.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn each_kid(&self, mut see: impl FnMut(&str)) -> Result<()> {
+        let sql = format!("SELECT kid FROM eabs WHERE revoked IS NULL LIMIT {MOST_SEEN}");
+        self.each(&sql, [], |row| Ok(row.get_ref(0)?.as_str().map(&mut see)?))
     }
 
     /// The credentials of an issuer that can still be used, or whose account needs no challenge.

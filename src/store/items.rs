@@ -1,6 +1,6 @@
 //! Items: whatever a command can name.
 
-use super::{Read, Write, damaged};
+use super::{MOST_SEEN, Read, Write, damaged};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::keys::{hex, random};
@@ -17,6 +17,9 @@ pub enum ItemKind {
 }
 
 impl ItemKind {
+    /// All of them.
+    pub const ALL: [ItemKind; 3] = [ItemKind::Key, ItemKind::Issuer, ItemKind::Certificate];
+
     /// The name that commands and the database use.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,9 +31,7 @@ impl ItemKind {
 
     /// Parse that name in any case.
     pub fn parse(text: &str) -> Option<ItemKind> {
-        [ItemKind::Key, ItemKind::Issuer, ItemKind::Certificate]
-            .into_iter()
-            .find(|k| k.as_str().eq_ignore_ascii_case(text))
+        ItemKind::ALL.into_iter().find(|k| k.as_str().eq_ignore_ascii_case(text))
     }
 }
 
@@ -200,6 +201,22 @@ impl Read<'_> {
                 Ok(item)
             })
             .collect()
+    }
+
+    /// See the name of every item of a kind, or of the newest hundred thousand.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn each_item_name(&self, kind: ItemKind, mut see: impl FnMut(&str)) -> Result<()> {
+        // Keys and issuers are few, and are found without a walk over all certificates.
+        let which = match kind {
+            ItemKind::Key => "id IN (SELECT item FROM keys)",
+            ItemKind::Issuer => "id IN (SELECT item FROM issuers)",
+            ItemKind::Certificate => "kind = 'CERTIFICATE'",
+        };
+        let sql =
+            format!("SELECT name FROM items WHERE {which} AND deleted IS NULL ORDER BY id DESC LIMIT {MOST_SEEN}");
+        self.each(&sql, [], |row| Ok(row.get_ref(0)?.as_str().map(&mut see)?))
     }
 
     /// Whether an item is there, enabled, and not about to be deleted.

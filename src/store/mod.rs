@@ -70,6 +70,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use writer::Writer;
 
+/// How many names are looked at for one that is nearly the one that was asked for.
+const MOST_SEEN: usize = 100_000;
+
 /// The database of one state directory.
 pub struct Store {
     path: PathBuf,
@@ -219,6 +222,22 @@ impl Read<'_> {
             Some(found) => Ok(Some(row(found)?)),
             None => Ok(None),
         }
+    }
+
+    /// See each row; nothing is gathered.
+    fn each(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        mut see: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        log::trace!("{sql}");
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query(parameters)?;
+        while let Some(row) = rows.next()? {
+            see(row)?;
+        }
+        Ok(())
     }
 
     /// All rows that a query gives.

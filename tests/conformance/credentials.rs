@@ -22,7 +22,7 @@ fn client_with(issuer: &Issuer, flags: &[&str]) -> (Client, Eab) {
 }
 
 fn outstanding(issuer: &Issuer) -> Vec<Value> {
-    let reply = scene().ca.run(&["list-acme-eabs", "--cert-issuer-name", &issuer.name]).succeeded().json();
+    let reply = scene().ca.run(&["list-acme-eabs", "--json", "--cert-issuer-name", &issuer.name]).succeeded().json();
     reply["eabs"].as_array().unwrap_or_else(|| panic!("{reply}")).clone()
 }
 

@@ -291,7 +291,8 @@ fn rfc8555_s7_3_4_an_expired_binding_is_refused() {
     let eab = ca().make_eab_with(bound_issuer(), &["--ttl", "1s"]);
     // Polled in the list, since a registration that came in time would use the credential up.
     eventually("the credential expires", seconds(10), || {
-        let outstanding = ca().run(&["list-acme-eabs", "--cert-issuer-name", &bound_issuer().name]).succeeded();
+        let outstanding =
+            ca().run(&["list-acme-eabs", "--json", "--cert-issuer-name", &bound_issuer().name]).succeeded();
         (!outstanding.stdout.contains(&eab.kid)).then_some(())
     });
     let said = applicant().register(&eab).refused_as("unauthorized");
@@ -339,7 +340,7 @@ fn rfc8555_s7_3_4_a_registered_key_uses_no_binding_up() {
     client
         .register_with(&json!({"externalAccountBinding": {"protected": "e30", "payload": "", "signature": ""}}))
         .expect(200);
-    let outstanding = ca().run(&["list-acme-eabs", "--cert-issuer-name", &bound_issuer().name]).succeeded();
+    let outstanding = ca().run(&["list-acme-eabs", "--json", "--cert-issuer-name", &bound_issuer().name]).succeeded();
     assert!(outstanding.stdout.contains(&spare.kid), "{}", outstanding.stdout);
     applicant().register(&spare).expect(201);
 }

@@ -47,7 +47,7 @@ fn rfc8555_s7_3_1_one_key_makes_one_account_at_once() {
     let location = replies[0].required_header("location");
     assert!(replies.iter().all(|reply| reply.required_header("location") == location));
     assert_eq!(ca().accounts(&issuer).len(), 1);
-    let outstanding = ca().run(&["list-acme-eabs", "--cert-issuer-name", &issuer.name]).succeeded().stdout;
+    let outstanding = ca().run(&["list-acme-eabs", "--json", "--cert-issuer-name", &issuer.name]).succeeded().stdout;
     assert_eq!(eabs.iter().filter(|eab| outstanding.contains(&eab.kid)).count(), eabs.len() - 1, "{outstanding}");
 }
 

@@ -16,6 +16,7 @@
 mod world;
 
 // From start to end, as a person does it.
+mod examples;
 mod quickstart;
 mod walkthrough;
 
@@ -31,6 +32,7 @@ mod disk;
 mod hierarchy;
 mod items;
 mod kills;
+mod nearly;
 mod records;
 mod refusals;
 mod registration;
@@ -38,7 +40,9 @@ mod restart;
 mod restore;
 mod revocation;
 mod secrets;
+mod settings;
 mod shortage;
+mod terminal;
 mod tidying;
 mod upgrade;
 mod usage;
@@ -65,5 +69,6 @@ mod tls;
 
 // The house itself.
 mod documents;
+mod pages;
 mod plans;
 mod rooms;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The layers, from the ground up. A new room gets its place here.
 const LAYERS: &[&[&str]] = &[
     &["error"],
-    &["clock", "identifier", "der"],
+    &["clock", "identifier", "der", "near"],
     &["settings", "keys"],
     &["jose", "ca", "store"],
     &["policy"],

@@ -192,7 +192,7 @@ impl Life {
             &["list-items", "--path", "/", "--json"],
             &["describe-item", "--name", SIGNER_KEY],
             &["describe-item", "--name", "/Company"],
-            &["list-acme-eabs", "--cert-issuer-name", &self.issuer.name],
+            &["list-acme-eabs", "--json", "--cert-issuer-name", &self.issuer.name],
             &["list-acme-accounts", "--cert-issuer-name", &self.issuer.name],
             &["get-certificate-value", "--name", &format!("{CERTIFICATES}/acme.com"), "--json"],
         ] {

@@ -44,7 +44,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
     for flag in ["--behind-proxy=10.0.0.0/8", "--metrics-listen=127.0.0.1:0"] {
         refused_by_name(&["serve"], flag);
     }
-    for command in ["explain", "client-config", "trust", "config"] {
+    for command in ["explain", "client-config", "trust"] {
         assert_says(&without_daemon(&[command]).misused(), &[command]);
     }
 }
@@ -135,7 +135,13 @@ fn people_read_one_line_and_programs_read_json() {
     let version = Outcome::new("--version", certwright().arg("--version").output().unwrap()).succeeded();
     assert_says(&version.stdout, &[env!("CARGO_PKG_VERSION")]);
     let help = Outcome::new("--help", certwright().args(["create-dfc-key", "--help"]).output().unwrap()).succeeded();
-    assert_says(&help.stdout, &["--alg", "--split-level", "--conf-file-path"]);
+    assert_says(
+        &help.stdout,
+        &["--alg <RSA2048|", "--split-level", "--conf-file-path", "Example:\n  certwright create-"],
+    );
+    for typed in [["create-dfc-key", "-h"], ["help", "create-dfc-key"]] {
+        assert_eq!(Outcome::new("help", certwright().args(typed).output().unwrap()).succeeded().stdout, help.stdout);
+    }
 }
 
 #[test]
