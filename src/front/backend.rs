@@ -3,6 +3,7 @@
 //! breaks or is overdue is closed and never used again.
 
 use super::refusal::Refusal;
+use super::turns::Standing;
 use super::waiting::Waiting;
 use crate::clock::later;
 use crate::http::{Door, HEADER_FROM_DOOR, Renewal};
@@ -18,6 +19,8 @@ pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
 const LARGEST_REPLY: usize = 16 << 20;
+/// One worker in so many is for strangers.
+const PART_OF_STRANGERS: usize = 8;
 
 /// Whose request it is: a slot and the number of its connection, so that a late reply finds nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +33,7 @@ pub(super) struct ClientId {
 pub(super) struct Request {
     pub(super) client: ClientId,
     pub(super) peer: Peer,
-    /// How many requests of the connection were answered before.
-    pub(super) answered: u64,
+    pub(super) standing: Standing,
     /// When the client gets an answer at the latest.
     pub(super) deadline: Instant,
     pub(super) bytes: Vec<u8>,
@@ -60,7 +62,7 @@ enum Connection {
 enum Work {
     Idle,
     Probing(Exchange),
-    Answering(ClientId, Exchange),
+    Answering { client: ClientId, is_known: bool, exchange: Exchange },
 }
 
 /// One request and its reply.
@@ -88,7 +90,7 @@ impl Backends {
 
     /// Whether every connection has answered its probe.
     pub(super) fn is_ready(&self) -> bool {
-        self.connections.iter().all(|c| matches!(c, Connection::Open { work: Work::Idle | Work::Answering(..), .. }))
+        self.connections.iter().all(|c| matches!(c, Connection::Open { work: Work::Idle | Work::Answering { .. }, .. }))
     }
 
     /// Open the next connection, unless one is just being tried.
@@ -129,7 +131,7 @@ impl Backends {
     /// The application accepts nothing any more. What it answers still goes on; in a moment when nobody waits for an answer
     /// it is begun anew.
     fn renew(&mut self, why: &std::io::Error, registry: &Registry) {
-        let is_answering = |c: &Connection| matches!(c, Connection::Open { work: Work::Answering(..), .. });
+        let is_answering = |c: &Connection| matches!(c, Connection::Open { work: Work::Answering { .. }, .. });
         let Some(when) = self.may_renew.filter(|when| *when <= Instant::now()) else { return };
         if self.connections.iter().any(is_answering) {
             return;
@@ -149,7 +151,7 @@ impl Backends {
     /// Hand a request to an idle connection, or let it wait; whatever there is no room for is refused.
     pub(super) fn submit(&mut self, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         let idle = self.connections.iter().position(|c| matches!(c, Connection::Open { work: Work::Idle, .. }));
-        match idle {
+        match idle.filter(|_| request.standing.is_known || self.has_room_for_strangers()) {
             Some(at) => self.assign(at, request, registry, outcomes),
             None => {
                 let given_up = self.waiting.push(request);
@@ -172,7 +174,9 @@ impl Backends {
     pub(super) fn tick(&mut self, now: Instant, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         for at in 0..self.connections.len() {
             let deadline = match self.connections.get(at) {
-                Some(Connection::Open { work: Work::Probing(e) | Work::Answering(_, e), .. }) => e.deadline,
+                Some(Connection::Open { work: Work::Probing(exchange) | Work::Answering { exchange, .. }, .. }) => {
+                    exchange.deadline
+                }
                 _ => continue,
             };
             if now >= deadline {
@@ -185,9 +189,18 @@ impl Backends {
         self.open_next(registry);
     }
 
+    /// Strangers keep a part of the workers busy at most: they compute side by side with those who are known.
+    fn has_room_for_strangers(&self) -> bool {
+        let is_strangers =
+            |c: &&Connection| matches!(c, Connection::Open { work: Work::Answering { is_known: false, .. }, .. });
+        let most = self.connections.len().div_ceil(PART_OF_STRANGERS);
+        self.connections.iter().filter(is_strangers).count() < most
+    }
+
     fn assign(&mut self, at: usize, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         if let Some(Connection::Open { work, .. }) = self.connections.get_mut(at) {
-            *work = Work::Answering(request.client, Exchange::new(request.bytes, request.head_only, request.deadline));
+            let exchange = Exchange::new(request.bytes, request.head_only, request.deadline);
+            *work = Work::Answering { client: request.client, is_known: request.standing.is_known, exchange };
             self.progress(at, registry, outcomes);
         }
     }
@@ -196,7 +209,7 @@ impl Backends {
     fn progress(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         let Some(Connection::Open { stream, work }) = self.connections.get_mut(at) else { return };
         let exchange = match work {
-            Work::Probing(exchange) | Work::Answering(_, exchange) => exchange,
+            Work::Probing(exchange) | Work::Answering { exchange, .. } => exchange,
             Work::Idle => {
                 // An idle connection has nothing to say; if it ended, it is of no use any more.
                 if !matches!(stream.read(&mut [0u8; 1]), Err(e) if e.kind() == ErrorKind::WouldBlock) {
@@ -210,10 +223,11 @@ impl Backends {
             Ok(Some(head)) => {
                 let reply = std::mem::take(&mut exchange.reply);
                 match std::mem::replace(work, Work::Idle) {
-                    Work::Answering(client, _) => outcomes.push((client, Ok((reply, head)))),
+                    Work::Answering { client, .. } => outcomes.push((client, Ok((reply, head)))),
                     Work::Probing(_) | Work::Idle => self.open_next(registry),
                 }
-                if let Some(next) = self.waiting.pop() {
+                let strangers_too = self.has_room_for_strangers();
+                if let Some(next) = self.waiting.pop(strangers_too) {
                     self.assign(at, next, registry, outcomes);
                 }
             }
@@ -228,7 +242,7 @@ impl Backends {
         let Some(place) = self.connections.get_mut(at) else { return };
         if let Connection::Open { mut stream, work } = std::mem::replace(place, Connection::Closed) {
             let _ = registry.deregister(&mut stream);
-            if let Work::Answering(client, _) = work {
+            if let Work::Answering { client, .. } = work {
                 outcomes.push((client, Err(Refusal::Overdue)));
             }
         }

@@ -5,6 +5,7 @@ use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
 use super::peers::Candidate;
 use super::refusal::Refusal;
+use super::turns::Standing;
 use crate::clock::later;
 use crate::http::Door;
 use crate::identifier::Peer;
@@ -73,6 +74,7 @@ enum Phase {
     Body(Box<(Head, BodyReader)>),
     /// A worker has the request; whether the connection stays after it, and whether that has to be said.
     Answering {
+        is_signed: bool,
         keep_alive: bool,
         say_keep_alive: bool,
     },
@@ -156,8 +158,8 @@ impl Client {
     }
 
     /// Go on as far as the sockets allow.
-    pub(super) fn drive(&mut self, secret: &str) -> Verdict {
-        match self.step(secret) {
+    pub(super) fn drive(&mut self, secret: &str, is_known: bool) -> Verdict {
+        match self.step(secret, is_known) {
             Ok(verdict) => verdict,
             Err(e) => {
                 log::debug!("peer={} the connection ended: {e}", self.address);
@@ -168,9 +170,10 @@ impl Client {
         }
     }
 
-    /// A worker has answered.
-    pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) {
-        let Phase::Answering { keep_alive, say_keep_alive } = self.phase else { return };
+    /// A worker has answered. True when it has accepted what an account signed.
+    pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) -> bool {
+        let Phase::Answering { is_signed, keep_alive, say_keep_alive } = self.phase else { return false };
+        let is_accepted = matches!(&outcome, Ok((reply, _)) if reply.starts_with(b"HTTP/1.1 20"));
         self.answered = self.answered.saturating_add(1);
         match outcome {
             Ok((reply, head)) => {
@@ -184,6 +187,7 @@ impl Client {
             }
             Err(refusal) => self.refuse(refusal),
         }
+        is_signed && is_accepted
     }
 
     /// The deadline has passed.
@@ -208,7 +212,7 @@ impl Client {
         let _ = self.flush();
     }
 
-    fn step(&mut self, secret: &str) -> std::io::Result<Verdict> {
+    fn step(&mut self, secret: &str, is_known: bool) -> std::io::Result<Verdict> {
         for _ in 0..STEPS_PER_TURN {
             let flushed = self.flush()?;
             match &mut self.phase {
@@ -255,7 +259,7 @@ impl Client {
                                 let whole = std::mem::replace(&mut self.phase, Phase::Linger { heard: 0 });
                                 let Phase::Body(parts) = whole else { return Ok(Verdict::Close) };
                                 let (head, body) = (parts.0, parts.1.into_body());
-                                return Ok(Verdict::Submit(self.submit(&head, &body, secret)));
+                                return Ok(Verdict::Submit(self.submit(&head, &body, secret, is_known)));
                             }
                             match self.fill()? {
                                 Fill::Some => {}
@@ -298,20 +302,24 @@ impl Client {
         Ok(Verdict::Again)
     }
 
-    fn submit(&mut self, head: &Head, body: &[u8], secret: &str) -> Request {
+    fn submit(&mut self, head: &Head, body: &[u8], secret: &str, is_known: bool) -> Request {
         if self.input.is_empty() {
             self.input = Vec::new();
         }
         let request = Request {
             client: self.id,
             peer: self.peer,
-            answered: self.answered,
+            standing: Standing::new(is_known, self.answered),
             deadline: later(Instant::now(), OVERDUE),
             bytes: head.to_request(body, self.address, self.door, secret),
             head_only: head.method == "HEAD",
         };
-        let phase =
-            Phase::Answering { keep_alive: head.keep_alive, say_keep_alive: head.is_http_10 && head.keep_alive };
+        let phase = Phase::Answering {
+            // Over TLS nothing else is posted (RFC 8555, 6.2).
+            is_signed: self.door == Door::Tls && head.method == "POST",
+            keep_alive: head.keep_alive,
+            say_keep_alive: head.is_http_10 && head.keep_alive,
+        };
         self.enter(phase, OVERDUE.saturating_mul(2));
         request
     }

@@ -2,10 +2,11 @@
 
 use super::backend::{Backends, ClientId, Outcome};
 use super::connection::{Client, Verdict};
+use super::known::KnownAddresses;
 use super::listen::Listener;
 use super::peers::{Counts, choose};
 use super::tls::TlsConfigs;
-use super::turns::Turns;
+use super::turns::{Standing, Turns};
 use super::{FrontSettings, Waker};
 use crate::clock::{Seldom, later};
 use crate::http::Door;
@@ -25,10 +26,10 @@ const WAKER: Token = Token(2);
 const FIRST_BACKEND: usize = 3;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
-/// New clients of each listener, and clients that are driven, before the loop looks who else has come. Many more are driven,
-/// so that those who come and go are gone before others have to make room for them.
+/// New clients of each listener before the loop looks who else has come.
 const ACCEPTS_PER_TURN: usize = 32;
-const DRIVEN_PER_TURN: usize = 256;
+/// How long clients are driven before that: a handshake takes a tenth of it, and whoever goes first may have just come.
+const DRIVEN_PER_TURN: Duration = Duration::from_millis(1);
 /// What all clients together may make us hold.
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
@@ -46,6 +47,9 @@ pub(super) struct EventLoop {
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
     counts: Counts,
+    known: KnownAddresses,
+    /// When this turn of the loop began.
+    now: Instant,
     accepted: u64,
     held: usize,
     /// Clients that made room in memory and were not told of yet.
@@ -96,6 +100,8 @@ impl EventLoop {
             clients: Vec::new(),
             free: Vec::new(),
             counts: Counts::default(),
+            known: KnownAddresses::default(),
+            now: Instant::now(),
             accepted: 0,
             held: 0,
             let_go: 0,
@@ -118,6 +124,7 @@ impl EventLoop {
         self.backends.open_next(self.poll.registry());
         loop {
             let now = Instant::now();
+            self.now = now;
             if now >= next_tick {
                 self.tick(now);
                 next_tick = later(now, TICK);
@@ -167,12 +174,14 @@ impl EventLoop {
         let client = self.clients.get_mut(slot).and_then(Option::as_mut).filter(|client| !client.is_due);
         if let Some(client) = client {
             client.is_due = true;
-            self.due.push(client.peer, client.answered, client.id);
+            let standing = Standing::new(self.known.contains(client.peer, self.now), client.answered);
+            self.due.push(client.peer, standing, client.id);
         }
     }
 
     fn drive_some(&mut self) {
-        for _ in 0..DRIVEN_PER_TURN {
+        let until = later(Instant::now(), DRIVEN_PER_TURN);
+        while Instant::now() < until {
             let Some(id) = self.due.pop() else { return };
             if let Some(client) = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id) {
                 client.is_due = false;
@@ -185,7 +194,7 @@ impl EventLoop {
     fn drive(&mut self, slot: usize) {
         let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
         let before = client.held();
-        let verdict = client.drive(&self.settings.secret);
+        let verdict = client.drive(&self.settings.secret, self.known.contains(client.peer, self.now));
         self.held = self.held.saturating_sub(before).saturating_add(client.held());
         match verdict {
             Verdict::Keep => {}
@@ -208,7 +217,9 @@ impl EventLoop {
             let client = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id);
             if let Some(client) = client {
                 let before = client.held();
-                client.answer(outcome);
+                if client.answer(outcome) {
+                    self.known.add(client.peer, self.now);
+                }
                 self.held = self.held.saturating_sub(before).saturating_add(client.held());
                 self.drive(id.slot);
             }

@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod event_loop;
 mod head;
+mod known;
 mod listen;
 mod peers;
 mod refusal;

@@ -1,19 +1,51 @@
-//! Who is next, fairly: addresses take turns, so that whoever comes with a thousand connections waits for himself. Connections
-//! that were answered seldom so far go before the others, so that an honest newcomer behind the address of a crowd, or
-//! among many crowds, is served at once; the others get what is left, and a part in any case.
+//! Who is next, fairly: addresses take turns, so that whoever comes with a thousand connections waits for himself. Addresses
+//! from which somebody has signed something go before strangers, and connections that were answered seldom so far before the
+//! others, so that an honest newcomer behind the address of a crowd, or among many crowds, is served at once. Whoever comes
+//! after gets what is left, and a part in any case.
 
 use crate::identifier::Peer;
 use std::collections::{HashMap, VecDeque};
 
 /// A connection that had fewer answers is young. Getting a certificate takes about fifteen.
 const YOUNG: u64 = 32;
-/// One in so many is for the others.
+/// One in so many is for those who come after.
 const PART_OF_THE_OTHERS: u32 = 4;
 
+/// Who goes before whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Whether somebody has signed something from the address.
+    pub(super) is_known: bool,
+    is_young: bool,
+}
+
+impl Standing {
+    /// Of a connection that was answered so often.
+    pub(super) fn new(is_known: bool, answered: u64) -> Standing {
+        Standing { is_known, is_young: answered < YOUNG }
+    }
+
+    fn rank(self) -> usize {
+        match (self.is_known, self.is_young) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, true) => 2,
+            (false, false) => 3,
+        }
+    }
+}
+
+/// Ranks of whom the address is known; behind them are strangers.
+const KNOWN: usize = 2;
+const RANKS: usize = 4;
+
 pub(super) struct Turns<T> {
-    young: Lines<T>,
-    others: Lines<T>,
-    /// How many young ones went before since one of the others did.
+    ranks: [Rank<T>; RANKS],
+}
+
+struct Rank<T> {
+    lines: Lines<T>,
+    /// How many of it went since somebody behind it did.
     went_before: u32,
 }
 
@@ -26,7 +58,7 @@ struct Lines<T> {
 
 impl<T> Default for Turns<T> {
     fn default() -> Turns<T> {
-        Turns { young: Lines::default(), others: Lines::default(), went_before: 0 }
+        Turns { ranks: std::array::from_fn(|_| Rank { lines: Lines::default(), went_before: 0 }) }
     }
 }
 
@@ -38,45 +70,51 @@ impl<T> Default for Lines<T> {
 
 impl<T> Turns<T> {
     pub(super) fn is_empty(&self) -> bool {
-        self.young.order.is_empty() && self.others.order.is_empty()
+        self.ranks.iter().all(|rank| rank.lines.order.is_empty())
     }
 
-    /// `answered` is how often the connection was answered before.
-    pub(super) fn push(&mut self, peer: Peer, answered: u64, item: T) {
-        if answered < YOUNG { &mut self.young } else { &mut self.others }.push(peer, item);
+    pub(super) fn push(&mut self, peer: Peer, standing: Standing, item: T) {
+        if let Some(rank) = self.ranks.get_mut(standing.rank()) {
+            rank.lines.push(peer, item);
+        }
     }
 
     /// Whoever is next.
     pub(super) fn pop(&mut self) -> Option<T> {
-        let others_first = self.went_before.saturating_add(1) >= PART_OF_THE_OTHERS || self.young.order.is_empty();
-        if others_first && let Some(item) = self.others.pop() {
-            self.went_before = 0;
-            return Some(item);
-        }
-        self.went_before = self.went_before.saturating_add(1).min(PART_OF_THE_OTHERS);
-        self.young.pop()
+        next_of(&mut self.ranks)
+    }
+
+    /// Whoever is next among those whose address is known.
+    pub(super) fn pop_known(&mut self) -> Option<T> {
+        next_of(self.ranks.get_mut(..KNOWN).unwrap_or_default())
     }
 
     /// The last of the longest line, by this measure of one item.
     pub(super) fn pop_last_of_longest(&mut self, measure: impl Fn(&T) -> usize) -> Option<T> {
-        let longest = |lines: &Lines<T>| lines.longest(&measure);
-        let (lines, longest) = match (longest(&self.young), longest(&self.others)) {
-            (Some((of_young, peer)), Some((of_others, _))) if of_young > of_others => (&mut self.young, peer),
-            (_, Some((_, peer))) => (&mut self.others, peer),
-            (Some((_, peer)), None) => (&mut self.young, peer),
-            (None, None) => return None,
-        };
-        let last = lines.lines.get_mut(&longest)?.pop_back();
+        let longest = self.ranks.iter().enumerate().filter_map(|(at, rank)| Some((at, rank.lines.longest(&measure)?)));
+        let (at, (_, peer)) = longest.max_by_key(|(_, (length, _))| *length)?;
+        let lines = &mut self.ranks.get_mut(at)?.lines;
+        let last = lines.lines.get_mut(&peer)?.pop_back();
         lines.forget_empty();
         last
     }
 
     /// Take out all of whom this is true.
     pub(super) fn take_if(&mut self, which: impl Fn(&T) -> bool) -> Vec<T> {
-        let mut taken = self.young.take_if(&which);
-        taken.extend(self.others.take_if(&which));
-        taken
+        self.ranks.iter_mut().flat_map(|rank| rank.lines.take_if(&which)).collect()
     }
+}
+
+/// The next of the first rank, or every so often of those behind it.
+fn next_of<T>(ranks: &mut [Rank<T>]) -> Option<T> {
+    let (first, behind) = ranks.split_first_mut()?;
+    let others_first = first.went_before.saturating_add(1) >= PART_OF_THE_OTHERS || first.lines.order.is_empty();
+    if others_first && let Some(item) = next_of(behind) {
+        first.went_before = 0;
+        return Some(item);
+    }
+    first.went_before = first.went_before.saturating_add(1).min(PART_OF_THE_OTHERS);
+    first.lines.pop()
 }
 
 impl<T> Lines<T> {
@@ -133,9 +171,14 @@ mod tests {
         Peer::of([10, 0, 0, last].into())
     }
 
+    /// A stranger's connection that was answered so often.
+    fn stranger(answered: u64) -> Standing {
+        Standing::new(false, answered)
+    }
+
     fn filled(items: &[(u8, u64, u32)]) -> Turns<u32> {
         let mut turns = Turns::default();
-        items.iter().for_each(|(address, answered, item)| turns.push(peer(*address), *answered, *item));
+        items.iter().for_each(|(address, answered, item)| turns.push(peer(*address), stranger(*answered), *item));
         turns
     }
 
@@ -147,7 +190,7 @@ mod tests {
     fn addresses_take_turns() {
         let mut turns = filled(&[(1, 0, 10), (1, 0, 11), (1, 0, 12), (2, 0, 20), (3, 0, 30), (3, 0, 31)]);
         assert_eq!(all(&mut turns), [10, 20, 30, 11, 31, 12]);
-        assert!(turns.is_empty() && turns.young.lines.is_empty());
+        assert!(turns.is_empty() && turns.ranks.iter().all(|rank| rank.lines.lines.is_empty()));
     }
 
     #[test]
@@ -155,6 +198,18 @@ mod tests {
         let mut turns =
             filled(&[(1, YOUNG, 90), (2, YOUNG, 91), (1, 5, 1), (1, 0, 2), (1, 9, 3), (1, 0, 4), (1, 0, 5)]);
         assert_eq!(all(&mut turns), [1, 2, 3, 90, 4, 5, 91]);
+    }
+
+    #[test]
+    fn whose_address_is_known_goes_before_strangers_who_get_their_part() {
+        let mut turns = filled(&[(1, 0, 90), (2, YOUNG, 91), (3, 0, 92)]);
+        (1..=5).for_each(|item| turns.push(peer(9), Standing::new(true, 0), item));
+        turns.push(peer(9), Standing::new(true, YOUNG), 50);
+        assert_eq!(turns.pop_known(), Some(1));
+        assert_eq!(all(&mut turns), [2, 3, 50, 4, 5, 90, 92, 91]);
+        turns.push(peer(1), stranger(0), 93);
+        assert_eq!(turns.pop_known(), None);
+        assert_eq!(all(&mut turns), [93]);
     }
 
     #[test]

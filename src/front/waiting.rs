@@ -21,7 +21,7 @@ impl Waiting {
     pub(super) fn push(&mut self, request: Request) -> Vec<Request> {
         self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(request.bytes.len());
-        self.turns.push(request.peer, request.answered, request);
+        self.turns.push(request.peer, request.standing, request);
         let mut given_up = Vec::new();
         while self.count > MOST || self.bytes > MOST_BYTES {
             let by_count = self.count > MOST;
@@ -33,9 +33,9 @@ impl Waiting {
         given_up
     }
 
-    /// The request whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<Request> {
-        let next = self.turns.pop()?;
+    /// The request whose turn it is, among those of known addresses only where strangers have enough.
+    pub(super) fn pop(&mut self, strangers_too: bool) -> Option<Request> {
+        let next = if strangers_too { self.turns.pop() } else { self.turns.pop_known() }?;
         self.leaves(&next);
         Some(next)
     }
@@ -65,6 +65,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::front::turns::Standing;
     use crate::identifier::Peer;
     use std::time::Duration;
 
@@ -72,7 +73,7 @@ mod tests {
         let client = ClientId { slot, number: 1 };
         let deadline = Instant::now() + Duration::from_secs(slot as u64);
         let peer = Peer::of([10, 0, 0, address].into());
-        Request { client, peer, answered: 0, deadline, bytes: vec![0; bytes], head_only: false }
+        Request { client, peer, standing: Standing::new(false, 0), deadline, bytes: vec![0; bytes], head_only: false }
     }
 
     fn slots(requests: impl IntoIterator<Item = Request>) -> Vec<usize> {
@@ -87,7 +88,7 @@ mod tests {
         }
         assert_eq!(slots(waiting.push(request(2, 9_000, 1))), [MOST - 1], "the last of the crowd, not the newcomer");
         assert_eq!(slots(waiting.push(request(1, 9_001, 1))), [9_001]);
-        assert_eq!(slots([waiting.pop().unwrap(), waiting.pop().unwrap()]), [0, 9_000]);
+        assert_eq!(slots([waiting.pop(true).unwrap(), waiting.pop(true).unwrap()]), [0, 9_000]);
 
         let mut large = Waiting::default();
         assert!(large.push(request(1, 1, MOST_BYTES - 10)).is_empty());
@@ -106,6 +107,6 @@ mod tests {
         waiting.forget(ClientId { slot: 3, number: 2 });
         assert_eq!(slots(waiting.take_late(Instant::now() + Duration::from_secs(50))), [1, 3]);
         assert_eq!((waiting.count, waiting.bytes), (1, 5));
-        assert_eq!(slots(waiting.pop()), [100]);
+        assert_eq!(slots(waiting.pop(true)), [100]);
     }
 }

@@ -70,7 +70,12 @@ impl Siege {
         let besieged = std::thread::scope(|scope| {
             let _over = Over(&field.over);
             let (field, attack) = (&field, &attack);
-            let troops: Vec<_> = (0..self.troops).map(|number| scope.spawn(move || attack(field, number))).collect();
+            let strike = |number| {
+                // Attackers have processors of their own; ours get what daemon and client leave.
+                rustix::process::setpriority_process(None, 19).unwrap();
+                attack(field, number);
+            };
+            let troops: Vec<_> = (0..self.troops).map(|number| scope.spawn(move || strike(number))).collect();
             eventually("the attack is in place", seconds(90), || {
                 assert!(!troops.iter().any(|troop| troop.is_finished()), "the attack broke off");
                 let all_in_place = field.in_place.load(Ordering::SeqCst) == self.troops;
