@@ -1,13 +1,15 @@
 //! The commands and their flags. Help, the pre-pass, and later man pages and completions all read these definitions.
 
 use super::acme_commands::{
-    DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab, SetLimits,
+    DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab,
+    SetLimits,
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
 use super::record_commands::{AcceptClock, Audit, Backup, Check, Restore, Status};
 use super::signer_commands::{
-    CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate, RotateKey,
+    CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate,
+    RotateKey, Trust,
 };
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
@@ -42,6 +44,7 @@ pub(super) enum Command {
     SetItemState(SetItemState),
     UpdateItem(UpdateItem),
     DeleteItem(DeleteItem),
+    Trust(Trust),
     GenerateAcmeEab(GenerateAcmeEab),
     ListAcmeEabs(ListAcmeEabs),
     RevokeAcmeEab(RevokeAcmeEab),

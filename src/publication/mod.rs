@@ -1,6 +1,10 @@
 //! What is served in the clear, to whoever asks (RFC 5280, 4.2.2.1 and 8: CA certificates and CRLs are fetched over plain
 //! HTTP, so that fetching them needs no certificate checked).
 
+mod trusting;
+
+pub use trusting::{WayLine, WayToTrust, ways_to_trust};
+
 use crate::clock::{Clock, Time};
 use crate::der::{from_base64, to_pem};
 use crate::error::Result;

@@ -40,6 +40,7 @@ mod revocation;
 mod secrets;
 mod shortage;
 mod tidying;
+mod trust;
 mod upgrade;
 mod usage;
 
