@@ -37,6 +37,7 @@ mod registration;
 mod restart;
 mod restore;
 mod revocation;
+mod root_page;
 mod secrets;
 mod shortage;
 mod tidying;
