@@ -6,7 +6,7 @@ use super::acme_commands::{
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
-use super::record_commands::{AcceptClock, Audit, Backup, Check, Restore, Status};
+use super::record_commands::{AcceptClock, Audit, Backup, Check, Explain, Restore, Status};
 use super::signer_commands::{
     CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate,
     RotateKey, Trust,
@@ -62,6 +62,7 @@ pub(super) enum Command {
     RenewSignerCertificate(RenewSignerCertificate),
     RefreshKey(RefreshKey),
     AcceptClock(AcceptClock),
+    Explain(Explain),
     Audit(Audit),
     Backup(Backup),
     Restore(Restore),

@@ -28,6 +28,7 @@ mod backup;
 mod clock;
 mod damage;
 mod disk;
+mod explain;
 mod hierarchy;
 mod items;
 mod kills;
