@@ -1,7 +1,7 @@
 //! The commands and their flags. Help, the pre-pass, and later man pages and completions all read these definitions.
 
 use super::acme_commands::{
-    DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab,
+    ClientConfig, DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab,
     SetLimits,
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
@@ -44,6 +44,7 @@ pub(super) enum Command {
     SetItemState(SetItemState),
     UpdateItem(UpdateItem),
     DeleteItem(DeleteItem),
+    ClientConfig(ClientConfig),
     Trust(Trust),
     GenerateAcmeEab(GenerateAcmeEab),
     ListAcmeEabs(ListAcmeEabs),

@@ -4,6 +4,7 @@ mod acme_commands;
 mod backup;
 mod certificate_commands;
 mod client;
+mod client_config;
 mod commands;
 mod environment;
 mod flags;
@@ -92,6 +93,7 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
     match certwright.command {
         Command::Serve(_) => serve::run(&given),
         Command::Quickstart(command) => quickstart::run(&command),
+        Command::ClientConfig(_) => client_config::run(&given),
         Command::Trust(_) => trust::run(&given),
         Command::Audit(_) if flags::is_set(&given, "follow") => follow(&given),
         Command::Backup(_) => backup::run(&given),

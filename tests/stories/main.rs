@@ -25,6 +25,7 @@ mod accounts;
 mod admin_socket;
 mod assumptions;
 mod backup;
+mod client_config;
 mod clock;
 mod damage;
 mod disk;
