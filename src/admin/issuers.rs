@@ -247,6 +247,11 @@ pub(super) fn describe(admin: &Administration, item: &Item, members: &mut Map<St
     if let Some(url) = directory_url(&issuer, item) {
         members.insert("acme_directory_url".into(), url.into());
     }
+    members.insert("root_certificates".into(), pem(&admin.issuance.roots_of_key(issuer.signer_key)?).into());
+    // Who reaches the directory over TLS needs these; they are not known where the daemon was given a certificate.
+    if let Some(roots) = admin.issuance.roots_of_door(&IssuerPolicy::parse(&issuer)?)? {
+        members.insert("directory_root_certificates".into(), pem(&roots).into());
+    }
     Ok(())
 }
 
@@ -257,8 +262,11 @@ pub(super) fn directory_url(issuer: &Issuer, item: &Item) -> Option<String> {
 }
 
 fn chain_pem(admin: &Administration, key: i64) -> Result<String> {
-    let chain = admin.issuance.chain_of_key(key)?;
-    Ok(chain.iter().map(|der| crate::der::to_pem("CERTIFICATE", der)).collect())
+    Ok(pem(&admin.issuance.chain_of_key(key)?))
+}
+
+fn pem(certificates: &[Vec<u8>]) -> String {
+    certificates.iter().map(|der| crate::der::to_pem("CERTIFICATE", der)).collect()
 }
 
 /// A key that can sign certificates.

@@ -9,6 +9,7 @@ mod certificates;
 mod clock;
 mod config;
 mod eabs;
+mod explain;
 mod issuers;
 mod item_path;
 mod items;
@@ -90,6 +91,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "renew-signer-certificate", audited: true, run: signers::renew },
     Command { name: "refresh-key", audited: true, run: signers::refresh },
     Command { name: "accept-clock", audited: true, run: clock::accept },
+    Command { name: "explain", audited: false, run: explain::explain },
     Command { name: "audit", audited: false, run: audit::show },
     Command { name: "check", audited: false, run: status::check },
     Command { name: "status", audited: false, run: status::show },

@@ -2,6 +2,8 @@
 
 use crate::der::{self, Reader, oid};
 use crate::error::{Error, Result};
+use crate::identifier::printable;
+use crate::keys::hex;
 
 /// The attributes that a subject may have here, in the order in which they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,6 +134,28 @@ impl DistinguishedName {
     }
 }
 
+/// A Name as people write it (RFC 4514, without its escapes): `C=US, O=Acme, CN=acme.com`, in the order of the certificate.
+/// Attributes that have no name here are told by their encoding.
+///
+/// # Errors
+/// Malformed when it is not a Name.
+pub fn name_to_text(name: &[u8]) -> Result<String> {
+    let mut rdns = Reader::new(name).enter(der::SEQUENCE)?;
+    let mut parts = Vec::new();
+    while !rdns.is_empty() {
+        let mut pairs = rdns.enter(der::SET)?;
+        while !pairs.is_empty() {
+            let mut pair = pairs.enter(der::SEQUENCE)?;
+            let attribute = pair.read(der::OID)?;
+            let (_, value, _) = pair.any()?;
+            let known = Attribute::ALL.into_iter().find(|a| a.oid() == attribute);
+            let called = known.map_or_else(|| format!("#{}", hex(attribute)), |a| a.names()[1].to_owned());
+            parts.push(format!("{called}={}", printable(&String::from_utf8_lossy(value))));
+        }
+    }
+    Ok(if parts.is_empty() { "an empty name".to_owned() } else { parts.join(", ") })
+}
+
 /// The DER of the Name that a signer's next key gets: the same with ` G2` at the end of its common name, or the next
 /// number where it ends with one already, so that the two are never taken for each other.
 ///
@@ -195,6 +219,20 @@ mod tests {
         next.add(Attribute::Organization, "Acme").unwrap();
         next.add(Attribute::CommonName, "Home CA G2").unwrap();
         assert_eq!(next_generation(&name.to_der()).unwrap(), next.to_der());
+    }
+
+    #[test]
+    fn names_are_told_as_people_write_them() {
+        let mut name = DistinguishedName::default();
+        name.add(Attribute::CommonName, "Home CA").unwrap();
+        name.add(Attribute::Country, "us").unwrap();
+        assert_eq!(name_to_text(&name.to_der()).unwrap(), "C=US, CN=Home CA");
+        // serialNumber, in a TeletexString with a control character.
+        let pair = [der::object_identifier(&[0x55, 0x04, 0x05]), der::element(0x14, b"a\nb")];
+        let odd = der::sequence(&[der::set_of(vec![der::sequence(&pair)])]);
+        assert_eq!(name_to_text(&odd).unwrap(), "#550405=a\u{fffd}b");
+        assert_eq!(name_to_text(&der::sequence::<&[u8]>(&[])).unwrap(), "an empty name");
+        assert!(name_to_text(b"x").is_err());
     }
 
     #[test]

@@ -4,6 +4,33 @@ use super::commands::{Text, daemon_command};
 use argh::{ArgsInfo, FromArgs};
 
 daemon_command! {
+    /// Print what to paste so that an ACME client gets its certificates from an issuer: directory, credential, root.
+    #[argh(
+        subcommand,
+        name = "client-config",
+        example = "certwright client-config --cert-issuer-name /Home/Issuer --client certbot --domain www.home.arpa --with-eab",
+        note = "Run it with --client help to see which clients are known."
+    )]
+    struct ClientConfig {
+        /// the issuer
+        #[argh(option, short = 'n', arg_name = "name")]
+        cert_issuer_name: String,
+        /// the client
+        #[argh(option, arg_name = "client")]
+        client: String,
+        /// the name that is to be certified (the first that the issuer allows)
+        #[argh(option, arg_name = "domain")]
+        domain: Option<String>,
+        /// where a web server of that name finds its files, for clients that can answer through it
+        #[argh(option, arg_name = "dir")]
+        webroot: Option<String>,
+        /// make a credential for one account and put it in
+        #[argh(switch)]
+        with_eab: bool,
+    }
+}
+
+daemon_command! {
     /// Make a credential that binds one ACME account: a kid and a MAC key for --eab-kid and --eab-hmac-key.
     #[argh(subcommand, name = "generate-acme-eab", example = "certwright generate-acme-eab --cert-issuer-name /Home/Issuer")]
     struct GenerateAcmeEab {

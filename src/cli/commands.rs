@@ -1,13 +1,15 @@
 //! The commands and their flags. Help, the pre-pass, and later man pages and completions all read these definitions.
 
 use super::acme_commands::{
-    DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab, SetLimits,
+    ClientConfig, DeactivateAcmeAccount, GenerateAcmeEab, ListAcmeAccounts, ListAcmeEabs, RenewSoon, RevokeAcmeEab,
+    SetLimits,
 };
 use super::certificate_commands::{GetCertificateValue, ListCertificates, RevokeCertificate};
 use super::issuer_commands::{CreatePkiCertIssuer, UpdatePkiCertIssuer};
-use super::record_commands::{AcceptClock, Audit, Backup, Check, Config, Restore, Status};
+use super::record_commands::{AcceptClock, Audit, Backup, Check, Config, Explain, Restore, Status};
 use super::signer_commands::{
-    CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate, RotateKey,
+    CreateDfcKey, ExportSignerCsr, ImportSigner, ImportSignerCertificate, RefreshKey, RenewSignerCertificate,
+    RotateKey, Trust,
 };
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 use std::convert::Infallible;
@@ -44,6 +46,8 @@ pub(super) enum Command {
     SetItemState(SetItemState),
     UpdateItem(UpdateItem),
     DeleteItem(DeleteItem),
+    ClientConfig(ClientConfig),
+    Trust(Trust),
     GenerateAcmeEab(GenerateAcmeEab),
     ListAcmeEabs(ListAcmeEabs),
     RevokeAcmeEab(RevokeAcmeEab),
@@ -61,6 +65,7 @@ pub(super) enum Command {
     RenewSignerCertificate(RenewSignerCertificate),
     RefreshKey(RefreshKey),
     AcceptClock(AcceptClock),
+    Explain(Explain),
     Audit(Audit),
     Backup(Backup),
     Restore(Restore),

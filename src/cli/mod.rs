@@ -4,6 +4,7 @@ mod acme_commands;
 mod backup;
 mod certificate_commands;
 mod client;
+mod client_config;
 mod commands;
 mod environment;
 mod flags;
@@ -19,6 +20,7 @@ mod show;
 mod signer_commands;
 mod table;
 mod terminal;
+mod trust;
 
 use crate::error::{Class, Error};
 use argh::{ArgsInfo, CommandInfoWithArgs};
@@ -99,6 +101,8 @@ fn carry_out(arguments: &[String]) -> Result<(), Failure> {
     match certwright.command {
         Command::Serve(_) => serve::run(&given),
         Command::Quickstart(command) => quickstart::run(&command),
+        Command::ClientConfig(_) => client_config::run(&given),
+        Command::Trust(_) => trust::run(&given),
         Command::Audit(_) if flags::is_set(&given, "follow") => follow(&given),
         Command::Backup(_) => backup::run(&given),
         Command::Restore(_) => offline::restore(&given),
@@ -145,10 +149,15 @@ fn ask_back(count: u64) -> Result<bool, Failure> {
         let why = format!("{count} certificate(s) would be revoked; say --yes if that is what you want");
         return Err(Failure::Refused(Error::conflict(why)));
     }
-    eprint!("{count} certificate(s) will be revoked. Go on? [y/N] ");
+    Ok(says_yes(&format!("{count} certificate(s) will be revoked. Go on? [y/N] ")))
+}
+
+/// Ask somebody at a terminal.
+fn says_yes(question: &str) -> bool {
+    eprint!("{question}");
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
-    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 /// Show the audit log from its newest rows on, as it grows.
@@ -183,6 +192,12 @@ fn say(text: &str) {
 fn said(text: &str) -> bool {
     use std::io::Write;
     writeln!(std::io::stdout(), "{text}").is_ok()
+}
+
+/// For a POSIX shell.
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Usage errors that only show after parsing, such as in a flag's value.

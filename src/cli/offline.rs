@@ -93,13 +93,18 @@ fn directories(given: &[Given]) -> (PathBuf, Vec<PathBuf>) {
 fn published(name: &str) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| Error::malformed(format!("--crl {name} cannot be read: {e}"));
     let bytes = if name.starts_with("http://") {
-        let config = ureq::config::Config::builder().proxy(None).timeout_global(Some(LONGEST_FETCH)).build();
-        let mut reply = ureq::Agent::new_with_config(config).get(name).call().map_err(|e| failed(&e))?;
-        reply.body_mut().with_config().limit(LARGEST_CRL).read_to_vec().map_err(|e| failed(&e))?
+        fetched(name, LARGEST_CRL).map_err(|e| failed(&e))?
     } else {
         std::fs::read(name).map_err(|e| failed(&e))?
     };
     crl_of_file(&bytes).map_err(|e| e.context(format!("--crl {name}")))
+}
+
+/// What lies at an http URL, which is no larger than this.
+pub(super) fn fetched(url: &str, limit: u64) -> std::result::Result<Vec<u8>, ureq::Error> {
+    let config = ureq::config::Config::builder().proxy(None).timeout_global(Some(LONGEST_FETCH)).build();
+    let mut reply = ureq::Agent::new_with_config(config).get(url).call()?;
+    reply.body_mut().with_config().limit(limit).read_to_vec()
 }
 
 fn as_json(restored: &Restored) -> Value {

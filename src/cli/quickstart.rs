@@ -1,9 +1,9 @@
 //! `certwright quickstart`: a CA for trying out, complete, in one directory, without root, DNS or port 80.
 
-use super::Failure;
 use super::client::ask;
 use super::commands::Quickstart;
 use super::serve::{address, serve, start_log};
+use super::{Failure, quote};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::identifier::{Identifier, Network};
@@ -188,10 +188,4 @@ fn command(settings: &Settings, request: Value) -> Result<Value> {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::malformed(format!("--data-dir {}: {e}", path.display())))
-}
-
-/// For a POSIX shell.
-fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -38,6 +38,22 @@ daemon_command! {
 }
 
 daemon_command! {
+    /// Tell the story of an issuance: who ordered what, what was asked of which address, what came of it, what to do next.
+    #[argh(subcommand, name = "explain", example = "certwright explain --domain www.home.arpa")]
+    struct Explain {
+        /// the order, as the last part of its URL names it
+        #[argh(option, arg_name = "id")]
+        order: Option<String>,
+        /// the newest orders of this name
+        #[argh(option, arg_name = "name")]
+        domain: Option<String>,
+        /// the certificate, by its name or serial number
+        #[argh(option, arg_name = "name")]
+        certificate: Option<String>,
+    }
+}
+
+daemon_command! {
     /// Say that the clock is right, after it was set or stood still for long; until then nothing is signed.
     #[argh(subcommand, name = "accept-clock", example = "certwright accept-clock")]
     struct AcceptClock {}

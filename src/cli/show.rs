@@ -74,6 +74,7 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
             }
         },
         "config" => lists::settings(reply, terminal),
+        "explain" => explained(reply),
         "check" => "Everything fits together.".into(),
         "status" => status(reply),
         _ => reply.to_string(),
@@ -103,6 +104,33 @@ pub(super) fn audit_row(row: &Value) -> String {
     }
     // Clients have a say in what stands there.
     harmless(&line)
+}
+
+/// Each order with what happened to it, and what to do next.
+fn explained(reply: &Value) -> String {
+    let all = |name: &str| reply.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut stories = Vec::new();
+    for order in all("orders") {
+        let text = |name: &str| order.get(name).and_then(Value::as_str);
+        let mut lines = Vec::new();
+        if let (Some(id), Some(status)) = (text("order_id"), text("status")) {
+            let issuer = text("issuer").unwrap_or("an issuer that is gone");
+            lines.push(format!("order {id} at {issuer}: {status}"));
+        }
+        for line in order.get("story").and_then(Value::as_array).into_iter().flatten() {
+            let text = |name: &str| line.get(name).and_then(Value::as_str);
+            let from = text("address").map_or_else(String::new, |address| format!(" (from {address})"));
+            let line = format!("  {}  {}{from}", text("at").unwrap_or_default(), text("what").unwrap_or_default());
+            lines.push(harmless(&line));
+        }
+        lines.push(format!("  next: {}", text("next").unwrap_or_default()));
+        stories.push(lines.join("\n"));
+    }
+    if let refusals @ [_, ..] = all("refusals") {
+        let rows: Vec<String> = refusals.iter().map(|row| format!("  {}", audit_row(row))).collect();
+        stories.push(format!("There is no order of it, but it was refused:\n{}", rows.join("\n")));
+    }
+    stories.join("\n\n")
 }
 
 fn status(reply: &Value) -> String {

@@ -157,3 +157,34 @@ daemon_command! {
         export_fragment: Option<Text>,
     }
 }
+
+daemon_command! {
+    /// Have this machine trust a root, or tell how browsers, Java and other systems come to trust it.
+    #[argh(
+        subcommand,
+        name = "trust",
+        example = "certwright trust --cert-issuer-name /Home/Issuer",
+        note = "Knows the ways of Debian (update-ca-certificates) and of Red Hat (update-ca-trust).",
+        note = "No daemon is needed with --root and --url. What comes by --url comes in the clear, so compare the fingerprint."
+    )]
+    struct Trust {
+        /// the root: a file, PEM or DER
+        #[argh(option, arg_name = "file")]
+        root: Option<String>,
+        /// the root: an http URL, as the page /ca of a daemon names it
+        #[argh(option, arg_name = "url")]
+        url: Option<String>,
+        /// the root of this issuer
+        #[argh(option, short = 'n', arg_name = "name")]
+        cert_issuer_name: Option<String>,
+        /// refuse any other root than the one with this SHA-256 fingerprint
+        #[argh(option, arg_name = "sha256")]
+        fingerprint: Option<String>,
+        /// change nothing, and tell how to do it by hand, in browsers, in Java, on other systems
+        #[argh(switch)]
+        print: bool,
+        /// have this machine trust it no more
+        #[argh(switch)]
+        remove: bool,
+    }
+}

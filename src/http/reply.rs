@@ -45,6 +45,12 @@ impl Answer {
                 .header("Expires", http_date(until))
                 .header("ETag", format!("\"{tag}\""));
         }
+        if let Some(policy) = document.security_policy {
+            answer = answer
+                .header("Content-Security-Policy", policy)
+                .header("X-Content-Type-Options", "nosniff")
+                .header("Referrer-Policy", "no-referrer");
+        }
         answer.body = document.body;
         answer
     }

@@ -124,7 +124,7 @@ impl Routes {
             Ok(None) => Answer::problem(
                 404,
                 "malformed",
-                "there is nothing here; CA certificates are at /ca/<display-id>.pem, CRLs at /crl/<display-id>",
+                "there is nothing here; CA certificates are at /ca and /ca/<display-id>.pem, CRLs at /crl/<display-id>",
             ),
             Err(e) => {
                 log::log!(e.level(), "path={} {e}", request.url());

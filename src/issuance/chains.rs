@@ -38,6 +38,7 @@ pub(super) struct Chains {
     unrevoked: Remembered<i64, ()>,
     pem: Remembered<i64, Vec<String>>,
     constraints: Remembered<i64, ChainConstraints>,
+    roots: Remembered<i64, Vec<Vec<u8>>>,
     /// Leaves that need not be verified before they are given out.
     pub(super) verified: Verified,
 }
@@ -72,6 +73,27 @@ impl Issuance {
             return Err(Error::internal("a signer without a certificate"));
         }
         Ok(chains.into_iter().map(served).collect())
+    }
+
+    /// The roots that chains of what a key signs now end in, the one that clients need now first. There are two while a
+    /// signer is rotated.
+    ///
+    /// # Errors
+    /// The store's; Internal when the key has no certificate.
+    pub fn roots_of_key(&self, key: i64) -> Result<Arc<Vec<Vec<u8>>>> {
+        let version = self.chains.current.read(&self.store, key, |read| Ok(read.key(key)?.current.id))?;
+        self.roots_of_version(*version)
+    }
+
+    /// The same of a key version.
+    pub(super) fn roots_of_version(&self, version: i64) -> Result<Arc<Vec<Vec<u8>>>> {
+        self.chains.roots.read(&self.store, version, |read| {
+            let mut roots = Vec::new();
+            for chain in whole_chains(read, version)? {
+                roots.extend(chain.into_iter().next_back().filter(|root| !roots.contains(root)));
+            }
+            if roots.is_empty() { Err(Error::internal("a signer without a certificate")) } else { Ok(roots) }
+        })
     }
 
     /// The chain above a leaf that clients should get.

@@ -12,7 +12,7 @@ use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex, write_private};
 use crate::policy::IssuerPolicy;
 use crate::store::{AuditEntry, NewCertificate, Purpose, TlsCertificate, Write};
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -70,6 +70,26 @@ impl Issuance {
             "the signer's name constraints do not permit {host}, the host of --gw-cluster-url, so the daemon cannot certify \
              itself; start it with --tls-cert and --tls-key, or choose another host"
         )))
+    }
+
+    /// The roots that clients need to reach the directory of an issuer, which need not be its own: of several issuers with one
+    /// host, one certifies it. `None` where the daemon was given a certificate, or shows none for this host.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn roots_of_door(&self, policy: &IssuerPolicy) -> Result<Option<Arc<Vec<Vec<u8>>>>> {
+        let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(None) };
+        let host = url.host().to_string();
+        let (issuers, stored) = self.store.read(|read| Ok((read.issuers()?, read.tls_certificates()?)))?;
+        let issuer_of = |tls: &TlsCertificate| issuers.iter().find(|i| i.item == tls.issuer && i.acme_enabled);
+        let mut shown: Vec<_> = stored
+            .iter()
+            .filter(|tls| tls.host == host)
+            .filter_map(|tls| Some((!issuer_of(tls)?.tls_issuer, tls.certificate.signer)))
+            .collect();
+        // Stable, as in what is shown: the oldest issuer first, unless another one was chosen.
+        shown.sort_by_key(|(is_not_chosen, _)| *is_not_chosen);
+        shown.first().map(|(_, signer)| self.roots_of_version(*signer)).transpose()
     }
 
     /// Issue a certificate for the host of an issuer's gw-cluster-url. `None` when the issuer has none, or when the daemon

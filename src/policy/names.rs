@@ -58,7 +58,10 @@ impl NamePolicy {
         if exact || self.any_name || self.allowed.iter().any(|entry| entry.allows(name) || is_below(entry)) {
             Ok(())
         } else {
-            refused("this name is not in the issuer's allowed domains")
+            refused(
+                "this name is not in the issuer's allowed domains, which its administrator changes with \
+                 update-pki-cert-issuer --allowed-domains",
+            )
         }
     }
 }
@@ -97,7 +100,10 @@ impl EabBounds {
         if within {
             Ok(())
         } else {
-            Err(rejected(identifier, "this account's external account binding does not allow it"))
+            Err(rejected(
+                identifier,
+                "this account's external account binding does not allow it; register with one that does",
+            ))
         }
     }
 }

@@ -1,11 +1,19 @@
 //! What is served in the clear, to whoever asks (RFC 5280, 4.2.2.1 and 8: CA certificates and CRLs are fetched over plain
 //! HTTP, so that fetching them needs no certificate checked).
 
+mod page;
+mod trusting;
+
+pub use trusting::{WayLine, WayToTrust, ways_to_trust};
+
+use crate::ca::RootCertificate;
 use crate::clock::{Clock, Time};
 use crate::der::{from_base64, to_pem};
 use crate::error::Result;
 use crate::issuance::{Issuance, OcspReply};
-use crate::store::{CrlShard, Item, ItemKind, KeyVersion, Store};
+use crate::keys::{from_hex, sha256};
+use crate::policy::acme_url;
+use crate::store::{CrlShard, Issuer, Item, ItemKind, KeyVersion, Store};
 use std::sync::Arc;
 
 /// What can be fetched.
@@ -39,6 +47,8 @@ pub struct Document {
     pub max_age: Option<u32>,
     /// When it was made and until when it is good, where it says so itself.
     pub life: Option<(Time, Time)>,
+    /// What a browser may do with it, where it is a page.
+    pub security_policy: Option<String>,
     /// The content.
     pub body: Vec<u8>,
 }
@@ -48,6 +58,7 @@ const CRL: &str = "application/pkix-crl";
 const OCSP_REQUEST: &str = "application/ocsp-request";
 const OCSP_RESPONSE: &str = "application/ocsp-response";
 const PEM: &str = "application/x-pem-file";
+const HTML: &str = "text/html; charset=utf-8";
 /// A revocation is seen within so many seconds by whoever asks, whatever stands between.
 const MAX_AGE: u32 = 600;
 /// The longest path of a request by GET (RFC 6960, A.1, has 255 bytes of it in mind).
@@ -59,7 +70,8 @@ impl Publication {
         Publication { store, issuance, clock }
     }
 
-    /// What is answered to a request, if there is anything: `/ca/<subject key identifier>.cer` or `.pem`,
+    /// What is answered to a request, if there is anything: the page `/ca`, the roots that it names at
+    /// `/ca/root/<SHA-256>.cer` or `.pem`, `/ca/<subject key identifier>.cer` or `.pem`,
     /// `/ca/<display-id>.pem` of a key or an issuer, `/crl/<subject key identifier>/<shard>.crl`, the complete lists at
     /// `/crl/<display-id>` and, of one version of a signer, at `/crl/<subject key identifier>.crl`, and
     /// `/ocsp/<subject key identifier>` by POST, or by GET with the request after it.
@@ -73,10 +85,57 @@ impl Publication {
         if question.is_post {
             return Ok(None);
         }
+        if matches!(question.path, "/ca" | "/ca/") {
+            return self.page().map(Some);
+        }
+        if let Some(file) = question.path.strip_prefix("/ca/root/") {
+            return self.root(file);
+        }
         match question.path.strip_prefix("/ca/") {
             Some(file) => self.certificate(file),
             None => question.path.strip_prefix("/crl/").map_or(Ok(None), |rest| self.crl(rest)),
         }
+    }
+
+    fn page(&self) -> Result<Document> {
+        let mut shown = Vec::new();
+        for (item, issuer) in self.enabled_issuers()? {
+            // One whose signer has no certificate yet has nothing to show, and holds up no other.
+            let Ok(roots) = self.issuance.roots_of_key(issuer.signer_key) else { continue };
+            let url = issuer.gw_cluster_url.as_ref().filter(|_| issuer.acme_enabled);
+            shown.push(page::ShownIssuer {
+                name: item.name.rsplit('/').next().unwrap_or_default().to_owned(),
+                directory: url.map(|url| acme_url(url, &item.display_id, "directory")),
+                roots: roots.iter().map(|der| RootCertificate::parse(der)).collect::<Result<_>>()?,
+            });
+        }
+        Ok(Document {
+            content_type: HTML,
+            max_age: None,
+            life: None,
+            security_policy: Some(page::policy()),
+            body: page::render(&shown, self.clock.now()).into_bytes(),
+        })
+    }
+
+    /// A root that the page names, by its SHA-256.
+    fn root(&self, file: &str) -> Result<Option<Document>> {
+        let Some((name, format)) = file.rsplit_once('.') else { return Ok(None) };
+        let Some(hash) = from_hex::<32>(name) else { return Ok(None) };
+        for (_, issuer) in self.enabled_issuers()? {
+            let Ok(roots) = self.issuance.roots_of_key(issuer.signer_key) else { continue };
+            if let Some(root) = roots.iter().find(|root| sha256(root) == hash) {
+                return Ok(as_file(root, format));
+            }
+        }
+        Ok(None)
+    }
+
+    fn enabled_issuers(&self) -> Result<Vec<(Item, Issuer)>> {
+        let issuers = self.store.read(|read| {
+            read.issuers()?.into_iter().map(|issuer| Ok((read.item(issuer.item)?, issuer))).collect::<Result<Vec<_>>>()
+        })?;
+        Ok(issuers.into_iter().filter(|(item, _)| item.enabled).collect())
     }
 
     fn certificate(&self, file: &str) -> Result<Option<Document>> {
@@ -87,13 +146,7 @@ impl Publication {
         };
         let Some(version) = version.filter(|version| version.certificate.is_some()) else { return Ok(None) };
         let Some(certificate) = self.issuance.ca_certificate(version.id)? else { return Ok(None) };
-        let document =
-            |content_type, max_age, body| Document { content_type, max_age: Some(max_age), life: None, body };
-        Ok(match format {
-            "cer" => Some(document(CERTIFICATE, 86_400, certificate)),
-            "pem" => Some(document(PEM, 3_600, to_pem("CERTIFICATE", &certificate).into_bytes())),
-            _ => None,
-        })
+        Ok(as_file(&certificate, format))
     }
 
     fn crl(&self, rest: &str) -> Result<Option<Document>> {
@@ -124,6 +177,7 @@ impl Publication {
             content_type: CRL,
             max_age: Some(self.left(crl.next_update).min(MAX_AGE)),
             life: Some((crl.this_update, crl.next_update)),
+            security_policy: None,
             body: crl.der,
         }))
     }
@@ -144,6 +198,7 @@ impl Publication {
             // A POST is not kept by caches in any case (RFC 5019, 6.2).
             max_age: life.filter(|_| !question.is_post).map(|(_, until)| self.left(until).min(MAX_AGE)),
             life,
+            security_policy: None,
             body: der,
         }))
     }
@@ -171,6 +226,22 @@ impl Publication {
             };
             Ok(Some((item, read.key(key)?.current)))
         })
+    }
+}
+
+/// A certificate in the format that the end of a file's name says.
+fn as_file(certificate: &[u8], format: &str) -> Option<Document> {
+    let document = |content_type, max_age, body| Document {
+        content_type,
+        max_age: Some(max_age),
+        life: None,
+        security_policy: None,
+        body,
+    };
+    match format {
+        "cer" => Some(document(CERTIFICATE, 86_400, certificate.to_vec())),
+        "pem" => Some(document(PEM, 3_600, to_pem("CERTIFICATE", certificate).into_bytes())),
+        _ => None,
     }
 }
 

@@ -113,7 +113,7 @@ impl Outcome {
     }
 }
 
-const COLUMNS: &str = "id, at, actor, action, object, outcome, detail, address, hash";
+pub(super) const COLUMNS: &str = "id, at, actor, action, object, outcome, detail, address, hash";
 
 impl Read<'_> {
     /// The rows that a filter lets through, the oldest first, at most `limit` of them.
@@ -206,7 +206,7 @@ impl Read<'_> {
     }
 }
 
-fn row_from(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
+pub(super) fn row_from(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     Ok(AuditRow {
         id: row.get(0)?,
         at: row.get(1)?,

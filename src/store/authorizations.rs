@@ -19,6 +19,8 @@ pub struct Authorization {
     pub identifier: String,
     /// Whether it is for the wildcard of that name.
     pub wildcard: bool,
+    /// When it was made.
+    pub created: Time,
     /// Until when it serves.
     pub expires: Time,
     /// When it was deactivated.
@@ -125,7 +127,7 @@ impl Read<'_> {
              WHERE l.order_id = ?1 ORDER BY l.position"
         );
         let mut names = self.all(&sql, [order], |row| {
-            Ok((OrderName { kind: row.get(9)?, value: row.get(10)? }, authorization_from(row)?))
+            Ok((OrderName { kind: row.get(10)?, value: row.get(11)? }, authorization_from(row)?))
         })?;
         for at in 0..names.len() {
             let (before, rest) = names.split_at_mut(at);
@@ -251,7 +253,7 @@ impl Write<'_> {
 
 const COLUMNS: &str =
     "a.id, a.account, a.identifier_type, a.identifier, a.wildcard, a.expires, a.deactivated, a.subdomains,
-    a.unchallenged";
+    a.unchallenged, a.created";
 
 fn authorization_from(row: &Row<'_>) -> rusqlite::Result<Authorization> {
     Ok(Authorization {
@@ -264,6 +266,7 @@ fn authorization_from(row: &Row<'_>) -> rusqlite::Result<Authorization> {
         deactivated: row.get(6)?,
         subdomains: row.get(7)?,
         unchallenged: row.get(8)?,
+        created: row.get(9)?,
         challenges: Vec::new(),
     })
 }

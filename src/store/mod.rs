@@ -31,6 +31,7 @@ mod restored;
 mod revocations;
 mod schema;
 mod state_lock;
+mod stories;
 mod tidying;
 mod writer;
 
@@ -57,6 +58,7 @@ pub use remembered::Remembered;
 pub use restored::{ListedAccount, RestoredDatabase, RevokedElsewhere};
 pub use revocations::{Revocable, RevocablePlace, Revocation, RevocationGrounds};
 pub use state_lock::StateLock;
+pub use stories::RevokedBy;
 pub use tidying::{EndedShard, Met, Past, UnknownRevocation};
 
 use crate::clock::{Span, Time};

@@ -11,6 +11,8 @@ pub struct Order {
     pub id: i64,
     /// Whose it is.
     pub account: i64,
+    /// When it was made.
+    pub created: Time,
     /// Until when it can be finalized.
     pub expires: Time,
     /// The validity that was asked for.
@@ -118,7 +120,7 @@ impl Read<'_> {
     pub fn order(&self, id: i64) -> Result<Option<Order>> {
         let found = self.optional(
             "SELECT o.id, o.account, o.expires, o.not_before, o.not_after, o.csr_hash, o.profile, o.replaces,
-             (SELECT c.id FROM certificates c WHERE c.order_id = o.id) FROM orders o WHERE o.id = ?1",
+             (SELECT c.id FROM certificates c WHERE c.order_id = o.id), o.created FROM orders o WHERE o.id = ?1",
             [id],
             |row| {
                 Ok(Order {
@@ -131,6 +133,7 @@ impl Read<'_> {
                     profile: row.get(6)?,
                     replaces: row.get(7)?,
                     certificate: row.get(8)?,
+                    created: row.get(9)?,
                     names: Vec::new(),
                     authorizations: Vec::new(),
                 })

@@ -13,9 +13,11 @@
     clippy::string_slice
 )]
 
+mod as_printed;
 mod drivers;
 mod evidence;
 mod journal;
+mod machine;
 mod operation;
 mod panics;
 mod stage;

@@ -14,10 +14,12 @@ pub enum Operation {
     ChangeContact,
     ChangeKey,
     Deactivate,
+    /// What client-config prints, as it is printed.
+    AsPrinted,
 }
 
 impl Operation {
-    pub const ALL: [Operation; 12] = [
+    pub const ALL: [Operation; 13] = [
         Operation::RegisterWithEab,
         Operation::Http01,
         Operation::SeveralNames,
@@ -30,6 +32,7 @@ impl Operation {
         Operation::ChangeContact,
         Operation::ChangeKey,
         Operation::Deactivate,
+        Operation::AsPrinted,
     ];
 
     pub fn title(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Operation {
             Operation::ChangeContact => "contact",
             Operation::ChangeKey => "new key",
             Operation::Deactivate => "deactivate",
+            Operation::AsPrinted => "as printed",
         }
     }
 }

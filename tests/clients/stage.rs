@@ -22,7 +22,7 @@ pub const FIRST_CONTACT: &str = "first@site.lan";
 pub const SECOND_CONTACT: &str = "second@site.lan";
 
 /// How long a client may run, for timeout: seconds until it is killed, and seconds until it is told to end.
-const LIMIT: [&str; 2] = ["--kill-after=5", "240"];
+pub const LIMIT: [&str; 2] = ["--kill-after=5", "240"];
 
 pub struct Stage {
     pub ca: Arc<Ca>,
@@ -143,7 +143,8 @@ impl Stage {
         format!("--- the daemon's log, its end ---\n{}", lines[lines.len().saturating_sub(60)..].join("\n"))
     }
 
-    fn surround(&self, command: &mut Command) {
+    /// An empty environment but for what every client and its hooks need.
+    pub fn surround(&self, command: &mut Command) {
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
         command.env("HOME", &self.home).current_dir(&self.home).stdin(Stdio::null());
         command

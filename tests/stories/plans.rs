@@ -3,7 +3,7 @@
 
 use crate::world::base64url;
 use crate::world::daemon::Ca;
-use crate::world::issuer::Issuer;
+use crate::world::issuer::{CERTIFICATES, Issuer};
 use crate::world::judges::certificates;
 use crate::world::plain::CHECKED;
 use crate::world::responder::Responder;
@@ -45,6 +45,23 @@ fn neither_a_request_of_a_client_nor_a_start_walks_over_a_table_that_grows() {
     let statements = statements(&ca.log()[before..]);
     assert!(statements.len() > 60, "only {} statements were told of", statements.len());
 
+    none_walks(&ca.state_dir(), &statements);
+}
+
+#[test]
+fn no_explanation_walks_over_a_table_that_grows() {
+    let ca = Ca::start();
+    let issuer = ca.make_issuer("acme.com");
+    let responder = Responder::start(ca.place.address, ca.http_01_port);
+    ca.client(&issuer).obtain(&["acme.com"], &responder);
+    let before = ca.log().len();
+    let certificate = format!("{CERTIFICATES}/acme.com");
+    for end in [["--order", "1"], ["--domain", "acme.com"], ["--certificate", &certificate]] {
+        ca.run(&[&["explain"], &end[..]].concat()).succeeded();
+    }
+    ca.run(&["explain", "--domain", "nobody.lan"]).refused();
+    let statements = statements(&ca.log()[before..]);
+    assert!(statements.iter().any(|statement| statement.contains("instr(detail")), "{statements:?}");
     none_walks(&ca.state_dir(), &statements);
 }
 

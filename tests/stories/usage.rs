@@ -44,9 +44,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
     for flag in ["--behind-proxy=10.0.0.0/8", "--metrics-listen=127.0.0.1:0"] {
         refused_by_name(&["serve"], flag);
     }
-    for command in ["explain", "client-config", "trust"] {
-        assert_says(&without_daemon(&[command]).misused(), &[command]);
-    }
 }
 
 fn refused_by_name(command: &[&str], flag: &str) {

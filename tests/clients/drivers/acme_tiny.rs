@@ -54,6 +54,7 @@ pub fn drive(journal: &mut Journal) {
     });
     journal.cannot(Operation::ChangeKey, "acme-tiny has no command for it");
     journal.cannot(Operation::Deactivate, "acme-tiny has no command for it");
+    journal.cannot(Operation::AsPrinted, "client-config does not know it, since it cannot be bound to a credential");
 }
 
 struct AcmeTiny<'a> {

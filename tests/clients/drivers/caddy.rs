@@ -1,5 +1,6 @@
 //! Caddy, Debian's: a web server that asks for the certificates of its sites by itself.
 
+use crate::as_printed;
 use crate::evidence::{KeyKind, Leaf};
 use crate::journal::Journal;
 use crate::operation::Operation;
@@ -48,6 +49,7 @@ pub fn drive(journal: &mut Journal) {
     journal.cannot(Operation::ChangeContact, "to Caddy another address is another account");
     journal.cannot(Operation::ChangeKey, "Caddy has no command for it");
     journal.cannot(Operation::Deactivate, "Caddy has no command for it");
+    as_printed::caddy(journal);
 }
 
 struct Caddy<'a> {

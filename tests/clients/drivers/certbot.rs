@@ -1,5 +1,6 @@
 //! certbot: Debian's, and the newest of PyPI.
 
+use crate::as_printed;
 use crate::evidence::{KeyKind, Leaf};
 use crate::journal::Journal;
 use crate::operation::Operation;
@@ -86,6 +87,7 @@ fn drive(journal: &mut Journal, program: PathBuf) {
         certbot.run(&["unregister"]);
         stage.assert_deactivated();
     });
+    as_printed::certbot(journal, certbot.program.parent().expect("a directory"));
 }
 
 struct Certbot<'a> {

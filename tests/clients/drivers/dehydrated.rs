@@ -1,5 +1,6 @@
 //! dehydrated, Debian's: bash, curl and openssl.
 
+use crate::as_printed;
 use crate::evidence::{KeyKind, Leaf};
 use crate::journal::Journal;
 use crate::operation::Operation;
@@ -78,6 +79,7 @@ pub fn drive(journal: &mut Journal) {
         dehydrated.run(&["--deactivate"]);
         stage.assert_deactivated();
     });
+    as_printed::dehydrated(journal);
 }
 
 struct Dehydrated<'a> {

@@ -1,5 +1,6 @@
 //! lego, Debian's.
 
+use crate::as_printed;
 use crate::evidence::{KeyKind, Leaf};
 use crate::journal::Journal;
 use crate::operation::Operation;
@@ -64,6 +65,7 @@ pub fn drive(journal: &mut Journal) {
     journal.cannot(Operation::ChangeContact, "to lego another address is another account");
     journal.cannot(Operation::ChangeKey, "lego has no command for it");
     journal.cannot(Operation::Deactivate, "lego has no command for it");
+    as_printed::lego(journal);
 }
 
 struct Lego<'a> {

@@ -80,6 +80,9 @@ impl Library {
         for operation in Operation::ALL {
             match self.cannot.iter().find(|(one, _)| *one == operation) {
                 Some((_, why)) => journal.cannot(operation, why),
+                None if operation == Operation::AsPrinted => {
+                    journal.cannot(operation, "it is a library, for which nothing is printed");
+                }
                 None => journal.does(&stage, operation, || program.does(operation)),
             }
         }
@@ -144,6 +147,7 @@ impl Program<'_> {
                 assert_ne!(before, stage.account_key());
                 self.issue("http-01", KeyKind::P256, &[&stage.host("after")]);
             }
+            Operation::AsPrinted => unreachable!("nothing is printed for libraries"),
             Operation::Deactivate => {
                 self.run(&["deactivate"]);
                 stage.assert_deactivated();

@@ -1,6 +1,7 @@
 //! Apache's mod_md, Debian's: a web server that asks for the certificates of its domains by itself, and shows them after
 //! the next graceful restart.
 
+use crate::as_printed;
 use crate::evidence::{KeyKind, Leaf};
 use crate::journal::Journal;
 use crate::operation::Operation;
@@ -63,6 +64,7 @@ pub fn drive(journal: &mut Journal) {
     journal.cannot(Operation::ChangeContact, "mod_md tells it when it makes the account and never again");
     journal.cannot(Operation::ChangeKey, "mod_md has no directive for it");
     journal.cannot(Operation::Deactivate, "mod_md has no directive for it");
+    as_printed::mod_md(journal);
 }
 
 struct Apache<'a> {

@@ -1,5 +1,6 @@
 //! uacme, Debian's, with its companion ualpn.
 
+use crate::as_printed;
 use crate::evidence::{KeyKind, Leaf};
 use crate::journal::Journal;
 use crate::operation::Operation;
@@ -94,6 +95,7 @@ pub fn drive(journal: &mut Journal) {
         uacme.run("", &["deactivate"]);
         stage.assert_deactivated();
     });
+    as_printed::uacme(journal);
 }
 
 struct Uacme<'a> {
