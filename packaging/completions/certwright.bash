@@ -5,7 +5,7 @@ _certwright() {
     local once='' words='' list='' attached='' flag
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        _certwright_words 'serve quickstart create-dfc-key create-pki-cert-issuer update-pki-cert-issuer describe-item list-items set-item-state update-item delete-item generate-acme-eab list-acme-eabs revoke-acme-eab set-limits renew-soon list-acme-accounts deactivate-acme-account get-certificate-value list-certificates revoke-certificate export-signer-csr import-signer-certificate import-signer rotate-key renew-signer-certificate refresh-key accept-clock audit backup restore check status config --help --version'
+        _certwright_words 'serve quickstart create-dfc-key create-pki-cert-issuer update-pki-cert-issuer describe-item list-items set-item-state update-item delete-item client-config trust generate-acme-eab list-acme-eabs revoke-acme-eab set-limits renew-soon list-acme-accounts deactivate-acme-account get-certificate-value list-certificates revoke-certificate export-signer-csr import-signer-certificate import-signer rotate-key renew-signer-certificate refresh-key accept-clock explain audit backup restore check status config --help --version'
         return
     fi
     # --flag=value is three words to bash.
@@ -168,6 +168,21 @@ _certwright() {
         delete-item,--force) once='true false' ;;
         delete-item,--json) once='true false' ;;
         delete-item,--admin-socket) _certwright_files -f; return ;;
+        client-config,--cert-issuer-name | client-config,-n) return ;;
+        client-config,--client) return ;;
+        client-config,--domain) return ;;
+        client-config,--webroot) _certwright_files -d; return ;;
+        client-config,--with-eab) once='true false' ;;
+        client-config,--json) once='true false' ;;
+        client-config,--admin-socket) _certwright_files -f; return ;;
+        trust,--root) _certwright_files -f; return ;;
+        trust,--url) return ;;
+        trust,--cert-issuer-name | trust,-n) return ;;
+        trust,--fingerprint) return ;;
+        trust,--print) once='true false' ;;
+        trust,--remove) once='true false' ;;
+        trust,--json) once='true false' ;;
+        trust,--admin-socket) _certwright_files -f; return ;;
         generate-acme-eab,--cert-issuer-name | generate-acme-eab,-n) return ;;
         generate-acme-eab,--ttl | generate-acme-eab,-t) return ;;
         generate-acme-eab,--uses) return ;;
@@ -261,6 +276,11 @@ _certwright() {
         refresh-key,--admin-socket) _certwright_files -f; return ;;
         accept-clock,--json) once='true false' ;;
         accept-clock,--admin-socket) _certwright_files -f; return ;;
+        explain,--order) return ;;
+        explain,--domain) return ;;
+        explain,--certificate) return ;;
+        explain,--json) once='true false' ;;
+        explain,--admin-socket) _certwright_files -f; return ;;
         audit,--actor) return ;;
         audit,--action) return ;;
         audit,--object) return ;;
@@ -312,6 +332,8 @@ _certwright() {
         set-item-state) once+=' --name --desired-state --json --admin-socket' words='' ;;
         update-item) once+=' --name --delete-protection --description --json --admin-socket' words='--tag' ;;
         delete-item) once+=' --name --delete-immediately --force --json --admin-socket' words='' ;;
+        client-config) once+=' --cert-issuer-name --client --domain --webroot --with-eab --json --admin-socket' words='' ;;
+        trust) once+=' --root --url --cert-issuer-name --fingerprint --print --remove --json --admin-socket' words='' ;;
         generate-acme-eab) once+=' --cert-issuer-name --ttl --uses --no-challenge --authorized-until --contact-note --json --admin-socket' words='--allowed-domains' ;;
         list-acme-eabs) once+=' --cert-issuer-name --json --admin-socket' words='' ;;
         revoke-acme-eab) once+=' --kid --json --admin-socket' words='' ;;
@@ -329,6 +351,7 @@ _certwright() {
         renew-signer-certificate) once+=' --name --certificate-ttl --json --admin-socket' words='' ;;
         refresh-key) once+=' --name --new-kek --export-fragment --json --admin-socket' words='' ;;
         accept-clock) once+=' --json --admin-socket' words='' ;;
+        explain) once+=' --order --domain --certificate --json --admin-socket' words='' ;;
         audit) once+=' --actor --action --object --outcome --since --limit --after --follow --verify --json --admin-socket' words='' ;;
         backup) once+=' --to --with-fragments --force --json --admin-socket' words='' ;;
         restore) once+=' --from --state-dir --suspend-accounts --json' words='--fragment-dir --crl' ;;
