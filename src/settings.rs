@@ -15,6 +15,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// CA certificates in the clear.
     pub plain_listen: SocketAddr,
+    /// Prometheus's text in the clear, where that was asked for.
+    pub metrics_listen: Option<SocketAddr>,
     /// Where commands come in.
     pub admin_socket: PathBuf,
     /// Further places for key fragments, after `<state-dir>/fragments`.
@@ -67,6 +69,7 @@ impl Settings {
             state_dir,
             listen,
             plain_listen,
+            metrics_listen: None,
             admin_socket,
             fragment_dirs: Vec::new(),
             dns_servers: Vec::new(),

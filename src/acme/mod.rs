@@ -18,11 +18,12 @@ mod request_limits;
 mod revoke;
 mod route;
 
-pub use problem::problem_document;
+pub use problem::{problem_document, problem_type};
 
 use crate::clock::Clock;
 use crate::error::{Class, Error, Result};
 use crate::issuance::Issuance;
+use crate::metrics;
 use crate::store::{AuditEntry, Remembered, Store};
 use crate::validation::Validation;
 use issuer::{IssuerContext, Issuers};
@@ -76,6 +77,8 @@ struct Seen {
     issuer: Option<Arc<IssuerContext>>,
     /// The account, once it is authenticated.
     account: Option<i64>,
+    /// What it is about, for the counters.
+    resource: Option<metrics::Resource>,
 }
 
 /// What is answered.
@@ -87,11 +90,14 @@ pub struct Reply {
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What the request was about, for the counters.
+    pub resource: metrics::Resource,
 }
 
 impl Reply {
     fn new(status: u16) -> Reply {
-        Reply { status, headers: Vec::with_capacity(MOST_HEADERS), body: Vec::new() }
+        let headers = Vec::with_capacity(MOST_HEADERS);
+        Reply { status, headers, body: Vec::new(), resource: metrics::Resource::Other }
     }
 
     fn json(status: u16, value: &Value) -> Reply {
@@ -136,6 +142,7 @@ impl Acme {
                 problem::reply(&e, request.id)
             }
         };
+        reply.resource = seen.resource.unwrap_or(metrics::Resource::Other);
         if request.method == "POST" {
             reply = reply.header("Replay-Nonce", self.nonces.issue()).header("Cache-Control", "no-store");
         }
@@ -169,6 +176,7 @@ impl Acme {
     /// Find the resource and hand the request to it.
     fn dispatch(&self, request: &Request<'_>, seen: &mut Seen) -> Result<Reply> {
         let route = Route::parse(request.path).ok_or_else(|| Error::not_found("there is no such resource"))?;
+        seen.resource = Some(route.resource.counted());
         if request.method == "OPTIONS" {
             return Ok(preflight(route.resource.methods()));
         }

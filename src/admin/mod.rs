@@ -23,6 +23,7 @@ pub use status::Addresses;
 
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::issuance::Issuance;
 use crate::jose::json;
 use crate::store::{AuditEntry, Store};
@@ -37,6 +38,7 @@ const LONGEST_REFUSAL: usize = 1_000;
 pub struct Administration {
     store: Arc<Store>,
     issuance: Arc<Issuance>,
+    health: Arc<Health>,
     clock: Clock,
     addresses: Addresses,
 }
@@ -110,8 +112,14 @@ impl From<Result<Value>> for Answer {
 
 impl Administration {
     /// Commands over these.
-    pub fn new(store: Arc<Store>, issuance: Arc<Issuance>, clock: Clock, addresses: Addresses) -> Administration {
-        Administration { store, issuance, clock, addresses }
+    pub fn new(
+        store: Arc<Store>,
+        issuance: Arc<Issuance>,
+        health: Arc<Health>,
+        clock: Clock,
+        addresses: Addresses,
+    ) -> Administration {
+        Administration { store, issuance, health, clock, addresses }
     }
 
     /// Carry out one request line.

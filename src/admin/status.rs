@@ -13,6 +13,8 @@ pub struct Addresses {
     pub listen: SocketAddr,
     /// In the clear.
     pub plain_listen: SocketAddr,
+    /// For who watches the daemon.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// Look whether everything fits together, over one snapshot.

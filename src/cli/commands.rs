@@ -127,6 +127,9 @@ pub(super) struct Serve {
     /// where to serve CRLs, OCSP and CA certificates over plain HTTP ([::]:8080)
     #[argh(option, arg_name = "addr")]
     plain_listen: Option<String>,
+    /// where to serve /metrics for Prometheus over plain HTTP, to whoever reaches it (off)
+    #[argh(option, arg_name = "addr")]
+    metrics_listen: Option<String>,
     /// the socket that commands come in by (/run/certwright/admin.sock)
     #[argh(option, arg_name = "path")]
     admin_socket: Option<String>,

@@ -27,11 +27,14 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     serve(&settings, |daemon| {
         let addresses = daemon.addresses();
         log::info!(
-            "certwright {} serves ACME on {} and CA certificates on {}",
+            "version={} listen={} plain-listen={} serving",
             env!("CARGO_PKG_VERSION"),
             addresses.listen,
             addresses.plain_listen
         );
+        if let Some(address) = addresses.metrics_listen {
+            log::info!("metrics-listen={address} serving");
+        }
     })?;
     Ok(())
 }
@@ -152,6 +155,7 @@ fn settings(given: &[Given]) -> Result<Settings> {
         state_dir: path("state-dir", "/var/lib/certwright"),
         listen: address("listen", text(given, "listen").unwrap_or("[::]:8000"))?,
         plain_listen: address("plain-listen", text(given, "plain-listen").unwrap_or("[::]:8080"))?,
+        metrics_listen: text(given, "metrics-listen").map(|text| address("metrics-listen", text)).transpose()?,
         admin_socket: path("admin-socket", DEFAULT_SOCKET),
         fragment_dirs: list(given, "fragment-dir").into_iter().map(PathBuf::from).collect(),
         dns_servers: list(given, "dns-server").into_iter().map(dns_server).collect::<Result<_>>()?,

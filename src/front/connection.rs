@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use crate::clock::later;
 use crate::http::Door;
 use crate::identifier::Peer;
+use crate::metrics;
 use mio::net::TcpStream;
 use rustls::ServerConnection;
 use std::io::{ErrorKind, Read, Write};
@@ -48,7 +49,7 @@ pub(super) struct Client {
     pub(super) peer: Peer,
     pub(super) deadline: Instant,
     address: IpAddr,
-    door: Door,
+    pub(super) door: Door,
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     phase: Phase,
@@ -172,6 +173,7 @@ impl Client {
     pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) {
         let Phase::Answering { keep_alive, say_keep_alive } = self.phase else { return };
         self.answered = self.answered.saturating_add(1);
+        let asked = self.since;
         match outcome {
             Ok((reply, head)) => {
                 self.output = match (keep_alive, say_keep_alive) {
@@ -183,6 +185,10 @@ impl Client {
                 self.enter(Phase::Reply { keep_alive }, REPLY);
             }
             Err(refusal) => self.refuse(refusal),
+        }
+        let answered = self.door.listener().and_then(|listener| metrics::ANSWERED.get(listener as usize));
+        if let Some(answered) = answered {
+            answered.took(self.since.saturating_duration_since(asked));
         }
     }
 
@@ -317,6 +323,7 @@ impl Client {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
+        metrics::count(&metrics::TURNED_AWAY, refusal.turned() as usize);
         self.output.extend_from_slice(&refusal.to_bytes());
         self.enter(Phase::Reply { keep_alive: false }, REPLY);
     }

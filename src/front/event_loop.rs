@@ -9,6 +9,7 @@ use super::turns::Turns;
 use super::{FrontSettings, Waker};
 use crate::clock::{Seldom, later};
 use crate::http::Door;
+use crate::metrics::{self, Eviction};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConnection;
@@ -19,10 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-const TLS_LISTENER: Token = Token(0);
-const PLAIN_LISTENER: Token = Token(1);
-const WAKER: Token = Token(2);
-const FIRST_BACKEND: usize = 3;
+const WAKER: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// New clients of each listener, and clients that are driven, before the loop looks who else has come. Many more are driven,
@@ -42,6 +41,8 @@ pub(super) struct EventLoop {
     accepting: Vec<Token>,
     tls: TlsConfigs,
     backends: Backends,
+    /// Tokens below are listeners'.
+    first_backend: usize,
     first_client: usize,
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
@@ -61,8 +62,7 @@ pub(super) struct EventLoop {
 
 impl EventLoop {
     pub(super) fn new(
-        tls_listener: Listener,
-        plain_listener: Listener,
+        doors: Vec<(Door, Listener)>,
         tls: TlsConfigs,
         settings: FrontSettings,
         stopping: Arc<AtomicBool>,
@@ -71,18 +71,17 @@ impl EventLoop {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
-        for (token, door, listener) in
-            [(TLS_LISTENER, Door::Tls, tls_listener), (PLAIN_LISTENER, Door::Plain, plain_listener)]
-        {
+        for (token, (door, listener)) in (FIRST_LISTENER..).map(Token).zip(doors) {
             let mut socket = TcpListener::from_std(listener.socket);
             poll.registry().register(&mut socket, token, Interest::READABLE)?;
             listeners.push((token, door, socket));
         }
+        let first_backend = FIRST_LISTENER.saturating_add(listeners.len());
         let backends = Backends::new(
             settings.application.clone(),
             &settings.secret,
             settings.connections,
-            FIRST_BACKEND,
+            first_backend,
             settings.renewal.clone(),
         );
         Ok(EventLoop {
@@ -92,7 +91,8 @@ impl EventLoop {
             accepting: Vec::new(),
             tls,
             backends,
-            first_client: FIRST_BACKEND.saturating_add(settings.connections),
+            first_backend,
+            first_client: first_backend.saturating_add(settings.connections),
             clients: Vec::new(),
             free: Vec::new(),
             counts: Counts::default(),
@@ -143,7 +143,10 @@ impl EventLoop {
     }
 
     fn handle(&mut self, token: Token) {
-        if token == TLS_LISTENER || token == PLAIN_LISTENER {
+        if token == WAKER {
+            return;
+        }
+        if token.0 < self.first_backend {
             if !self.accepting.contains(&token) {
                 self.accepting.push(token);
             }
@@ -157,7 +160,7 @@ impl EventLoop {
                 self.backends.renew_from_now_on();
                 let _ = ready.send(());
             }
-        } else if token != WAKER {
+        } else {
             self.is_due(token.0.saturating_sub(self.first_client));
         }
     }
@@ -234,7 +237,7 @@ impl EventLoop {
                         if self.no_room.is_due() {
                             log::warn!("clients can be accepted only when others go: {e}");
                         }
-                        if !self.evict() {
+                        if !self.evict(Eviction::Descriptors) {
                             more = false;
                             break;
                         }
@@ -250,7 +253,7 @@ impl EventLoop {
     fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr, door: Door) {
         let open = self.clients.len().saturating_sub(self.free.len());
         if open >= self.settings.most_clients {
-            self.evict();
+            self.evict(Eviction::Places);
         }
         let _ = socket.set_nodelay(true);
         let tls = match door {
@@ -262,7 +265,7 @@ impl EventLoop {
                     Err(e) => return log::error!("TLS could not be begun: {e}"),
                 }
             }
-            Door::Plain | Door::Probe => None,
+            Door::Plain | Door::Metrics | Door::Probe => None,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.clients.push(None);
@@ -282,6 +285,7 @@ impl EventLoop {
             (_, tls) => Client::new(id, socket, address, door, tls),
         };
         self.counts.add(client.peer);
+        count_connection(door, 1);
         if let Some(place) = self.clients.get_mut(slot) {
             *place = Some(client);
         }
@@ -291,6 +295,7 @@ impl EventLoop {
         if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
             let _ = self.poll.registry().deregister(client.socket());
             self.counts.remove(client.peer);
+            count_connection(client.door, -1);
             self.held = self.held.saturating_sub(client.held());
             self.backends.forget(client.id);
             self.free.push(slot);
@@ -312,10 +317,11 @@ impl EventLoop {
     }
 
     /// Close the connection that is least worth keeping. False when there is none.
-    fn evict(&mut self) -> bool {
+    fn evict(&mut self, why: Eviction) -> bool {
         let candidates = self.clients.iter().flatten().map(Client::as_candidate);
         match choose(candidates, &self.counts) {
             Some(slot) => {
+                metrics::count(&metrics::EVICTED, why as usize);
                 self.remove(slot);
                 true
             }
@@ -328,6 +334,7 @@ impl EventLoop {
         let holding = self.clients.iter().flatten().filter(|c| c.held() > 4096).map(Client::as_candidate);
         if let Some(slot) = choose(holding, &self.counts) {
             self.let_go = self.let_go.saturating_add(1);
+            metrics::count(&metrics::EVICTED, Eviction::Memory as usize);
             self.remove(slot);
         }
     }
@@ -368,5 +375,16 @@ impl EventLoop {
         }
         let nobody = self.clients.iter().all(Option::is_none);
         nobody || now >= deadline
+    }
+}
+
+/// One more client of this door, or one fewer.
+fn count_connection(door: Door, change: i64) {
+    let Some(listener) = door.listener() else { return };
+    if let Some(open) = metrics::CONNECTIONS.get(listener as usize) {
+        open.add(change);
+    }
+    if change > 0 {
+        metrics::count(&metrics::ACCEPTED, listener as usize);
     }
 }

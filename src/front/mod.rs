@@ -19,7 +19,7 @@ mod waiting;
 pub use listen::{Listener, listen, raise_descriptor_limit};
 
 use crate::error::{Error, Result};
-use crate::http::Renewal;
+use crate::http::{Door, Renewal};
 use crate::issuance::Issuance;
 use event_loop::EventLoop;
 use mio::Waker;
@@ -57,13 +57,13 @@ impl Front {
     ///
     /// # Errors
     /// Unavailable when the event loop cannot be set up.
-    pub fn start(tls: Listener, plain: Listener, issuance: Arc<Issuance>, settings: FrontSettings) -> Result<Front> {
+    pub fn start(listeners: Vec<(Door, Listener)>, issuance: Arc<Issuance>, settings: FrontSettings) -> Result<Front> {
         let failed = |e: std::io::Error| Error::unavailable(format!("the front door cannot be opened: {e}"));
         let stopping = Arc::new(AtomicBool::new(false));
         let (tell_ready, ready) = sync_channel(1);
         let tls_configs = tls::TlsConfigs::new(issuance)?;
         let event_loop =
-            EventLoop::new(tls, plain, tls_configs, settings, Arc::clone(&stopping), tell_ready).map_err(failed)?;
+            EventLoop::new(listeners, tls_configs, settings, Arc::clone(&stopping), tell_ready).map_err(failed)?;
         let waker = event_loop.waker();
         let thread =
             std::thread::Builder::new().name("front".into()).spawn(move || event_loop.run()).map_err(failed)?;

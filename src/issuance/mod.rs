@@ -90,6 +90,14 @@ impl Issuance {
         self.vault.warnings()
     }
 
+    /// Whether everything can be opened that signs or binds accounts, keys aside that an administrator disabled.
+    ///
+    /// # Errors
+    /// Unavailable, naming the fragment that is missing.
+    pub fn check_open(&self) -> Result<()> {
+        self.vault.check_open()
+    }
+
     /// Whether accounts can be bound and certificates signed for an issuer.
     ///
     /// # Errors

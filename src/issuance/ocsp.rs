@@ -10,6 +10,7 @@ use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use crate::identifier::Peer;
 use crate::keys::{Hash, KeyAlgorithm, PublicKey, Signer, generate, hex, write_private};
+use crate::metrics;
 use crate::policy::IssuerPolicy;
 use crate::store::{AuditEntry, KeyVersion, NewCertificate, Purpose, Read};
 use std::collections::HashMap;
@@ -261,6 +262,7 @@ impl Issuance {
             .inspect_err(|_| {
                 let _ = std::fs::remove_file(&file);
             })?;
+        metrics::count(&metrics::ISSUED, metrics::Issued::Responder as usize);
         if let Some(before) = before {
             let _ = std::fs::remove_file(self.responder_file(&before.serial));
         }

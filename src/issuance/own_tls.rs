@@ -9,6 +9,7 @@ use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex, write_private};
+use crate::metrics;
 use crate::policy::IssuerPolicy;
 use crate::store::{AuditEntry, NewCertificate, Purpose, TlsCertificate, Write};
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ impl PreparedTls {
 
     /// The commit succeeded: the key stays.
     pub fn kept(mut self) {
+        metrics::count(&metrics::ISSUED, metrics::Issued::Tls as usize);
         self.new = None;
     }
 }

@@ -233,6 +233,16 @@ impl Vault {
         warnings
     }
 
+    /// Whether every enabled key can be opened, and the one that binds accounts.
+    pub(super) fn check_open(&self) -> Result<()> {
+        self.eab_key()?;
+        let keys = self.store.read(|read| {
+            let items = read.key_items()?.into_iter().map(|id| read.item(id));
+            items.filter(|item| item.as_ref().map_or(true, |item| item.enabled)).collect::<Result<Vec<_>>>()
+        })?;
+        keys.iter().try_for_each(|key| self.signer(key.id).map(|_| ()))
+    }
+
     pub(super) fn seal_mac_key(&self, kid: &str, mac_key: &[u8]) -> Result<Vec<u8>> {
         self.eab_key()?.seal(mac_key, &mac_key_context(kid)).map(|sealed| sealed.0)
     }

@@ -14,11 +14,13 @@ mod queue;
 mod resolver;
 mod tls_alpn01;
 
+pub use crate::metrics::Verdict;
 pub use networks::ReachableNetworks;
 
 use crate::clock::{Clock, Seldom, Span, Time, later};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
+use crate::metrics::{Counter, count};
 use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
 use crate::settings::Settings;
 use crate::store::{Read, Remembered, Store, ValidationJob};
@@ -28,6 +30,10 @@ use rustls::crypto::CryptoProvider;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Validations that ended or were put off, by challenge type and by [`Verdict`].
+pub static VALIDATIONS: [[Counter; Verdict::ALL.len()]; ChallengeType::ALL.len()] =
+    [const { [const { Counter::new() }; Verdict::ALL.len()] }; ChallengeType::ALL.len()];
 
 const VALIDATORS: usize = 32;
 /// Network trouble is tried again, after these pauses; a wrong answer is final.
@@ -88,6 +94,11 @@ impl Validation {
     /// Validate a challenge of this account, for this name, soon.
     pub fn enqueue(&self, challenge: i64, account: i64, name: String) {
         self.queue.add(Ticket::new(challenge, account, name));
+    }
+
+    /// How many wait, and how many are under way.
+    pub fn lengths(&self) -> (usize, usize) {
+        self.queue.lengths()
     }
 
     /// Stop: what is running ends without a result and is taken up at the next start. Nobody waits for it, since it has
@@ -166,6 +177,7 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(store, prober, &job, clock.now())))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
     let now = clock.now();
+    let verdict = if outcome.is_ok() { Verdict::Valid } else { Verdict::Invalid };
     let recorded = match outcome {
         Ok(Proof { lifetime, caa_checked }) => {
             log::info!("challenge={challenge} name={} valid", job.identifier);
@@ -175,6 +187,7 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
         Err(failure) if failure.error.class() == Class::Unavailable => {
             let level = if prober.put_off.is_due() { failure.error.level() } else { log::Level::Debug };
             log::log!(level, "validation of challenge {challenge} is put off: {}", failure.error);
+            counted(&job.kind, Verdict::PutOff);
             return Next::PutOff(PAUSES[1]);
         }
         Err(failure) => {
@@ -192,7 +205,10 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
         }
     };
     match recorded {
-        Ok(()) => Next::Over,
+        Ok(()) => {
+            counted(&job.kind, verdict);
+            Next::Over
+        }
         Err(e) => {
             log::log!(
                 e.level(),
@@ -200,6 +216,13 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
             );
             Next::PutOff(PAUSES[0])
         }
+    }
+}
+
+fn counted(kind: &str, verdict: Verdict) {
+    let of_kind = ChallengeType::parse(kind).ok().and_then(|kind| VALIDATIONS.get(kind as usize));
+    if let Some(of_kind) = of_kind {
+        count(of_kind, verdict as usize);
     }
 }
 

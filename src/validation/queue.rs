@@ -109,6 +109,12 @@ impl Queue {
         }
     }
 
+    /// How many wait, and how many are under way.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting.len(), state.running.len())
+    }
+
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
