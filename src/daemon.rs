@@ -162,7 +162,7 @@ impl Drop for Daemon {
         self.validation.stop();
         // A validation that still runs holds the store open, so that SQLite does not do this by itself.
         if let Err(e) = self.store.close() {
-            log::warn!("certwright.db-wal has to be kept beside certwright.db: {e}");
+            log::warn!(error:% = e; "certwright.db-wal has to be kept beside certwright.db");
         }
     }
 }
@@ -233,7 +233,7 @@ impl Directories {
         for dir in &settings.fragment_dirs {
             if !dir.is_dir() {
                 // Made by hand, so that a medium that is not mounted is noticed.
-                log::warn!("--fragment-dir {} is not there; fragments in it cannot be read", dir.display());
+                log::warn!(directory:% = dir.display(); "a --fragment-dir is not there; fragments in it cannot be read");
             }
         }
         if let Some(parent) = settings.admin_socket.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {

@@ -13,6 +13,7 @@
 //!  4  policy         what an issuer permits          3  store        SQLite, shared commits, audit
 //!  3  ca             CSR, certificate, CRL, OCSP     3  jose         base64url, JWK, JWS, EAB
 //!  2  keys           algorithms, fragments, signer   2  settings     what the daemon is told
+//!  2  logging        a line for each event
 //!  1  der, identifier, clock, metrics                0  error        what can go wrong
 //! ```
 //!
@@ -40,6 +41,7 @@ pub mod identifier;
 pub mod issuance;
 pub mod jose;
 pub mod keys;
+pub mod logging;
 pub mod metrics;
 pub mod policy;
 pub mod publication;

@@ -138,6 +138,7 @@ impl Acme {
         let mut reply = match self.dispatch(request, &mut seen) {
             Ok(reply) => reply,
             Err(e) => {
+                self.tell_fault(&e);
                 self.audit_refusal(request, &seen, &e);
                 problem::reply(&e, request.id)
             }
@@ -155,21 +156,31 @@ impl Acme {
             .header("Access-Control-Expose-Headers", "Link, Location, Replay-Nonce, Retry-After")
     }
 
+    /// What went wrong with us; not for everybody who meets it, since strangers meet it as often as they like.
+    fn tell_fault(&self, e: &Error) {
+        if matches!(e.class(), Class::Internal | Class::Unavailable) {
+            let is_seldom = e.level() == log::Level::Error && self.limits.level(Refused::Fault) == log::Level::Info;
+            let level = if is_seldom { log::Level::Error } else { log::Level::Debug };
+            log::log!(level, error:% = e; "a request could not be answered");
+        }
+    }
+
     /// Refusals of authenticated accounts are audited, unless there are very many; those of strangers are not, or they could
     /// fill the disk.
     fn audit_refusal(&self, request: &Request<'_>, seen: &Seen, e: &Error) {
         let Some(account) = seen.account.filter(|_| !matches!(e.class(), Class::Internal | Class::Unavailable)) else {
             return;
         };
-        log::info!("request={} account={account} {} refused: {e}", request.id, request.path);
-        if !self.limits.audits(Refused::Account(account)) {
+        let level = self.limits.level(Refused::Account(account));
+        log::log!(level, account, path = request.path, address = request.address, error:% = e; "refused");
+        if level == log::Level::Debug {
             return;
         }
         let entry =
             AuditEntry::done(format!("account {account}"), "acme", request.path).refused(e).from(request.address);
         let now = self.clock.now();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
-            log::log!(e.level(), "a refusal could not be audited: {e}");
+            log::log!(e.level(), error:% = e; "a refusal could not be audited");
         }
     }
 

@@ -14,9 +14,6 @@ const RETRY_RATE_LIMITED: &str = "60";
 pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
     let (_, status) = type_and_status(error.class());
     metrics::count(&metrics::REFUSED, error.class() as usize);
-    if status >= 500 {
-        log::log!(error.level(), "request={request_id} status={status} {error}");
-    }
     let mut members = members_of(error);
     // RFC 8555, 6.7.1: only subproblems name identifiers.
     members.remove("identifier");

@@ -36,7 +36,6 @@ const NOT_OFFERED: &[(&str, &str)] = &[
     ("create-public-crl", "there is no public CRL service here"),
     ("is-ca", "CA certificates are not issued by ACME"),
     ("max-path-len", "CA certificates are not issued by ACME"),
-    ("metrics-listen", "metrics are not published yet"),
     ("protect-certificates", "issued certificates are never changed"),
     ("scheduled-activity", "there is no scheduler here"),
     ("token", "the admin socket's mode and group decide who may administer"),

@@ -14,6 +14,7 @@ mod record_commands;
 mod serve;
 mod show;
 mod signer_commands;
+mod status;
 
 use crate::error::{Class, Error};
 use commands::{Certwright, Command};

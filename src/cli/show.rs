@@ -69,7 +69,7 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
             }
         },
         "check" => "Everything fits together.".into(),
-        "status" => status(reply),
+        "status" => super::status::show(reply),
         _ => reply.to_string(),
     })
 }
@@ -132,26 +132,8 @@ pub(super) fn audit_row(row: &Value) -> String {
     line
 }
 
-fn status(reply: &Value) -> String {
-    let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
-    let mut out = format!(
-        "certwright {}\nACME over TLS   {}\nplain HTTP      {}",
-        text("version"),
-        text("listen"),
-        text("plain_listen")
-    );
-    for issuer in reply.get("issuers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
-        let text = |name: &str| issuer.get(name).and_then(Value::as_str).unwrap_or("no ACME");
-        out.push_str(&format!("\nissuer {} ({}): {}", text("name"), text("state"), text("acme_directory_url")));
-    }
-    for warning in reply.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
-        out.push_str(&format!("\nwarning: {}", warning.as_str().unwrap_or_default()));
-    }
-    out
-}
-
 /// Columns as wide as their widest cell.
-fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = head.map(|h| h.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

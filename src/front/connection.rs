@@ -161,7 +161,7 @@ impl Client {
         match self.step(secret) {
             Ok(verdict) => verdict,
             Err(e) => {
-                log::debug!("peer={} the connection ended: {e}", self.address);
+                log::debug!(address:% = self.address, error:% = e; "a connection ended");
                 // rustls may have an alert to send.
                 let _ = self.flush();
                 Verdict::Close
@@ -197,7 +197,7 @@ impl Client {
         match self.phase {
             // The request's own deadline is earlier and brings an answer, so this is a fault that must not last.
             Phase::Answering { .. } => {
-                log::error!("peer={} a request got no answer at all", self.address);
+                log::error!(address:% = self.address; "a request got no answer at all");
                 Verdict::Close
             }
             _ => {

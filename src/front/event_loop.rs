@@ -129,7 +129,7 @@ impl EventLoop {
             let timeout = if more_to_do { Duration::ZERO } else { next_tick.saturating_duration_since(now) };
             if let Err(e) = self.poll.poll(&mut events, Some(timeout)) {
                 if e.kind() != ErrorKind::Interrupted {
-                    log::error!("the event loop cannot wait for events: {e}");
+                    log::error!(error:% = e; "the event loop cannot wait for events");
                     std::thread::sleep(TICK);
                 }
                 continue;
@@ -235,7 +235,7 @@ impl EventLoop {
                     Err(e) => {
                         // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
                         if self.no_room.is_due() {
-                            log::warn!("clients can be accepted only when others go: {e}");
+                            log::warn!(error:% = e; "clients can be accepted only when others go");
                         }
                         if !self.evict(Eviction::Descriptors) {
                             more = false;
@@ -262,7 +262,7 @@ impl EventLoop {
                 let Ok(local) = socket.local_addr() else { return };
                 match ServerConnection::new(self.tls.for_local(local.ip())) {
                     Ok(tls) => Some(tls),
-                    Err(e) => return log::error!("TLS could not be begun: {e}"),
+                    Err(e) => return log::error!(error:% = e; "TLS could not be begun"),
                 }
             }
             Door::Plain | Door::Metrics | Door::Probe => None,
@@ -276,7 +276,7 @@ impl EventLoop {
             self.poll.registry().register(&mut socket, Token(self.first_client.saturating_add(slot)), interest)
         {
             self.free.push(slot);
-            return log::error!("a client could not be watched: {e}");
+            return log::error!(error:% = e; "a client could not be watched");
         }
         self.accepted = self.accepted.wrapping_add(1);
         let id = ClientId { slot, number: self.accepted };
@@ -342,7 +342,7 @@ impl EventLoop {
     fn tick(&mut self, now: Instant) {
         // Once a tick, so that whoever is let go and comes again does not fill the log.
         if self.let_go > 0 {
-            log::warn!("clients hold too much memory; {} were let go", std::mem::take(&mut self.let_go));
+            log::warn!(clients = std::mem::take(&mut self.let_go); "clients held too much memory, and some were let go");
         }
         let mut outcomes = Vec::new();
         self.backends.tick(now, self.poll.registry(), &mut outcomes);

@@ -77,7 +77,7 @@ impl Shared {
         let mut state = self.state();
         match counted {
             Ok(counts) => state.latest = Some(Arc::new(counts)),
-            Err(e) => log::warn!("the certificates could not be counted: {e}"),
+            Err(e) => log::warn!(error:% = e; "the certificates could not be counted"),
         }
         state.counted = Some((ended, later(ended, begun.elapsed().saturating_mul(100))));
         state.is_counting = false;

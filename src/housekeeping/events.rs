@@ -121,9 +121,8 @@ impl Listener {
             Err(e) => {
                 log::log!(
                     e.level().max(log::Level::Warn),
-                    "{} could not be told of an event and will be in {:?}: {e}",
-                    self.sink,
-                    self.retry
+                    listener:% = self.sink, seconds = self.retry.as_secs(), error:% = e;
+                    "a listener could not be told of an event; it will be tried again in so many seconds"
                 );
                 self.not_before = later(Instant::now(), self.retry);
                 self.retry = self.retry.saturating_mul(2).min(LONGEST_RETRY);

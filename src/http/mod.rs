@@ -153,14 +153,14 @@ fn serve(routes: &Routes, mut request: Request) {
     // tiny_http would send long replies chunked, so the reply is written past it.
     let mut writer = request.into_writer();
     if let Err(e) = writer.write_all(&bytes).and_then(|()| writer.flush()) {
-        log::debug!("a reply could not be handed to the front door: {e}");
+        log::debug!(error:% = e; "a reply could not be handed to the front door");
     }
 }
 
 fn answer_whatever_happens(request: &mut Request, answer: impl FnOnce(&mut Request) -> Answer) -> Answer {
     catch_unwind(AssertUnwindSafe(|| answer(request))).unwrap_or_else(|_| {
         answered(Resource::Other, 500, Duration::ZERO);
-        log::error!("a request panicked: {} {}", request.method(), request.url());
+        log::error!(method = request.method().as_str(), path = request.url(); "a request panicked");
         Answer::problem(500, "serverInternal", "the server met a fault; its log tells more")
     })
 }

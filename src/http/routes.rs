@@ -3,8 +3,10 @@
 use super::reply::Answer;
 use super::scrape::Scrapes;
 use crate::acme::{Acme, Request as AcmeRequest};
+use crate::clock::{Clock, Seldom};
 use crate::health::Health;
 use crate::keys::hex;
+use crate::logging::OfRequest;
 use crate::metrics::{Listener, Resource, answered};
 use crate::publication::{Publication, Question};
 use std::sync::Arc;
@@ -61,10 +63,12 @@ pub struct Routes {
     publication: Publication,
     health: Arc<Health>,
     scrapes: Scrapes,
+    /// That something public could not be served.
+    unserved: Seldom,
     secret: String,
     run: String,
     requests: AtomicU64,
-    clock: crate::clock::Clock,
+    clock: Clock,
 }
 
 impl Routes {
@@ -76,10 +80,11 @@ impl Routes {
         scrapes: Scrapes,
         secret: String,
         run: [u8; 4],
-        clock: crate::clock::Clock,
+        clock: Clock,
     ) -> Arc<Routes> {
         let requests = AtomicU64::new(1);
-        Arc::new(Routes { acme, publication, health, scrapes, secret, run: hex(&run), requests, clock })
+        let unserved = Seldom::default();
+        Arc::new(Routes { acme, publication, health, scrapes, unserved, secret, run: hex(&run), requests, clock })
     }
 
     pub(super) fn answer(&self, request: &Request, body: &[u8]) -> Answer {
@@ -92,6 +97,7 @@ impl Routes {
         }
         let door = words.next().and_then(Door::parse);
         let peer = words.next().unwrap_or("-");
+        let of_request = OfRequest::begin(&id);
         let begun = Instant::now();
         let (resource, answer) = match door {
             Some(Door::Tls) => self.over_tls(request, body, &id, peer),
@@ -103,13 +109,16 @@ impl Routes {
         let took = begun.elapsed();
         if door != Some(Door::Probe) {
             answered(resource, answer.status(), took);
+            log::debug!(
+                method = request.method().as_str(),
+                path = request.url(),
+                status = answer.status(),
+                ms = took.as_millis(),
+                address = peer;
+                "answered"
+            );
         }
-        log::debug!(
-            "request={id} peer={peer} method={} path={} status={}",
-            request.method(),
-            request.url(),
-            answer.status()
-        );
+        drop(of_request);
         answer.at(self.clock.now())
     }
 
@@ -161,7 +170,8 @@ impl Routes {
                 "there is nothing here; CA certificates are at /ca/<display-id>.pem, CRLs at /crl/<display-id>",
             ),
             Err(e) => {
-                log::log!(e.level(), "path={} {e}", request.url());
+                let level = if self.unserved.is_due() { e.level() } else { log::Level::Debug };
+                log::log!(level, path, error:% = e; "what is public could not be served");
                 Answer::problem(503, "serverInternal", "this cannot be served at the moment").header("Retry-After", "5")
             }
         };

@@ -54,7 +54,7 @@ impl Scrapes {
         self.queues(&mut out);
         self.machine(&mut out);
         if let Err(e) = self.ends(&mut out) {
-            log::log!(e.level(), "the ends of signers and lists are missing in /metrics: {e}");
+            log::log!(e.level(), error:% = e; "the ends of signers and lists are missing in /metrics");
         }
         self.certificates(&mut out);
         let text: Arc<str> = out.into_text().into();

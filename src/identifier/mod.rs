@@ -83,12 +83,15 @@ impl fmt::Display for Identifier {
 /// Foreign text made fit to be repeated in a sentence: at most 128 characters, no control characters, and none that turn
 /// the direction of what follows (Unicode TR 36, 2.6).
 pub fn printable(text: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let fit = |c: char| if c.is_control() || turns(c) { '\u{fffd}' } else { c };
     let mut clean: String = text.chars().take(128).map(fit).collect();
     if text.chars().nth(128).is_some() {
         clean.push('…');
     }
     clean
+}
+
+/// Whether a character turns the direction of what follows (Unicode TR 36, 2.6).
+pub fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

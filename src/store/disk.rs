@@ -117,14 +117,14 @@ impl Disk {
         metrics::COMMIT_SIZES.observe(u64::try_from(count).unwrap_or(u64::MAX));
         if state.was_slow && self.slow.is_due() {
             log::warn!(
-                "a commit took {:.1} s: the disk is slow, and so is everything that waits for it",
-                took.as_secs_f32()
+                ms = took.as_millis();
+                "a commit took long: the disk is slow, and so is everything that waits for it"
             );
         }
         match outcome {
             Ok(()) => {
                 if std::mem::take(&mut state.is_told) {
-                    log::info!("changes are kept again, after {} that were not", state.failed);
+                    log::info!(failed = state.failed; "changes are kept again, after some that were not");
                 }
                 state.failed = 0;
                 Ok(())
@@ -135,7 +135,7 @@ impl Disk {
                 metrics::COMMITS_FAILED.count();
                 if self.failing.is_due() {
                     state.is_told = true;
-                    log::error!("changes are refused until this is over, {} so far: {e}", state.failed);
+                    log::error!(failed = state.failed, error:% = e; "changes are refused until this is over");
                 }
                 Err(e.told())
             }

@@ -170,7 +170,7 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
         Ok(Some(job)) => job,
         Ok(None) => return Next::Over,
         Err(e) => {
-            log::error!("validation of challenge {challenge} is put off: {e}");
+            log::error!(challenge, error:% = e; "validation is put off");
             return Next::PutOff(PAUSES[0]);
         }
     };
@@ -180,13 +180,13 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
     let verdict = if outcome.is_ok() { Verdict::Valid } else { Verdict::Invalid };
     let recorded = match outcome {
         Ok(Proof { lifetime, caa_checked }) => {
-            log::info!("challenge={challenge} name={} valid", job.identifier);
+            log::info!(challenge, kind = job.kind, name = job.identifier; "valid");
             store.change(move |write| write.complete_validation(challenge, now, now.plus(lifetime), caa_checked))
         }
         // A fault of ours is no answer about the name.
         Err(failure) if failure.error.class() == Class::Unavailable => {
             let level = if prober.put_off.is_due() { failure.error.level() } else { log::Level::Debug };
-            log::log!(level, "validation of challenge {challenge} is put off: {}", failure.error);
+            log::log!(level, challenge, error:% = failure.error; "validation is put off");
             counted(&job.kind, Verdict::PutOff);
             return Next::PutOff(PAUSES[1]);
         }
@@ -195,10 +195,10 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
                 .get(ticket.attempts)
                 .filter(|pause| ticket.started.elapsed().saturating_add(**pause) < ALL_ATTEMPTS);
             if let (true, Some(pause)) = (failure.passing, pause) {
-                log::debug!("challenge={challenge} name={} try again: {}", job.identifier, failure.error);
+                log::debug!(challenge, kind = job.kind, name = job.identifier, error:% = failure.error; "another attempt follows");
                 return Next::Again(*pause);
             }
-            log::info!("challenge={challenge} name={} invalid: {}", job.identifier, failure.error);
+            log::info!(challenge, kind = job.kind, name = job.identifier, error:% = failure.error; "invalid");
             let class = format!("{:?}", failure.error.class());
             let detail = failure.error.detail().to_owned();
             store.change(move |write| write.fail_validation(challenge, &class, &detail, now))
@@ -212,7 +212,8 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &Ticket) -> Next 
         Err(e) => {
             log::log!(
                 e.level(),
-                "the result of challenge {challenge} could not be kept, so it will be validated again: {e}"
+                challenge, error:% = e;
+                "the result of a validation could not be kept, so it will be made again"
             );
             Next::PutOff(PAUSES[0])
         }

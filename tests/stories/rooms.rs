@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["clock", "identifier", "der", "metrics"],
-    &["settings", "keys"],
+    &["settings", "keys", "logging"],
     &["jose", "ca", "store"],
     &["policy"],
     &["issuance", "validation"],
