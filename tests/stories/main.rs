@@ -42,6 +42,7 @@ mod shortage;
 mod tidying;
 mod upgrade;
 mod usage;
+mod watching;
 
 // What is signed, before independent judges.
 mod judges;
