@@ -127,6 +127,17 @@ fn strangers_do_not_fill_the_log() {
 }
 
 #[test]
+fn events_alone_can_be_asked_for() {
+    let mut ca = Ca::planned(&[]);
+    ca.launch_with(|command| _ = command.env("RUST_LOG", "warn,audit=info"));
+    ca.make_signer_key("/K");
+    assert!(ca.stop().success());
+    let log = ca.log();
+    assert!(log.contains("\"action\":\"create-dfc-key\""), "{log}");
+    assert!(log.lines().all(|line| Line::parse(line).place == "audit"), "{log}");
+}
+
+#[test]
 fn under_systemd_lines_begin_with_their_priority() {
     let mut ca = Ca::planned(&[]);
     let log = ca.place.write("daemon.log", "");

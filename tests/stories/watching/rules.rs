@@ -14,6 +14,20 @@ fn the_rules_are_well_formed_and_wake_whom_they_should() {
 }
 
 #[test]
+fn the_configuration_in_the_document_is_one_for_prometheus() {
+    let page = read("docs/watching.md");
+    let yaml = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a configuration");
+    let installed = "/usr/share/certwright/prometheus/alerts.yml";
+    assert!(yaml.contains(installed));
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus/alerts.yml");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), yaml.replace(installed, here.to_str().unwrap())).unwrap();
+    let said = promtool(&["check", "config", file.path().to_str().unwrap()]).output().unwrap();
+    let said = Outcome::new("promtool check config", said).succeeded().seen();
+    assert!(said.contains(" rules found"), "{said}");
+}
+
+#[test]
 fn every_alert_is_tested() {
     let tests = read("packaging/prometheus/alerts-test.yml");
     let rules = read("packaging/prometheus/alerts.yml");
