@@ -66,6 +66,7 @@ impl Daemon {
             listen: tls_listener.address,
             plain_listen: plain_listener.address,
             metrics_listen: metrics_listener.as_ref().map(|listener| listener.address),
+            is_proxied: !settings.behind_proxy.is_empty(),
         };
         let mut listeners: Vec<(Door, Listener)> = vec![(Door::Tls, tls_listener), (Door::Plain, plain_listener)];
         listeners.extend(metrics_listener.map(|listener| (Door::Metrics, listener)));
@@ -111,6 +112,7 @@ impl Daemon {
             connections: settings.workers,
             renewal: http.renewal(),
             most_clients: usize::try_from(most_clients).unwrap_or(64),
+            behind_proxy: settings.behind_proxy.clone(),
         };
         let front = Front::start(listeners, Arc::clone(&issuance), front_settings)?;
         front.wait_until_ready()?;

@@ -17,6 +17,8 @@ pub struct Settings {
     pub plain_listen: SocketAddr,
     /// Prometheus's text in the clear, where that was asked for.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where the proxies are that ACME clients come by, over plain HTTP then; none where these come by themselves.
+    pub behind_proxy: Vec<Network>,
     /// Where commands come in.
     pub admin_socket: PathBuf,
     /// Further places for key fragments, after `<state-dir>/fragments`.
@@ -70,6 +72,7 @@ impl Settings {
             listen,
             plain_listen,
             metrics_listen: None,
+            behind_proxy: Vec::new(),
             admin_socket,
             fragment_dirs: Vec::new(),
             dns_servers: Vec::new(),

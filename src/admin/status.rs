@@ -25,6 +25,8 @@ pub struct Addresses {
     pub plain_listen: SocketAddr,
     /// For who watches the daemon.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether a proxy ends TLS.
+    pub is_proxied: bool,
 }
 
 /// Look whether everything fits together, over one snapshot.
@@ -75,6 +77,7 @@ pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -
         "listen": admin.addresses.listen.to_string(),
         "plain_listen": admin.addresses.plain_listen.to_string(),
         "metrics_listen": admin.addresses.metrics_listen.map(|address| address.to_string()),
+        "behind_proxy": admin.addresses.is_proxied,
         "started": admin.health.started().to_string(),
         "uptime_seconds": now.since(admin.health.started()).0,
         "clock": now.to_string(),

@@ -130,6 +130,9 @@ pub(super) struct Serve {
     /// where to serve /metrics for Prometheus over plain HTTP, to whoever reaches it (off)
     #[argh(option, arg_name = "addr")]
     metrics_listen: Option<String>,
+    /// a network of proxies that end TLS: --listen then speaks plain HTTP, to these only; repeatable
+    #[argh(option, arg_name = "cidr")]
+    behind_proxy: Vec<String>,
     /// the socket that commands come in by (/run/certwright/admin.sock)
     #[argh(option, arg_name = "path")]
     admin_socket: Option<String>,

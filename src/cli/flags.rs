@@ -31,7 +31,6 @@ const NOT_OFFERED: &[(&str, &str)] = &[
     ("allowed-uri-sans", "only DNS names are certified"),
     ("allowed-extra-extensions", "extensions are the issuer's own"),
     ("auto-renew", "ACME clients renew by themselves"),
-    ("behind-proxy", "the daemon does not work behind a proxy yet"),
     ("code-signing-flag", "certificates are for TLS"),
     ("create-public-crl", "there is no public CRL service here"),
     ("is-ca", "CA certificates are not issued by ACME"),

@@ -140,6 +140,7 @@ fn settings(given: &[Given]) -> Result<Settings> {
         listen: address("listen", text(given, "listen").unwrap_or("[::]:8000"))?,
         plain_listen: address("plain-listen", text(given, "plain-listen").unwrap_or("[::]:8080"))?,
         metrics_listen: text(given, "metrics-listen").map(|text| address("metrics-listen", text)).transpose()?,
+        behind_proxy: networks("behind-proxy")?,
         admin_socket: path("admin-socket", DEFAULT_SOCKET),
         fragment_dirs: list(given, "fragment-dir").into_iter().map(PathBuf::from).collect(),
         dns_servers: list(given, "dns-server").into_iter().map(dns_server).collect::<Result<_>>()?,

@@ -12,7 +12,10 @@ pub(super) fn show(reply: &Value) -> String {
     let uptime = Span(reply.get("uptime_seconds").and_then(Value::as_i64).unwrap_or_default());
     let facts = [
         ("version", format!("{}, up for {} since {}", text("version"), coarse(uptime), text("started"))),
-        ("ACME over TLS", text("listen").to_owned()),
+        match reply.get("behind_proxy").and_then(Value::as_bool) {
+            Some(true) => ("ACME over HTTP", format!("{}, behind a proxy", text("listen"))),
+            _ => ("ACME over TLS", text("listen").to_owned()),
+        },
         ("plain HTTP", text("plain_listen").to_owned()),
         ("metrics", text("metrics_listen").replace('-', "off")),
         ("certificates", certificates(reply)),

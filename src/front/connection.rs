@@ -4,6 +4,7 @@ use super::backend::{ClientId, OVERDUE, Request};
 use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
 use super::peers::Candidate;
+use super::proxies::Proxies;
 use super::refusal::Refusal;
 use crate::clock::later;
 use crate::http::Door;
@@ -13,6 +14,7 @@ use mio::net::TcpStream;
 use rustls::ServerConnection;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -49,6 +51,8 @@ pub(super) struct Client {
     pub(super) peer: Peer,
     pub(super) deadline: Instant,
     address: IpAddr,
+    /// Where it is a proxy that says for whom it asks.
+    proxies: Option<Arc<Proxies>>,
     pub(super) door: Door,
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
@@ -92,6 +96,7 @@ impl Client {
         address: std::net::SocketAddr,
         door: Door,
         tls: Option<ServerConnection>,
+        proxies: Option<Arc<Proxies>>,
     ) -> Client {
         let now = Instant::now();
         let (phase, time) = match tls {
@@ -107,6 +112,7 @@ impl Client {
             peer: Peer::of(address.ip()),
             deadline: later(now, time),
             address: address.ip(),
+            proxies,
             door,
             socket,
             tls,
@@ -126,7 +132,7 @@ impl Client {
     pub(super) fn without_certificate(id: ClientId, socket: TcpStream, address: std::net::SocketAddr) -> Client {
         // RFC 8446, 6: an alert record with the fatal alert handshake_failure.
         const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
-        let mut client = Client::new(id, socket, address, Door::Tls, None);
+        let mut client = Client::new(id, socket, address, Door::Tls, None, None);
         client.output = HANDSHAKE_FAILURE.to_vec();
         client.enter(Phase::Reply { keep_alive: false }, REPLY);
         client
@@ -261,7 +267,15 @@ impl Client {
                                 let whole = std::mem::replace(&mut self.phase, Phase::Linger { heard: 0 });
                                 let Phase::Body(parts) = whole else { return Ok(Verdict::Close) };
                                 let (head, body) = (parts.0, parts.1.into_body());
-                                return Ok(Verdict::Submit(self.submit(&head, &body, secret)));
+                                let asker = match &self.proxies {
+                                    Some(proxies) => proxies.client(self.address, &head.hops),
+                                    None => Ok(self.address),
+                                };
+                                match asker {
+                                    Ok(asker) => return Ok(Verdict::Submit(self.submit(&head, &body, asker, secret))),
+                                    Err(refusal) => self.refuse(refusal),
+                                }
+                                continue;
                             }
                             match self.fill()? {
                                 Fill::Some => {}
@@ -304,16 +318,16 @@ impl Client {
         Ok(Verdict::Again)
     }
 
-    fn submit(&mut self, head: &Head, body: &[u8], secret: &str) -> Request {
+    fn submit(&mut self, head: &Head, body: &[u8], asker: IpAddr, secret: &str) -> Request {
         if self.input.is_empty() {
             self.input = Vec::new();
         }
         let request = Request {
             client: self.id,
-            peer: self.peer,
+            peer: Peer::of(asker),
             answered: self.answered,
             deadline: later(Instant::now(), OVERDUE),
-            bytes: head.to_request(body, self.address, self.door, secret),
+            bytes: head.to_request(body, asker, self.door, secret),
             head_only: head.method == "HEAD",
         };
         let phase =

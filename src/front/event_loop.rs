@@ -4,6 +4,7 @@ use super::backend::{Backends, ClientId, Outcome};
 use super::connection::{Client, Verdict};
 use super::listen::Listener;
 use super::peers::{Counts, choose};
+use super::proxies::Proxies;
 use super::tls::TlsConfigs;
 use super::turns::Turns;
 use super::{FrontSettings, Waker};
@@ -55,6 +56,9 @@ pub(super) struct EventLoop {
     due: Turns<ClientId>,
     /// That there is no room for clients.
     no_room: Seldom,
+    proxies: Arc<Proxies>,
+    /// That somebody came by no proxy.
+    no_proxy: Seldom,
     settings: FrontSettings,
     stopping: Arc<AtomicBool>,
     tell_ready: Option<SyncSender<()>>,
@@ -101,6 +105,8 @@ impl EventLoop {
             let_go: 0,
             due: Turns::default(),
             no_room: Seldom::default(),
+            proxies: Arc::new(Proxies::new(settings.behind_proxy.clone())),
+            no_proxy: Seldom::default(),
             settings,
             stopping,
             tell_ready: Some(tell_ready),
@@ -251,13 +257,18 @@ impl EventLoop {
     }
 
     fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr, door: Door) {
+        let is_proxied = door == Door::Tls && self.proxies.are_there();
+        if is_proxied && !self.proxies.contain(address.ip()) {
+            let level = if self.no_proxy.is_due() { log::Level::Warn } else { log::Level::Debug };
+            return log::log!(level, address:% = address.ip(); "turned away: --listen is for --behind-proxy only");
+        }
         let open = self.clients.len().saturating_sub(self.free.len());
         if open >= self.settings.most_clients {
             self.evict(Eviction::Places);
         }
         let _ = socket.set_nodelay(true);
         let tls = match door {
-            Door::Tls if self.tls.is_empty() => None,
+            Door::Tls if is_proxied || self.tls.is_empty() => None,
             Door::Tls => {
                 let Ok(local) = socket.local_addr() else { return };
                 match ServerConnection::new(self.tls.for_local(local.ip())) {
@@ -281,8 +292,8 @@ impl EventLoop {
         self.accepted = self.accepted.wrapping_add(1);
         let id = ClientId { slot, number: self.accepted };
         let client = match (door, tls) {
-            (Door::Tls, None) => Client::without_certificate(id, socket, address),
-            (_, tls) => Client::new(id, socket, address, door, tls),
+            (Door::Tls, None) if !is_proxied => Client::without_certificate(id, socket, address),
+            (_, tls) => Client::new(id, socket, address, door, tls, is_proxied.then(|| Arc::clone(&self.proxies))),
         };
         self.counts.add(client.peer);
         count_connection(door, 1);

@@ -11,6 +11,7 @@ mod event_loop;
 mod head;
 mod listen;
 mod peers;
+mod proxies;
 mod refusal;
 mod tls;
 mod turns;
@@ -20,6 +21,7 @@ pub use listen::{Listener, listen, raise_descriptor_limit};
 
 use crate::error::{Error, Result};
 use crate::http::{Door, Renewal};
+use crate::identifier::Network;
 use crate::issuance::Issuance;
 use event_loop::EventLoop;
 use mio::Waker;
@@ -42,6 +44,8 @@ pub struct FrontSettings {
     pub renewal: Renewal,
     /// The largest number of clients at a time.
     pub most_clients: usize,
+    /// Where the proxies are by which ACME clients come, and then in the clear; none where these come by themselves.
+    pub behind_proxy: Vec<Network>,
 }
 
 /// The running door.
@@ -106,7 +110,10 @@ impl Drop for Front {
 /// Read a request's head from foreign bytes, for fuzzing.
 #[cfg(fuzzing)]
 pub fn fuzz_head(bytes: &[u8]) {
-    let _ = head::HeadScanner::default().scan(bytes);
+    if let Ok(Some((head, _))) = head::HeadScanner::default().scan(bytes) {
+        let everybody = ["0.0.0.0/0", "::/0"].iter().filter_map(|text| Network::parse(text).ok()).collect();
+        let _ = proxies::Proxies::new(everybody).client([127, 0, 0, 1].into(), &head.hops);
+    }
 }
 
 /// Read a chunked body from foreign bytes, for fuzzing.

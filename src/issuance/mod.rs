@@ -76,7 +76,8 @@ impl Issuance {
             publishing: Mutex::new(()),
             crls_wanted: Default::default(),
             responders: Responders::default(),
-            plain_port: Some(settings.plain_listen.port()).filter(|port| *port != 0),
+            plain_port: Some(settings.plain_listen.port())
+                .filter(|port| *port != 0 && settings.behind_proxy.is_empty()),
         })
     }
 

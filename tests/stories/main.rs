@@ -61,6 +61,7 @@ mod validation;
 mod costs;
 mod door;
 mod memory;
+mod proxied;
 mod siege;
 mod tls;
 

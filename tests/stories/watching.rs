@@ -166,6 +166,10 @@ fn after_a_commit_that_failed_the_daemon_tries_by_itself_whether_the_disk_is_wel
     turned.make_key("/K", "3650", &[]);
     let client = turned.client();
     let order = || client.ask_for(&["a.lan"]).status;
+    // What is due once an hour is done.
+    turned.daemon().keep_house();
+    let told = "SELECT (SELECT min(last) FROM event_cursors) >= (SELECT max(id) FROM audit)";
+    eventually("nobody else has something to write", seconds(20), || (turned.count(told) == 1).then_some(()));
     let db = rusqlite::Connection::open(turned.settings.state_dir.join("certwright.db")).unwrap();
     // A database that somebody else holds is as good as a disk that takes nothing.
     db.execute_batch("BEGIN IMMEDIATE").unwrap();
