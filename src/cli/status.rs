@@ -82,14 +82,12 @@ fn ago(at: Option<&Value>, now: Time) -> Option<String> {
 }
 
 fn size(bytes: u64) -> String {
-    let (mut value, mut unit) = (bytes as f64, "B");
-    for larger in ["KiB", "MiB", "GiB", "TiB"] {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, larger);
-    }
-    if value < 10.0 && unit != "B" { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+    let units: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let Some((unit_bytes, unit)) = units.into_iter().find(|(unit_bytes, _)| bytes >= *unit_bytes) else {
+        return format!("{bytes} B");
+    };
+    let tenths = bytes.saturating_mul(10).div_euclid(unit_bytes);
+    if tenths < 100 { format!("{}.{} {unit}", tenths / 10, tenths % 10) } else { format!("{} {unit}", tenths / 10) }
 }
 
 /// As exact as people want it: days, or hours and minutes, or seconds.

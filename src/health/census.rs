@@ -74,7 +74,7 @@ impl Shared {
         let before = self.state().latest.clone();
         let counted = self.look(before.as_deref());
         let ended = Instant::now();
-        log::debug!(ms = begun.elapsed().as_millis(); "counted certificates");
+        log::debug!(ms = begun.elapsed().as_millis() as u64; "counted certificates");
         let mut state = self.state();
         match counted {
             Ok(counts) => state.latest = Some(Arc::new(counts)),

@@ -113,7 +113,7 @@ impl Routes {
                 method = request.method().as_str(),
                 path = request.url(),
                 status = answer.status(),
-                ms = took.as_millis(),
+                ms = took.as_millis() as u64,
                 address = peer;
                 "answered"
             );

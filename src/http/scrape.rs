@@ -5,7 +5,9 @@ use crate::clock::{Clock, Time};
 use crate::error::{Class, Result};
 use crate::health::Health;
 use crate::issuance::Issuance;
-use crate::metrics::{self, Counter, Eviction, Exposition, Issued, Kind, Listener, Resource, STATUSES, Turned};
+use crate::metrics::{
+    self, Counter, Eviction, Exposition, Issued, Kind, Listener, Resource, SIZES, STATUSES, TIMES, Turned,
+};
 use crate::policy::ChallengeType;
 use crate::store::{CertificateState, SignerEnd, Store};
 use crate::validation::{VALIDATIONS, Validation, Verdict};
@@ -17,7 +19,7 @@ const OLDEST: Duration = Duration::from_secs(1);
 /// How old the count of certificates may be.
 const OLDEST_COUNT: Duration = Duration::from_secs(60);
 /// Times are counted in microseconds and told in seconds.
-const MICROSECONDS: f64 = 1e6;
+const MICROSECONDS: u64 = 1_000_000;
 
 /// What /metrics is made of.
 pub struct Scrapes {
@@ -65,17 +67,19 @@ impl Scrapes {
     fn queues(&self, out: &mut Exposition) {
         let (waiting, running) = self.validation.lengths();
         for (name, help, value) in [
-            ("certwright_workers_busy", "Workers that answer a request, the one that answers this among them.", {
-                metrics::WORKERS_BUSY.value() as f64
-            }),
-            ("certwright_requests_waiting", "Requests that wait for a worker.", {
-                metrics::REQUESTS_WAITING.value() as f64
-            }),
-            ("certwright_validations_waiting", "Validations that wait for a validator, or for another attempt.", {
-                waiting as f64
-            }),
-            ("certwright_validations_running", "Validations that are under way.", running as f64),
-            ("certwright_changes_waiting", "Changes that wait for the next commit.", self.store.waiting() as f64),
+            (
+                "certwright_workers_busy",
+                "Workers that answer a request, the one that answers this among them.",
+                metrics::WORKERS_BUSY.value(),
+            ),
+            ("certwright_requests_waiting", "Requests that wait for a worker.", metrics::REQUESTS_WAITING.value()),
+            (
+                "certwright_validations_waiting",
+                "Validations that wait for a validator, or for another attempt.",
+                waiting as u64,
+            ),
+            ("certwright_validations_running", "Validations that are under way.", running as u64),
+            ("certwright_changes_waiting", "Changes that wait for the next commit.", self.store.waiting() as u64),
         ] {
             out.family(name, Kind::Gauge, help).sample(&[], value);
         }
@@ -88,15 +92,15 @@ impl Scrapes {
             Kind::Gauge,
             "Size of the database, and of what was not brought into it yet.",
         )
-        .sample(&[("file", "database")], database as f64)
-        .sample(&[("file", "wal")], wal as f64);
+        .sample(&[("file", "database")], database)
+        .sample(&[("file", "wal")], wal);
         if let Some(space) = self.store.space() {
             out.family("certwright_disk_free_bytes", Kind::Gauge, "What is left of the disk of the state directory.")
-                .sample(&[], space.free as f64);
+                .sample(&[], space.free);
             out.family("certwright_disk_size_bytes", Kind::Gauge, "Size of the disk of the state directory.")
-                .sample(&[], space.all as f64);
+                .sample(&[], space.all);
         }
-        let yes = |truth: bool| f64::from(u8::from(truth));
+        let yes = |truth: bool| u64::from(truth);
         out.family(
             "certwright_clock_trusted",
             Kind::Gauge,
@@ -106,9 +110,9 @@ impl Scrapes {
         out.family("certwright_signing_possible", Kind::Gauge, "Whether every key can be opened with its fragments.")
             .sample(&[], yes(self.issuance.check_open().is_ok()));
         out.family("certwright_build_info", Kind::Gauge, "The version, as a label.")
-            .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+            .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         out.family("process_start_time_seconds", Kind::Gauge, "When the daemon started, in seconds since 1970.")
-            .sample(&[], self.health.started().0 as f64);
+            .sample(&[], seconds(self.health.started()));
     }
 
     fn ends(&self, out: &mut Exposition) -> Result<()> {
@@ -142,7 +146,7 @@ impl Scrapes {
         ] {
             out.family(name, Kind::Gauge, help);
             for end in ends {
-                out.sample(&[(label, &end.name)], end.not_after.0 as f64);
+                out.sample(&[(label, &end.name)], seconds(end.not_after));
             }
         }
         Ok(())
@@ -154,7 +158,7 @@ impl Scrapes {
         out.family("certwright_certificates", Kind::Gauge, "Certificates that clients got, by issuer and state.");
         for of in &counts.certificates {
             for (state, count) in CertificateState::ALL.into_iter().zip(of.by_state) {
-                out.sample(&[("issuer", &of.issuer), ("state", state.as_str())], count as f64);
+                out.sample(&[("issuer", &of.issuer), ("state", state.as_str())], count);
             }
         }
         out.family(
@@ -163,11 +167,11 @@ impl Scrapes {
             "Filed certificates that nothing has replaced with less than a sixth of their life left.",
         );
         for of in &counts.certificates {
-            out.sample(&[("issuer", &of.issuer)], of.overdue as f64);
+            out.sample(&[("issuer", &of.issuer)], of.overdue);
         }
         let last_backup = counts.last_backup.unwrap_or(Time(0));
         let help = "When the last backup was made, in seconds since 1970; 0 if none was.";
-        out.family("certwright_last_backup_timestamp_seconds", Kind::Gauge, help).sample(&[], last_backup.0 as f64);
+        out.family("certwright_last_backup_timestamp_seconds", Kind::Gauge, help).sample(&[], seconds(last_backup));
     }
 }
 
@@ -179,13 +183,13 @@ fn requests(out: &mut Exposition) {
             // Those that never were are left out, but for one of each resource.
             if count.value() > 0 || *status == 200 {
                 let status = if *status == 0 { "other".to_owned() } else { status.to_string() };
-                out.sample(&[("resource", resource.as_str()), ("status", &status)], count.value() as f64);
+                out.sample(&[("resource", resource.as_str()), ("status", &status)], count.value());
             }
         }
     }
     out.family("certwright_request_seconds", Kind::Histogram, "How long workers took for a request.");
     for (resource, of) in all() {
-        out.histogram(&[("resource", resource.as_str())], &of.took, MICROSECONDS);
+        out.histogram(&[("resource", resource.as_str())], &of.took, &TIMES, MICROSECONDS);
     }
     out.family("certwright_refusals_total", Kind::Counter, "ACME requests that were refused, by problem type.");
     let mut kinds: Vec<(&str, u64)> = Vec::new();
@@ -197,14 +201,14 @@ fn requests(out: &mut Exposition) {
         }
     }
     for (kind, count) in kinds {
-        out.sample(&[("type", kind)], count as f64);
+        out.sample(&[("type", kind)], count);
     }
 }
 
 fn door(out: &mut Exposition) {
     out.family("certwright_connections", Kind::Gauge, "Open connections, by listener.");
     for (listener, open) in Listener::ALL.iter().zip(&metrics::CONNECTIONS) {
-        out.sample(&[("listener", listener.as_str())], open.value() as f64);
+        out.sample(&[("listener", listener.as_str())], open.value());
     }
     let of_listener = Listener::ALL.iter().map(|listener| listener.as_str());
     let help = "Connections that were accepted, by listener.";
@@ -218,7 +222,7 @@ fn door(out: &mut Exposition) {
     let help = "From the end of a request to its answer, the wait for a worker included.";
     out.family("certwright_answer_seconds", Kind::Histogram, help);
     for (listener, took) in Listener::ALL.iter().zip(&metrics::ANSWERED) {
-        out.histogram(&[("listener", listener.as_str())], took, MICROSECONDS);
+        out.histogram(&[("listener", listener.as_str())], took, &TIMES, MICROSECONDS);
     }
 }
 
@@ -227,7 +231,7 @@ fn work(out: &mut Exposition) {
     let help = "Certificates that were issued, to clients and for the daemon itself.";
     counters(out, "certwright_certificates_issued_total", help, "purpose", purposes, &metrics::ISSUED);
     out.family("certwright_certificates_revoked_total", Kind::Counter, "Certificates that were revoked.")
-        .sample(&[], metrics::REVOKED.value() as f64);
+        .sample(&[], metrics::REVOKED.value());
     out.family(
         "certwright_validations_total",
         Kind::Counter,
@@ -235,21 +239,23 @@ fn work(out: &mut Exposition) {
     );
     for (kind, of) in ChallengeType::ALL.into_iter().zip(&VALIDATIONS) {
         for (verdict, count) in Verdict::ALL.iter().zip(of) {
-            out.sample(&[("type", kind.name()), ("result", verdict.as_str())], count.value() as f64);
+            out.sample(&[("type", kind.name()), ("result", verdict.as_str())], count.value());
         }
     }
     out.family("certwright_commit_seconds", Kind::Histogram, "How long commits took.").histogram(
         &[],
         &metrics::COMMITS,
+        &TIMES,
         MICROSECONDS,
     );
     out.family("certwright_commit_changes", Kind::Histogram, "How many changes shared a commit.").histogram(
         &[],
         &metrics::COMMIT_SIZES,
-        1.0,
+        &SIZES,
+        1,
     );
     out.family("certwright_commits_failed_total", Kind::Counter, "Commits that failed, with all changes in them.")
-        .sample(&[], metrics::COMMITS_FAILED.value() as f64);
+        .sample(&[], metrics::COMMITS_FAILED.value());
     let levels = ["error", "warn", "info", "debug", "trace"].into_iter();
     counters(out, "certwright_log_lines_total", "Lines of the log, by level.", "level", levels, &metrics::LOG_LINES);
 }
@@ -264,6 +270,11 @@ fn counters(
 ) {
     out.family(name, Kind::Counter, help);
     for (value, count) in values.zip(counts) {
-        out.sample(&[(label, value)], count.value() as f64);
+        out.sample(&[(label, value)], count.value());
     }
+}
+
+/// Since 1970; what was before is told as that.
+fn seconds(at: Time) -> u64 {
+    u64::try_from(at.0).unwrap_or_default()
 }

@@ -62,8 +62,8 @@ impl Gauge {
     }
 
     /// How many there are.
-    pub fn value(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn value(&self) -> u64 {
+        u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or_default()
     }
 }
 
@@ -74,40 +74,44 @@ impl Default for Gauge {
 }
 
 /// How large or how long things are, in few steps.
-pub struct Histogram<const N: usize> {
-    /// The largest that each step still takes, ascending.
-    bounds: [u64; N],
-    steps: [Counter; N],
+pub struct Histogram {
+    steps: [Counter; STEPS],
     larger: Counter,
     sum: Counter,
 }
 
-impl<const N: usize> Histogram<N> {
-    /// With these steps, ascending.
-    pub const fn new(bounds: [u64; N]) -> Histogram<N> {
-        Histogram { bounds, steps: [const { Counter::new() }; N], larger: Counter::new(), sum: Counter::new() }
+const STEPS: usize = 6;
+
+/// The largest that each step still takes, ascending.
+pub type Bounds = [u64; STEPS];
+
+/// Of times, in microseconds: from what is felt by nobody to what makes clients give up.
+pub static TIMES: Bounds = [1_000, 5_000, 25_000, 100_000, 500_000, 2_500_000];
+/// Of changes in a commit.
+pub static SIZES: Bounds = [1, 2, 4, 8, 16, 32];
+
+impl Histogram {
+    /// Of nothing yet.
+    pub const fn new() -> Histogram {
+        Histogram { steps: [const { Counter::new() }; STEPS], larger: Counter::new(), sum: Counter::new() }
     }
 
     /// One of this size.
-    pub fn observe(&self, size: u64) {
-        let at = self.bounds.iter().position(|bound| size <= *bound);
+    pub fn observe(&self, size: u64, bounds: &Bounds) {
+        let at = bounds.iter().position(|bound| size <= *bound);
         at.and_then(|at| self.steps.get(at)).unwrap_or(&self.larger).count();
         self.sum.add(size);
     }
 
-    /// One that took so long; the steps are microseconds then.
+    /// One that took so long.
     pub fn took(&self, time: Duration) {
-        self.observe(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        self.observe(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), &TIMES);
     }
 }
 
-/// A histogram of times: from what is felt by nobody to what makes clients give up, in microseconds.
-pub type Latency = Histogram<6>;
-
-impl Latency {
-    /// With the steps that all of them have.
-    pub const fn latency() -> Latency {
-        Histogram::new([1_000, 5_000, 25_000, 100_000, 500_000, 2_500_000])
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram::new()
     }
 }
 
@@ -206,12 +210,12 @@ pub struct Requests {
     /// By the place of the status in [`STATUSES`].
     pub by_status: [Counter; STATUSES.len()],
     /// How long the workers took.
-    pub took: Latency,
+    pub took: Histogram,
 }
 
 impl Requests {
     const fn new() -> Requests {
-        Requests { by_status: [const { Counter::new() }; STATUSES.len()], took: Latency::latency() }
+        Requests { by_status: [const { Counter::new() }; STATUSES.len()], took: Histogram::new() }
     }
 }
 
@@ -228,7 +232,7 @@ pub static CONNECTIONS: [Gauge; Listener::ALL.len()] = [const { Gauge::new() }; 
 /// Connections that were accepted, by [`Listener`].
 pub static ACCEPTED: [Counter; Listener::ALL.len()] = [const { Counter::new() }; Listener::ALL.len()];
 /// From the end of a request to its answer, waiting for a worker included, by [`Listener`].
-pub static ANSWERED: [Latency; Listener::ALL.len()] = [const { Latency::latency() }; Listener::ALL.len()];
+pub static ANSWERED: [Histogram; Listener::ALL.len()] = [const { Histogram::new() }; Listener::ALL.len()];
 /// Connections that made room, by [`Eviction`].
 pub static EVICTED: [Counter; Eviction::ALL.len()] = [const { Counter::new() }; Eviction::ALL.len()];
 /// Requests that the door answered by itself, by [`Turned`].
@@ -238,9 +242,9 @@ pub static ISSUED: [Counter; Issued::ALL.len()] = [const { Counter::new() }; Iss
 /// Certificates that were revoked.
 pub static REVOKED: Counter = Counter::new();
 /// How long commits took.
-pub static COMMITS: Latency = Latency::latency();
+pub static COMMITS: Histogram = Histogram::new();
 /// How many changes shared a commit.
-pub static COMMIT_SIZES: Histogram<6> = Histogram::new([1, 2, 4, 8, 16, 32]);
+pub static COMMIT_SIZES: Histogram = Histogram::new();
 /// Commits that failed.
 pub static COMMITS_FAILED: Counter = Counter::new();
 /// Lines of the log, by level, errors first.
@@ -268,17 +272,31 @@ mod tests {
 
     #[test]
     fn what_lies_on_a_bound_is_within_and_what_is_larger_than_all_is_counted_too() {
-        let sizes = Histogram::new([1, 4]);
-        [0, 1, 2, 4, 5, 500].into_iter().for_each(|size| sizes.observe(size));
+        let sizes = Histogram::new();
+        [0, 1, 2, 4, 5, 32, 500].into_iter().for_each(|size| sizes.observe(size, &SIZES));
         let mut text = Exposition::default();
-        text.family("sizes", Kind::Histogram, "Sizes.").histogram(&[("of", "a\"b\\c\nd")], &sizes, 1.0);
-        let expected = "# HELP sizes Sizes.\n# TYPE sizes histogram\n\
-                        sizes_bucket{of=\"a\\\"b\\\\c\\nd\",le=\"1\"} 2\n\
-                        sizes_bucket{of=\"a\\\"b\\\\c\\nd\",le=\"4\"} 4\n\
-                        sizes_bucket{of=\"a\\\"b\\\\c\\nd\",le=\"+Inf\"} 6\n\
-                        sizes_sum{of=\"a\\\"b\\\\c\\nd\"} 512\n\
-                        sizes_count{of=\"a\\\"b\\\\c\\nd\"} 6\n";
+        text.family("sizes", Kind::Histogram, "Sizes.").histogram(&[("of", "a\"b\\c\nd")], &sizes, &SIZES, 1);
+        let lines = |of: &str| {
+            let steps = [("1", 2), ("2", 3), ("4", 4), ("8", 5), ("16", 5), ("32", 6), ("+Inf", 7)];
+            let steps = steps.map(|(bound, count)| format!("sizes_bucket{{{of},le=\"{bound}\"}} {count}\n")).concat();
+            format!("{steps}sizes_sum{{{of}}} 544\nsizes_count{{{of}}} 7\n")
+        };
+        let expected = format!("# HELP sizes Sizes.\n# TYPE sizes histogram\n{}", lines(r#"of="a\"b\\c\nd""#));
         assert_eq!(text.into_text(), expected);
+    }
+
+    #[test]
+    fn times_are_counted_in_microseconds_and_told_in_seconds() {
+        let times = Histogram::new();
+        times.took(Duration::from_micros(1_500_020));
+        let mut text = Exposition::default();
+        text.family("t", Kind::Histogram, "T.").histogram(&[], &times, &TIMES, 1_000_000);
+        let text = text.into_text();
+        for line in
+            ["t_bucket{le=\"0.001\"} 0\n", "t_bucket{le=\"0.5\"} 0\n", "t_bucket{le=\"2.5\"} 1\n", "t_sum 1.50002\n"]
+        {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
     }
 
     #[test]

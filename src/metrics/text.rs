@@ -1,7 +1,6 @@
 //! Prometheus's text format, version 0.0.4: a family of samples after the other, each with its help and its type.
 
-use super::Histogram;
-use std::fmt::Write;
+use super::{Bounds, Histogram};
 
 /// What kind of number a family holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +34,27 @@ impl Exposition {
     }
 
     /// A sample of the family that was begun last.
-    pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Exposition {
-        self.line("", labels, "", value)
+    pub fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Exposition {
+        self.line("", labels, "", &value.to_string())
     }
 
-    /// A histogram; its steps and its sum are divided by `unit`.
-    pub fn histogram<const N: usize>(
+    /// A histogram; its steps and its sum are counted in parts of which `unit` make one.
+    pub fn histogram(
         &mut self,
         labels: &[(&str, &str)],
-        of: &Histogram<N>,
-        unit: f64,
+        of: &Histogram,
+        bounds: &Bounds,
+        unit: u64,
     ) -> &mut Exposition {
         let mut count = 0u64;
-        for (bound, step) in of.bounds.iter().zip(&of.steps) {
+        for (bound, step) in bounds.iter().zip(&of.steps) {
             count = count.saturating_add(step.value());
-            self.line("_bucket", labels, &(*bound as f64 / unit).to_string(), count as f64);
+            self.line("_bucket", labels, &decimal(*bound, unit), &count.to_string());
         }
-        count = count.saturating_add(of.larger.value());
-        self.line("_bucket", labels, "+Inf", count as f64);
-        self.line("_sum", labels, "", of.sum.value() as f64 / unit);
-        self.line("_count", labels, "", count as f64)
+        let count = count.saturating_add(of.larger.value()).to_string();
+        self.line("_bucket", labels, "+Inf", &count);
+        self.line("_sum", labels, "", &decimal(of.sum.value(), unit));
+        self.line("_count", labels, "", &count)
     }
 
     /// The whole text.
@@ -62,7 +62,7 @@ impl Exposition {
         self.text
     }
 
-    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: &str, value: f64) -> &mut Exposition {
+    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: &str, value: &str) -> &mut Exposition {
         self.text.push_str(self.family);
         self.text.push_str(suffix);
         let bound = (!bound.is_empty()).then_some(("le", bound));
@@ -84,8 +84,19 @@ impl Exposition {
         if before == ',' {
             self.text.push('}');
         }
-        // Writing to memory does not fail.
-        let _ = writeln!(self.text, " {value}");
+        self.text.push(' ');
+        self.text.push_str(value);
+        self.text.push('\n');
         self
     }
+}
+
+/// So many parts of which `unit`, a power of ten, make one.
+fn decimal(parts: u64, unit: u64) -> String {
+    let (whole, rest) = (parts.checked_div(unit).unwrap_or(parts), parts.checked_rem(unit).unwrap_or_default());
+    if rest == 0 {
+        return whole.to_string();
+    }
+    let width = unit.to_string().len().saturating_sub(1);
+    format!("{whole}.{}", format!("{rest:0width$}").trim_end_matches('0'))
 }

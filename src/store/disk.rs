@@ -114,10 +114,10 @@ impl Disk {
         let took = begun.elapsed();
         state.was_slow = took >= SLOW;
         metrics::COMMITS.took(took);
-        metrics::COMMIT_SIZES.observe(u64::try_from(count).unwrap_or(u64::MAX));
+        metrics::COMMIT_SIZES.observe(u64::try_from(count).unwrap_or(u64::MAX), &metrics::SIZES);
         if state.was_slow && self.slow.is_due() {
             log::warn!(
-                ms = took.as_millis();
+                ms = took.as_millis() as u64;
                 "a commit took long: the disk is slow, and so is everything that waits for it"
             );
         }
