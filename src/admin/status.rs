@@ -1,13 +1,12 @@
 //! check and status: whether everything fits together, and how the daemon does.
 
 use super::{Administration, Arguments, Peer, issuers};
-use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::health::Counts;
 use crate::issuance;
 use crate::logging::last_error;
-use crate::store::CertificateState;
-use serde_json::{Value, json};
+use crate::store::{CertificateState, End};
+use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -72,29 +71,33 @@ pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -
         space.filter(|space| space.is_low()).map(|space| format!("the disk has {} MiB left", space.free >> 20)),
     );
     let (database, wal) = admin.store.size();
-    Ok(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "listen": admin.addresses.listen.to_string(),
-        "plain_listen": admin.addresses.plain_listen.to_string(),
-        "metrics_listen": admin.addresses.metrics_listen.map(|address| address.to_string()),
-        "behind_proxy": admin.addresses.is_proxied,
-        "started": admin.health.started().to_string(),
-        "uptime_seconds": now.since(admin.health.started()).0,
-        "clock": now.to_string(),
-        "clock_trusted": clock.is_ok(),
-        "issuers": issuers,
-        "certificates": counts.as_deref().map(by_state),
-        "next_signers_to_end": ends(signers.iter().map(|end| (&end.name, end.not_after))),
-        "next_certificates_to_end": counts.as_deref().map(|counts| {
-            ends(counts.next_ends.iter().map(|end| (&end.name, end.not_after)))
-        }),
-        "last_backup": counts.and_then(|counts| counts.last_backup).map(|at| at.to_string()),
-        "disk_free_bytes": space.map(|space| space.free),
-        "disk_size_bytes": space.map(|space| space.all),
-        "database_bytes": database.saturating_add(wal),
-        "last_error": last_error().map(|error| json!({ "at": error.at.to_string(), "line": error.line })),
-        "warnings": warnings,
-    }))
+    let (addresses, started) = (admin.addresses, admin.health.started());
+    let next_certificates = counts.as_deref().map(|counts| ends(&counts.next_ends));
+    let last_backup = counts.as_deref().and_then(|counts| counts.last_backup);
+    let last_error = last_error().map(|error| json!({ "at": error.at.to_string(), "line": error.line }));
+    let members: [(&str, Value); 18] = [
+        ("version", env!("CARGO_PKG_VERSION").into()),
+        ("listen", addresses.listen.to_string().into()),
+        ("plain_listen", addresses.plain_listen.to_string().into()),
+        ("metrics_listen", addresses.metrics_listen.map(|address| address.to_string()).into()),
+        ("behind_proxy", addresses.is_proxied.into()),
+        ("started", started.to_string().into()),
+        ("uptime_seconds", now.since(started).0.into()),
+        ("clock", now.to_string().into()),
+        ("clock_trusted", clock.is_ok().into()),
+        ("issuers", issuers.into()),
+        ("certificates", counts.as_deref().map(by_state).into()),
+        ("next_signers_to_end", ends(&signers)),
+        ("next_certificates_to_end", next_certificates.into()),
+        ("last_backup", last_backup.map(|at| at.to_string()).into()),
+        ("disk_free_bytes", space.map(|space| space.free).into()),
+        ("disk_size_bytes", space.map(|space| space.all).into()),
+        ("database_bytes", database.saturating_add(wal).into()),
+        ("last_error", last_error.into()),
+    ];
+    let mut reply: Map<String, Value> = members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    reply.insert("warnings".into(), warnings.into());
+    Ok(reply.into())
 }
 
 /// Of all issuers together.
@@ -105,9 +108,9 @@ fn by_state(counts: &Counts) -> Value {
 }
 
 /// The soonest first.
-fn ends<'n>(all: impl Iterator<Item = (&'n String, Time)>) -> Value {
-    let mut all: Vec<_> = all.collect();
-    all.sort_by_key(|(_, not_after)| *not_after);
+fn ends(all: &[End]) -> Value {
+    let mut all: Vec<&End> = all.iter().collect();
+    all.sort_by_key(|end| end.not_after);
     let shown = all.into_iter().take(MOST_ENDS);
-    shown.map(|(name, not_after)| json!({ "name": name, "not_after": not_after.to_string() })).collect()
+    shown.map(|end| json!({ "name": end.name, "not_after": end.not_after.to_string() })).collect()
 }

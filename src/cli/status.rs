@@ -24,18 +24,12 @@ pub(super) fn show(reply: &Value) -> String {
         ("last backup", ago(reply.get("last_backup"), now).unwrap_or_else(|| "none".into())),
         ("last error", last_error(reply, now)),
     ];
-    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    let mut out: Vec<String> = facts.iter().map(|(name, fact)| format!("{name:<width$}  {fact}")).collect();
-    let issuers: Vec<[String; 3]> = list(reply, "issuers")
-        .iter()
-        .map(|issuer| {
-            ["name", "state", "acme_directory_url"]
-                .map(|name| issuer.get(name).and_then(Value::as_str).unwrap_or("no ACME").to_owned())
-        })
-        .collect();
-    if !issuers.is_empty() {
-        out.push(format!("\n{}", table(["ISSUER", "STATE", "DIRECTORY"], &issuers)));
-    }
+    let of_issuer = |issuer: &Value| {
+        let text = |name: &str| issuer.get(name).and_then(Value::as_str).unwrap_or("no ACME");
+        ("issuer", format!("{} ({}): {}", text("name"), text("state"), text("acme_directory_url")))
+    };
+    let facts = facts.into_iter().chain(list(reply, "issuers").iter().map(of_issuer));
+    let mut out: Vec<String> = facts.map(|(name, fact)| format!("{name:<14} {fact}")).collect();
     let mut ends = Vec::new();
     for (what, name) in [("signer", "next_signers_to_end"), ("certificate", "next_certificates_to_end")] {
         for end in list(reply, name) {

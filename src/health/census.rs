@@ -2,7 +2,7 @@
 
 use crate::clock::{Clock, Time, later};
 use crate::error::Result;
-use crate::store::{CertificateCounts, NextEnd, Store};
+use crate::store::{CertificateCounts, End, Store};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub struct Counts {
     /// By issuer, by name.
     pub certificates: Vec<CertificateCounts>,
     /// What ends next, the soonest first.
-    pub next_ends: Vec<NextEnd>,
+    pub next_ends: Vec<End>,
     /// When the last backup was made.
     pub last_backup: Option<Time>,
     /// Up to where the audit log was looked through for it.

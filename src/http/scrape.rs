@@ -9,7 +9,7 @@ use crate::metrics::{
     self, Counter, Eviction, Exposition, Issued, Kind, Listener, Resource, SIZES, STATUSES, TIMES, Turned,
 };
 use crate::policy::ChallengeType;
-use crate::store::{CertificateState, SignerEnd, Store};
+use crate::store::{CertificateState, End, Store};
 use crate::validation::{VALIDATIONS, Validation, Verdict};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,8 +53,7 @@ impl Scrapes {
         requests(&mut out);
         door(&mut out);
         work(&mut out);
-        self.queues(&mut out);
-        self.machine(&mut out);
+        self.gauges(&mut out);
         if let Err(e) = self.ends(&mut out) {
             log::log!(e.level(), error:% = e; "the ends of signers and lists are missing in /metrics");
         }
@@ -64,7 +63,8 @@ impl Scrapes {
         text
     }
 
-    fn queues(&self, out: &mut Exposition) {
+    /// What is one number.
+    fn gauges(&self, out: &mut Exposition) {
         let (waiting, running) = self.validation.lengths();
         for (name, help, value) in [
             (
@@ -80,39 +80,37 @@ impl Scrapes {
             ),
             ("certwright_validations_running", "Validations that are under way.", running as u64),
             ("certwright_changes_waiting", "Changes that wait for the next commit.", self.store.waiting() as u64),
+            (
+                "certwright_clock_trusted",
+                "Whether the clock is believed; nothing is signed by one that is not.",
+                self.clock.trusted().is_ok().into(),
+            ),
+            (
+                "certwright_signing_possible",
+                "Whether every key can be opened with its fragments.",
+                self.issuance.check_open().is_ok().into(),
+            ),
+            (
+                "process_start_time_seconds",
+                "When the daemon started, in seconds since 1970.",
+                seconds(self.health.started()),
+            ),
         ] {
             out.family(name, Kind::Gauge, help).sample(&[], value);
         }
-    }
-
-    fn machine(&self, out: &mut Exposition) {
-        let (database, wal) = self.store.size();
-        out.family(
-            "certwright_database_bytes",
-            Kind::Gauge,
-            "Size of the database, and of what was not brought into it yet.",
-        )
-        .sample(&[("file", "database")], database)
-        .sample(&[("file", "wal")], wal);
         if let Some(space) = self.store.space() {
-            out.family("certwright_disk_free_bytes", Kind::Gauge, "What is left of the disk of the state directory.")
-                .sample(&[], space.free);
-            out.family("certwright_disk_size_bytes", Kind::Gauge, "Size of the disk of the state directory.")
-                .sample(&[], space.all);
+            let help = "What is left of the disk of the state directory.";
+            out.family("certwright_disk_free_bytes", Kind::Gauge, help).sample(&[], space.free);
+            let help = "Size of the disk of the state directory.";
+            out.family("certwright_disk_size_bytes", Kind::Gauge, help).sample(&[], space.all);
         }
-        let yes = |truth: bool| u64::from(truth);
-        out.family(
-            "certwright_clock_trusted",
-            Kind::Gauge,
-            "Whether the clock is believed; nothing is signed by one that is not.",
-        )
-        .sample(&[], yes(self.clock.trusted().is_ok()));
-        out.family("certwright_signing_possible", Kind::Gauge, "Whether every key can be opened with its fragments.")
-            .sample(&[], yes(self.issuance.check_open().is_ok()));
+        let (database, wal) = self.store.size();
+        let help = "Size of the database, and of what was not brought into it yet.";
+        out.family("certwright_database_bytes", Kind::Gauge, help)
+            .sample(&[("file", "database")], database)
+            .sample(&[("file", "wal")], wal);
         out.family("certwright_build_info", Kind::Gauge, "The version, as a label.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-        out.family("process_start_time_seconds", Kind::Gauge, "When the daemon started, in seconds since 1970.")
-            .sample(&[], seconds(self.health.started()));
     }
 
     fn ends(&self, out: &mut Exposition) -> Result<()> {
@@ -120,7 +118,7 @@ impl Scrapes {
         let (signers, lists, own) = self.store.read(|read| {
             let mut own = Vec::new();
             for tls in read.tls_certificates()? {
-                own.push(SignerEnd { name: read.item(tls.issuer)?.name, not_after: tls.certificate.not_after });
+                own.push(End { name: read.item(tls.issuer)?.name, not_after: tls.certificate.not_after });
             }
             Ok((read.signer_ends()?, read.crl_ends(now)?, own))
         })?;

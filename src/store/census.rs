@@ -17,21 +17,12 @@ pub struct CertificateCounts {
     pub overdue: u64,
 }
 
-/// A certificate that ends.
+/// What ends, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextEnd {
-    /// The name of its item, or else its serial number.
+pub struct End {
+    /// The name of its item; of a certificate that is not filed its serial number.
     pub name: String,
-    /// Its end.
-    pub not_after: Time,
-}
-
-/// When a signer can sign no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignerEnd {
-    /// The key's name.
-    pub name: String,
-    /// The earliest end among the certificates of the version that signs.
+    /// Its end, or the earliest of several.
     pub not_after: Time,
 }
 
@@ -64,7 +55,7 @@ impl Read<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn next_ends(&self, issuer: i64, now: Time, limit: usize) -> Result<Vec<NextEnd>> {
+    pub fn next_ends(&self, issuer: i64, now: Time, limit: usize) -> Result<Vec<End>> {
         let sql = format!(
             "SELECT coalesce(i.name, lower(hex(c.serial))), c.not_after FROM certificates c
              LEFT JOIN items i ON i.id = c.item
@@ -72,7 +63,7 @@ impl Read<'_> {
              AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.certificate = c.id)
              ORDER BY c.not_after LIMIT ?3"
         );
-        self.all(&sql, (issuer, now, limit), |row| Ok(NextEnd { name: row.get(0)?, not_after: row.get(1)? }))
+        self.all(&sql, (issuer, now, limit), |row| Ok(End { name: row.get(0)?, not_after: row.get(1)? }))
     }
 
     /// When the last backup was made, of those that the audit log has above this row.
@@ -89,12 +80,12 @@ impl Read<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn signer_ends(&self) -> Result<Vec<SignerEnd>> {
+    pub fn signer_ends(&self) -> Result<Vec<End>> {
         let mut ends = Vec::new();
         for key in self.key_items()? {
             let certificates = self.ca_certificates(self.key(key)?.current.id)?;
             if let Some(not_after) = certificates.iter().map(|certificate| certificate.not_after).min() {
-                ends.push(SignerEnd { name: self.item(key)?.name, not_after });
+                ends.push(End { name: self.item(key)?.name, not_after });
             }
         }
         Ok(ends)
@@ -105,14 +96,14 @@ impl Read<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn crl_ends(&self, now: Time) -> Result<Vec<SignerEnd>> {
+    pub fn crl_ends(&self, now: Time) -> Result<Vec<End>> {
         self.all(
             "SELECT i.name, min(l.next_update) FROM crls l JOIN key_versions v ON v.id = l.signer JOIN items i ON i.id = v.key
              WHERE l.next_update IS NOT NULL AND v.sealed IS NOT NULL AND i.deleted IS NULL
              AND EXISTS (SELECT 1 FROM ca_certificates c WHERE c.version = v.id AND c.not_after >= ?1)
              GROUP BY i.name ORDER BY i.name",
             [now],
-            |row| Ok(SignerEnd { name: row.get(0)?, not_after: row.get(1)? }),
+            |row| Ok(End { name: row.get(0)?, not_after: row.get(1)? }),
         )
     }
 }

@@ -39,7 +39,7 @@ pub use accounts::{Account, AccountStatus, NewAccount};
 pub use audit::{AuditEntry, AuditFilter, AuditRow, Outcome};
 pub use authorizations::{Authorization, AuthorizationStatus, Name, NewAuthorization};
 pub use ca_certificates::{CaCertificate, CaOrigin, NewCaCertificate};
-pub use census::{CertificateCounts, NextEnd, SignerEnd};
+pub use census::{CertificateCounts, End};
 pub use certificate_lists::{CertificateFilter, CertificateState, ListedCertificate};
 pub use certificates::{Certificate, CertificateOwner, NewCertificate, Purpose, TlsCertificate};
 pub use challenges::{Challenge, ChallengeStatus, ValidationJob};
