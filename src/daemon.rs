@@ -4,9 +4,10 @@ use crate::acme::Acme;
 use crate::admin::{Addresses, AdminSocket, Administration};
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
-use crate::front::{Front, FrontSettings, listen, raise_descriptor_limit};
+use crate::front::{Front, FrontSettings, Listener, listen, raise_descriptor_limit};
+use crate::health::Health;
 use crate::housekeeping::{Events, Housekeeping};
-use crate::http::{HttpServer, Routes};
+use crate::http::{Door, HttpServer, Routes, Scrapes};
 use crate::issuance::Issuance;
 use crate::keys::{hex, parse_blocked_keys, random, sha256};
 use crate::policy::IssuerPolicy;
@@ -60,7 +61,15 @@ impl Daemon {
         let lock = StateLock::take(&settings.state_dir)?;
         let tls_listener = listen("listen", settings.listen)?;
         let plain_listener = listen("plain-listen", settings.plain_listen)?;
-        let addresses = Addresses { listen: tls_listener.address, plain_listen: plain_listener.address };
+        let metrics_listener = settings.metrics_listen.map(|address| listen("metrics-listen", address)).transpose()?;
+        let addresses = Addresses {
+            listen: tls_listener.address,
+            plain_listen: plain_listener.address,
+            metrics_listen: metrics_listener.as_ref().map(|listener| listener.address),
+            is_proxied: !settings.behind_proxy.is_empty(),
+        };
+        let mut listeners: Vec<(Door, Listener)> = vec![(Door::Tls, tls_listener), (Door::Plain, plain_listener)];
+        listeners.extend(metrics_listener.map(|listener| (Door::Metrics, listener)));
 
         let store = Arc::new(Store::open(&settings.state_dir.join("certwright.db"))?);
         // The others answer who only reads.
@@ -75,7 +84,7 @@ impl Daemon {
         let networks = ReachableNetworks {
             allow: settings.validation_allow.clone(),
             deny: settings.validation_deny.clone(),
-            listeners: vec![addresses.listen, addresses.plain_listen],
+            listeners: listeners.iter().map(|(_, listener)| listener.address).collect(),
         };
         let validation = Arc::new(Validation::start(Arc::clone(&store), clock.clone(), settings, networks)?);
         let housekeeping = Housekeeping::start(Arc::clone(&store), Arc::clone(&issuance), clock.clone(), settings)?;
@@ -84,7 +93,16 @@ impl Daemon {
         let secret = hex(&random::<32>()?);
         let acme = Acme::new(Arc::clone(&store), Arc::clone(&issuance), Arc::clone(&validation), clock.clone())?;
         let publication = Publication::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone());
-        let routes = Routes::new(acme, publication, secret.clone(), random::<4>()?, clock.clone());
+        let health = Arc::new(Health::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone()));
+        let scrapes = Scrapes::new(
+            Arc::clone(&store),
+            Arc::clone(&issuance),
+            Arc::clone(&validation),
+            Arc::clone(&health),
+            clock.clone(),
+        );
+        let routes =
+            Routes::new(acme, publication, Arc::clone(&health), scrapes, secret.clone(), random::<4>()?, clock.clone());
         let application = directories.run.join("http.sock");
         let http = HttpServer::start(&application, settings.workers, routes)?;
         let most_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(FEWEST_CLIENTS, MOST_CLIENTS);
@@ -94,13 +112,16 @@ impl Daemon {
             connections: settings.workers,
             renewal: http.renewal(),
             most_clients: usize::try_from(most_clients).unwrap_or(64),
+            behind_proxy: settings.behind_proxy.clone(),
         };
-        let front = Front::start(tls_listener, plain_listener, Arc::clone(&issuance), front_settings)?;
+        let front = Front::start(listeners, Arc::clone(&issuance), front_settings)?;
         front.wait_until_ready()?;
 
         let (listen, plain_listen) = (addresses.listen, addresses.plain_listen);
-        let in_use = Settings { listen, plain_listen, ..settings.clone() };
-        let administration = Administration::new(Arc::clone(&store), Arc::clone(&issuance), clock, addresses, in_use);
+        let metrics_listen = addresses.metrics_listen;
+        let in_use = Settings { listen, plain_listen, metrics_listen, ..settings.clone() };
+        let administration =
+            Administration::new(Arc::clone(&store), Arc::clone(&issuance), health, clock, addresses, in_use);
         let admin = AdminSocket::start(&settings.admin_socket, Arc::new(administration))?;
         Ok(Daemon {
             admin: Some(admin),
@@ -147,7 +168,7 @@ impl Drop for Daemon {
         self.validation.stop();
         // A validation that still runs holds the store open, so that SQLite does not do this by itself.
         if let Err(e) = self.store.close() {
-            log::warn!("certwright.db-wal has to be kept beside certwright.db: {e}");
+            log::warn!(error:% = e; "certwright.db-wal has to be kept beside certwright.db");
         }
     }
 }
@@ -218,7 +239,7 @@ impl Directories {
         for dir in &settings.fragment_dirs {
             if !dir.is_dir() {
                 // Made by hand, so that a medium that is not mounted is noticed.
-                log::warn!("--fragment-dir {} is not there; fragments in it cannot be read", dir.display());
+                log::warn!(directory:% = dir.display(); "a --fragment-dir is not there; fragments in it cannot be read");
             }
         }
         if let Some(parent) = settings.admin_socket.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {

@@ -13,6 +13,9 @@ macro_rules! classes {
         }
 
         impl Class {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &[Class] = &[$(Class::$class,)*];
+
             /// The name under which it is kept in the database.
             pub fn name(self) -> &'static str {
                 match self {

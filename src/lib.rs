@@ -8,12 +8,13 @@
 //!  7  admin          the commands and their socket   6  acme         RFC 8555, a file per resource
 //!  6  publication    what is served in the clear     6  housekeeping what happens by itself on a clock
 //!  6  backup         one file of everything, and its way back
+//!  6  health         how the daemon does
 //!  5  issuance       every signature                 5  validation   proving control of a name
 //!  4  policy         what an issuer permits          3  store        SQLite, shared commits, audit
 //!  3  ca             CSR, certificate, CRL, OCSP     3  jose         base64url, JWK, JWS, EAB
 //!  2  keys           algorithms, fragments, signer   2  settings     what the daemon is told
-//!  1  der, identifier, clock                         1  near         what was nearly typed
-//!  0  error          what can go wrong
+//!  2  logging        a line for each event          1  near         what was nearly typed
+//!  1  der, identifier, clock, metrics                0  error        what can go wrong
 //! ```
 //!
 //! A request goes `front -> http -> acme -> issuance | validation -> ca | store -> reply`, a command goes
@@ -33,12 +34,15 @@ pub mod daemon;
 pub mod der;
 pub mod error;
 pub mod front;
+pub mod health;
 pub mod housekeeping;
 pub mod http;
 pub mod identifier;
 pub mod issuance;
 pub mod jose;
 pub mod keys;
+pub mod logging;
+pub mod metrics;
 pub mod near;
 pub mod policy;
 pub mod publication;

@@ -16,6 +16,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// CA certificates in the clear.
     pub plain_listen: SocketAddr,
+    /// Prometheus's text in the clear, where that was asked for.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where the proxies are that ACME clients come by, over plain HTTP then; none where these come by themselves.
+    pub behind_proxy: Vec<Network>,
     /// Where commands come in.
     pub admin_socket: PathBuf,
     /// Further places for key fragments, after `<state-dir>/fragments`.
@@ -92,6 +96,8 @@ impl Settings {
             state_dir,
             listen,
             plain_listen,
+            metrics_listen: None,
+            behind_proxy: Vec::new(),
             admin_socket,
             fragment_dirs: Vec::new(),
             dns_servers: Vec::new(),
@@ -120,6 +126,8 @@ impl Settings {
             ("state-dir", path(Some(&self.state_dir))),
             ("listen", one(&self.listen)),
             ("plain-listen", one(&self.plain_listen)),
+            ("metrics-listen", Said::One(self.metrics_listen.map(|address| address.to_string()))),
+            ("behind-proxy", many(&mut self.behind_proxy.iter().map(Network::to_string))),
             ("admin-socket", path(Some(&self.admin_socket))),
             ("fragment-dir", many(&mut self.fragment_dirs.iter().map(|dir| dir.display().to_string()))),
             ("dns-server", many(&mut self.dns_servers.iter().map(SocketAddr::to_string))),

@@ -59,7 +59,7 @@ impl Acme {
             return existing_account(issuer, &account);
         }
         self.limits.count_account(request.address, account.id);
-        log::info!("account={} registered with {}", account.id, issuer.item.name);
+        log::info!(account = account.id, issuer = issuer.item.name, address = request.address; "registered");
         let mut object = account_object(issuer, &account);
         // RFC 8555, 7.3.4: the new account shows what it was bound with.
         if let (Some(members), Some(binding)) = (object.as_object_mut(), payload.get("externalAccountBinding")) {
@@ -158,14 +158,16 @@ impl Acme {
         let mac_key = self.issuance.open_mac_key(&eab.kid, &eab.sealed_mac_key)?;
         if !binding.verify(&mac_key) {
             // Whoever has seen a kid can come this far, so this is for the log and not for the audit.
-            log::info!("peer={address} EAB {} with a wrong MAC", eab.kid);
+            let level = self.limits.level(Refused::wrong_mac(&eab.kid));
+            log::log!(level, eab = eab.kid, address; "refused: a wrong MAC");
             return Err(refused());
         }
         // One that has ended serves no more, even if the clock steps back.
         let now = self.clock.latest();
         if let Err(e) = eab.check_serves(now) {
-            log::info!("peer={address} EAB {} refused: {e}", eab.kid);
-            if !self.limits.audits(Refused::credential(&eab.kid)) {
+            let level = self.limits.level(Refused::credential(&eab.kid));
+            log::log!(level, eab = eab.kid, address, error:% = e; "refused");
+            if level == log::Level::Debug {
                 return Err(e);
             }
             let entry = AuditEntry::done(format!("EAB {}", eab.kid), "newAccount", issuer.item.name.as_str())

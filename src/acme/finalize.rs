@@ -47,7 +47,7 @@ impl Acme {
         match self.issuance.issue(ready, address) {
             Ok(order) => {
                 let certificate = order.certificate.unwrap_or_default();
-                log::info!("order={id} account={} certificate={certificate} issued", request.account.id);
+                log::info!(order = id, account = request.account.id, certificate; "issued");
                 show(&order)
             }
             // Two requests at once: the other one was first.

@@ -18,11 +18,12 @@ mod request_limits;
 mod revoke;
 mod route;
 
-pub use problem::problem_document;
+pub use problem::{problem_document, problem_type};
 
 use crate::clock::Clock;
 use crate::error::{Class, Error, Result};
 use crate::issuance::Issuance;
+use crate::metrics;
 use crate::store::{AuditEntry, Remembered, Store};
 use crate::validation::Validation;
 use issuer::{IssuerContext, Issuers};
@@ -76,6 +77,8 @@ struct Seen {
     issuer: Option<Arc<IssuerContext>>,
     /// The account, once it is authenticated.
     account: Option<i64>,
+    /// What it is about, for the counters.
+    resource: Option<metrics::Resource>,
 }
 
 /// What is answered.
@@ -87,11 +90,14 @@ pub struct Reply {
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What the request was about, for the counters.
+    pub resource: metrics::Resource,
 }
 
 impl Reply {
     fn new(status: u16) -> Reply {
-        Reply { status, headers: Vec::with_capacity(MOST_HEADERS), body: Vec::new() }
+        let headers = Vec::with_capacity(MOST_HEADERS);
+        Reply { status, headers, body: Vec::new(), resource: metrics::Resource::Other }
     }
 
     fn json(status: u16, value: &Value) -> Reply {
@@ -132,10 +138,12 @@ impl Acme {
         let mut reply = match self.dispatch(request, &mut seen) {
             Ok(reply) => reply,
             Err(e) => {
+                self.tell_fault(&e);
                 self.audit_refusal(request, &seen, &e);
                 problem::reply(&e, request.id)
             }
         };
+        reply.resource = seen.resource.unwrap_or(metrics::Resource::Other);
         if request.method == "POST" {
             reply = reply.header("Replay-Nonce", self.nonces.issue()).header("Cache-Control", "no-store");
         }
@@ -148,27 +156,38 @@ impl Acme {
             .header("Access-Control-Expose-Headers", "Link, Location, Replay-Nonce, Retry-After")
     }
 
+    /// What went wrong with us; not for everybody who meets it, since strangers meet it as often as they like.
+    fn tell_fault(&self, e: &Error) {
+        if matches!(e.class(), Class::Internal | Class::Unavailable) {
+            let is_seldom = e.level() == log::Level::Error && self.limits.level(Refused::Fault) == log::Level::Info;
+            let level = if is_seldom { log::Level::Error } else { log::Level::Debug };
+            log::log!(level, error:% = e; "a request could not be answered");
+        }
+    }
+
     /// Refusals of authenticated accounts are audited, unless there are very many; those of strangers are not, or they could
     /// fill the disk.
     fn audit_refusal(&self, request: &Request<'_>, seen: &Seen, e: &Error) {
         let Some(account) = seen.account.filter(|_| !matches!(e.class(), Class::Internal | Class::Unavailable)) else {
             return;
         };
-        log::info!("request={} account={account} {} refused: {e}", request.id, request.path);
-        if !self.limits.audits(Refused::Account(account)) {
+        let level = self.limits.level(Refused::Account(account));
+        log::log!(level, account, path = request.path, address = request.address, error:% = e; "refused");
+        if level == log::Level::Debug {
             return;
         }
         let entry =
             AuditEntry::done(format!("account {account}"), "acme", request.path).refused(e).from(request.address);
         let now = self.clock.now();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
-            log::log!(e.level(), "a refusal could not be audited: {e}");
+            log::log!(e.level(), error:% = e; "a refusal could not be audited");
         }
     }
 
     /// Find the resource and hand the request to it.
     fn dispatch(&self, request: &Request<'_>, seen: &mut Seen) -> Result<Reply> {
         let route = Route::parse(request.path).ok_or_else(|| Error::not_found("there is no such resource"))?;
+        seen.resource = Some(route.resource.counted());
         if request.method == "OPTIONS" {
             return Ok(preflight(route.resource.methods()));
         }

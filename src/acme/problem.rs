@@ -3,6 +3,7 @@
 use super::Reply;
 use crate::error::{Class, Error};
 use crate::jose::{MacAlgorithm, SignatureAlgorithm};
+use crate::metrics;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
@@ -12,9 +13,7 @@ const RETRY_RATE_LIMITED: &str = "60";
 
 pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
     let (_, status) = type_and_status(error.class());
-    if status >= 500 {
-        log::log!(error.level(), "request={request_id} status={status} {error}");
-    }
+    metrics::count(&metrics::REFUSED, error.class() as usize);
     let mut members = members_of(error);
     // RFC 8555, 6.7.1: only subproblems name identifiers.
     members.remove("identifier");
@@ -53,6 +52,7 @@ pub(super) fn reply(error: &Error, request_id: &str) -> Reply {
 
 /// That a person has to agree to the terms first: where, and what they are (RFC 8555, 6.7 and 7.3.3).
 pub(super) fn terms_not_agreed(terms: &str) -> Reply {
+    metrics::count(&metrics::REFUSED, Class::UserActionRequired as usize);
     let detail = format!("agree to the terms of service at {terms}");
     let members = json!({
         "type": urn("userActionRequired"),
@@ -109,6 +109,11 @@ fn members_of(error: &Error) -> Map<String, Value> {
 
 fn urn(kind: &str) -> String {
     format!("urn:ietf:params:acme:error:{kind}")
+}
+
+/// The problem type of a class, without what all of them begin with.
+pub fn problem_type(class: Class) -> &'static str {
+    type_and_status(class).0
 }
 
 fn type_and_status(class: Class) -> (&'static str, u16) {

@@ -28,8 +28,8 @@ const AT_HOME: Rate = Rate { burst: 1, interval: Duration::from_secs(100 * 86_40
 /// by the hundred; one in a loop gets a tenth of what a core answers.
 const ACCOUNTS: Rate = Rate { burst: 6_000, interval: Duration::from_micros(3_333) };
 
-/// Refusals of one account, or of one credential, that are audited; all of them are logged. The audit log is kept for ever,
-/// and a client in a loop would write millions of rows a day.
+/// Refusals of one account, or of one credential, that are audited and logged at the usual level; the others are logged at
+/// debug. The audit log is kept for ever, and a client in a loop would write millions of rows a day.
 const AUDITED: Rate = Rate { burst: 100, interval: Duration::from_secs(10) };
 
 /// Whose refusals are audited.
@@ -38,13 +38,24 @@ pub(super) enum Refused {
     Account(i64),
     /// The beginning of the hash of its kid.
     Credential([u8; 16]),
+    /// The same of those who do not know its MAC key, so that they hide nothing of those who do.
+    WrongMac([u8; 16]),
+    /// Anybody, by a fault of ours.
+    Fault,
 }
 
 impl Refused {
     pub(super) fn credential(kid: &str) -> Refused {
-        let hash = sha256(kid.as_bytes());
-        Refused::Credential(hash.first_chunk().copied().unwrap_or_default())
+        Refused::Credential(beginning_of_hash(kid))
     }
+
+    pub(super) fn wrong_mac(kid: &str) -> Refused {
+        Refused::WrongMac(beginning_of_hash(kid))
+    }
+}
+
+fn beginning_of_hash(kid: &str) -> [u8; 16] {
+    sha256(kid.as_bytes()).first_chunk().copied().unwrap_or_default()
 }
 
 pub(super) struct RequestLimits {
@@ -107,14 +118,14 @@ impl RequestLimits {
         }
     }
 
-    /// Whether one more refusal is to be audited.
-    pub(super) fn audits(&self, refused: Refused) -> bool {
+    /// At which level one more refusal is to be logged: info while it is to be audited as well, else debug.
+    pub(super) fn level(&self, refused: Refused) -> log::Level {
         let now = self.start.elapsed();
-        let audits = self.audited.wait(refused, now).is_none();
-        if audits {
-            self.audited.take(refused, now);
+        if self.audited.wait(refused, now).is_some() {
+            return log::Level::Debug;
         }
-        audits
+        self.audited.take(refused, now);
+        log::Level::Info
     }
 
     /// Count a request that is not signed by the account that it names.

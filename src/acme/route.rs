@@ -1,5 +1,6 @@
 //! Paths: exactly these, anything else is not there.
 
+use crate::metrics;
 use crate::policy::account_path;
 
 /// A path under `/acme/`.
@@ -76,6 +77,27 @@ impl Resource<'_> {
     /// Whether it is served after its issuer was deleted, for the certificates that are left.
     pub(super) fn outlives_its_issuer(self) -> bool {
         matches!(self, Resource::NewNonce | Resource::RevokeCert | Resource::RenewalInfo(_))
+    }
+
+    /// As what requests for it are counted.
+    pub(super) fn counted(self) -> metrics::Resource {
+        match self {
+            Resource::Directory => metrics::Resource::Directory,
+            Resource::NewNonce => metrics::Resource::NewNonce,
+            Resource::NewAccount => metrics::Resource::NewAccount,
+            Resource::NewOrder => metrics::Resource::NewOrder,
+            Resource::NewAuthz => metrics::Resource::NewAuthz,
+            Resource::RevokeCert => metrics::Resource::RevokeCert,
+            Resource::KeyChange => metrics::Resource::KeyChange,
+            Resource::RenewalInfo(_) => metrics::Resource::RenewalInfo,
+            Resource::Account(_) => metrics::Resource::Account,
+            Resource::AccountOrders(_) => metrics::Resource::Orders,
+            Resource::Order(_) => metrics::Resource::Order,
+            Resource::Finalize(_) => metrics::Resource::Finalize,
+            Resource::Authorization(_) => metrics::Resource::Authorization,
+            Resource::Challenge(_) => metrics::Resource::Challenge,
+            Resource::Certificate(_) | Resource::AlternateCertificate(..) => metrics::Resource::Certificate,
+        }
     }
 
     /// The path of this resource under its issuer.

@@ -89,8 +89,8 @@ pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Argumen
     }
     if !wants_crl && can_sign_crls && policy.acme.is_some() && !is_reachable {
         warnings.push(
-            "certificates name no CRL, since the port of --plain-listen changes with every start; say --public-url and \
-             --create-private-crl true where clients are to check revocation",
+            "certificates name no CRL, since where clients reach --plain-listen is not known (its port changes with every start, or \
+             it is behind a proxy); say --public-url and --create-private-crl true where clients are to check revocation",
         );
     }
     let mut reply = json!({ "name": name });

@@ -26,6 +26,7 @@ pub use status::Addresses;
 
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::issuance::Issuance;
 use crate::jose::json;
 use crate::settings::Settings;
@@ -41,6 +42,7 @@ const LONGEST_REFUSAL: usize = 1_000;
 pub struct Administration {
     store: Arc<Store>,
     issuance: Arc<Issuance>,
+    health: Arc<Health>,
     clock: Clock,
     addresses: Addresses,
     settings: Settings,
@@ -120,11 +122,12 @@ impl Administration {
     pub fn new(
         store: Arc<Store>,
         issuance: Arc<Issuance>,
+        health: Arc<Health>,
         clock: Clock,
         addresses: Addresses,
         settings: Settings,
     ) -> Administration {
-        Administration { store, issuance, clock, addresses, settings }
+        Administration { store, issuance, health, clock, addresses, settings }
     }
 
     /// Carry out one request line.
@@ -139,7 +142,7 @@ impl Administration {
         };
         let mut arguments = Arguments::new(request);
         if name == backup::NAME {
-            log::info!("uid={} command={name}", peer.uid);
+            log::info!(command = name, uid = peer.uid; "asked");
             let gathered = backup::gather(self, peer, &mut arguments);
             return match gathered.inspect_err(|e| self.note_refusal(peer, backup::NAME, &arguments, true, e)) {
                 Ok(sending) => Answer::Backup(Box::new(sending)),
@@ -150,13 +153,13 @@ impl Administration {
             let name = crate::identifier::printable(&name);
             return Err(Error::malformed(format!("there is no command \"{name}\""))).into();
         };
-        log::info!("uid={} command={name}", peer.uid);
+        log::info!(command = name, uid = peer.uid; "asked");
         let outcome = (command.run)(self, peer, &mut arguments);
         outcome.inspect_err(|e| self.note_refusal(peer, command.name, &arguments, command.audited, e)).into()
     }
 
     fn note_refusal(&self, peer: Peer, name: &'static str, arguments: &Arguments, audited: bool, e: &Error) {
-        log::info!("uid={} command={name} refused: {e}", peer.uid);
+        log::info!(command = name, uid = peer.uid, error:% = e; "refused");
         if audited {
             self.audit_refusal(peer, name, arguments.object(), e);
         }
@@ -168,7 +171,7 @@ impl Administration {
         // A refusal quotes what was given, which may be a megabyte.
         entry.detail = entry.detail.chars().take(LONGEST_REFUSAL).collect();
         if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
-            log::log!(e.level(), "a refusal could not be audited: {e}");
+            log::log!(e.level(), error:% = e; "a refusal could not be audited");
         }
     }
 

@@ -71,7 +71,7 @@ impl AdminSocket {
         if let Some(group) = group_id(GROUP)
             && let Err(e) = rustix::fs::chown(path, None, Some(group))
         {
-            log::warn!("the admin socket could not be given to the group {GROUP} ({e}); only its owner can use it");
+            log::warn!(group = GROUP, error:% = e; "the admin socket could not be given to its group; only its owner can use it");
         }
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
@@ -168,7 +168,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
             Err(e) => {
                 // Out of descriptors, most likely: some connection will end.
                 if no_room.is_due() {
-                    log::error!("admin connections cannot be accepted: {e}");
+                    log::error!(error:% = e; "admin connections cannot be accepted");
                 }
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
@@ -185,7 +185,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
             let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
             move || {
                 if let Err(e) = converse(number, stream, longest, &administration, &idle) {
-                    log::debug!("an admin connection ended: {e}");
+                    log::debug!(error:% = e; "an admin connection ended");
                 }
                 drop(guard);
             }
@@ -194,7 +194,7 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stoppin
         let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(serve(stream, IDLE));
         if let Err(e) = spawned {
             // An administrator is needed most when something is short: one after the other, then.
-            log::warn!("an admin connection is served without a thread of its own: {e}");
+            log::warn!(error:% = e; "an admin connection is served without a thread of its own");
             serve(kept, IDLE_ALONE)();
         }
     }

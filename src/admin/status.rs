@@ -1,10 +1,19 @@
-//! check and status.
+//! check and status: whether everything fits together, and how the daemon does.
 
 use super::{Administration, Arguments, Peer, issuers};
 use crate::error::{Error, Result};
+use crate::health::Counts;
 use crate::issuance;
-use serde_json::{Value, json};
+use crate::logging::last_error;
+use crate::store::{CertificateState, End};
+use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Somebody who looks has perhaps just done something.
+const OLDEST_COUNT: Duration = Duration::from_secs(1);
+/// What ends next, of signers and of certificates each.
+const MOST_ENDS: usize = 5;
 
 /// Where the daemon listens; ports that were 0 are the real ones here.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +22,10 @@ pub struct Addresses {
     pub listen: SocketAddr,
     /// In the clear.
     pub plain_listen: SocketAddr,
+    /// For who watches the daemon.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Whether a proxy ends TLS.
+    pub is_proxied: bool,
 }
 
 /// Look whether everything fits together, over one snapshot.
@@ -31,10 +44,13 @@ pub(super) fn check(admin: &Administration, _: Peer, arguments: &mut Arguments) 
 
 pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
     arguments.finish()?;
-    let issuers = admin.store.read(|read| {
+    let now = admin.now();
+    let (issuers, signers) = admin.store.read(|read| {
         let issuers = read.issuers()?;
-        issuers.into_iter().map(|issuer| Ok((read.item(issuer.item)?, issuer))).collect::<Result<Vec<_>>>()
+        let issuers = issuers.into_iter().map(|issuer| Ok((read.item(issuer.item)?, issuer)));
+        Ok((issuers.collect::<Result<Vec<_>>>()?, read.signer_ends()?))
     })?;
+    let counts = admin.health.counts(OLDEST_COUNT);
     let issuers: Vec<Value> = issuers
         .iter()
         .map(|(item, issuer)| {
@@ -46,13 +62,55 @@ pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -
             })
         })
         .collect();
+    let clock = admin.clock.trusted();
+    let space = admin.store.space();
     let mut warnings = admin.issuance.warnings();
-    warnings.extend(admin.clock.trusted().err().map(|e| e.to_string()));
-    Ok(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "listen": admin.addresses.listen.to_string(),
-        "plain_listen": admin.addresses.plain_listen.to_string(),
-        "issuers": issuers,
-        "warnings": warnings,
-    }))
+    warnings.extend(clock.as_ref().err().map(|e| e.to_string()));
+    warnings.extend(admin.store.is_failing().then(|| "changes are refused, since the last commit failed".to_owned()));
+    warnings.extend(
+        space.filter(|space| space.is_low()).map(|space| format!("the disk has {} MiB left", space.free >> 20)),
+    );
+    let (database, wal) = admin.store.size();
+    let (addresses, started) = (admin.addresses, admin.health.started());
+    let next_certificates = counts.as_deref().map(|counts| ends(&counts.next_ends));
+    let last_backup = counts.as_deref().and_then(|counts| counts.last_backup);
+    let last_error = last_error().map(|error| json!({ "at": error.at.to_string(), "line": error.line }));
+    let members: [(&str, Value); 18] = [
+        ("version", env!("CARGO_PKG_VERSION").into()),
+        ("listen", addresses.listen.to_string().into()),
+        ("plain_listen", addresses.plain_listen.to_string().into()),
+        ("metrics_listen", addresses.metrics_listen.map(|address| address.to_string()).into()),
+        ("behind_proxy", addresses.is_proxied.into()),
+        ("started", started.to_string().into()),
+        ("uptime_seconds", now.since(started).0.into()),
+        ("clock", now.to_string().into()),
+        ("clock_trusted", clock.is_ok().into()),
+        ("issuers", issuers.into()),
+        ("certificates", counts.as_deref().map(by_state).into()),
+        ("next_signers_to_end", ends(&signers)),
+        ("next_certificates_to_end", next_certificates.into()),
+        ("last_backup", last_backup.map(|at| at.to_string()).into()),
+        ("disk_free_bytes", space.map(|space| space.free).into()),
+        ("disk_size_bytes", space.map(|space| space.all).into()),
+        ("database_bytes", database.saturating_add(wal).into()),
+        ("last_error", last_error.into()),
+    ];
+    let mut reply: Map<String, Value> = members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    reply.insert("warnings".into(), warnings.into());
+    Ok(reply.into())
+}
+
+/// Of all issuers together.
+fn by_state(counts: &Counts) -> Value {
+    let sum = |at: usize| counts.certificates.iter().filter_map(|of| of.by_state.get(at)).sum::<u64>();
+    let states = CertificateState::ALL.iter().enumerate();
+    Value::Object(states.map(|(at, state)| (state.as_str().to_owned(), sum(at).into())).collect())
+}
+
+/// The soonest first.
+fn ends(all: &[End]) -> Value {
+    let mut all: Vec<&End> = all.iter().collect();
+    all.sort_by_key(|end| end.not_after);
+    let shown = all.into_iter().take(MOST_ENDS);
+    shown.map(|end| json!({ "name": end.name, "not_after": end.not_after.to_string() })).collect()
 }

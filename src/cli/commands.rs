@@ -146,6 +146,12 @@ pub(super) struct Serve {
     /// where to serve CRLs, OCSP and CA certificates over plain HTTP ([::]:8080)
     #[argh(option, arg_name = "addr")]
     plain_listen: Option<Text>,
+    /// where to serve /metrics for Prometheus over plain HTTP, to whoever reaches it (off)
+    #[argh(option, arg_name = "addr")]
+    metrics_listen: Option<Text>,
+    /// a network of proxies that end TLS: --listen then speaks plain HTTP, to these only; repeatable
+    #[argh(option, arg_name = "cidr")]
+    behind_proxy: Vec<Text>,
     /// the socket that commands come in by (/run/certwright/admin.sock)
     #[argh(option, arg_name = "socket")]
     admin_socket: Option<Text>,

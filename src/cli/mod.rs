@@ -18,6 +18,7 @@ mod record_commands;
 mod serve;
 mod show;
 mod signer_commands;
+mod status;
 mod table;
 mod terminal;
 mod trust;

@@ -21,7 +21,7 @@ const LARGEST_CRL: u64 = 64 << 20;
 const LONGEST_FETCH: Duration = Duration::from_secs(30);
 
 pub(super) fn restore(given: &[Given]) -> std::result::Result<(), Failure> {
-    super::serve::start_log("warn");
+    crate::logging::start("warn");
     let (state_dir, fragment_dirs) = directories(given);
     let archive = PathBuf::from(text(given, "from").unwrap_or_default());
     let crls = list(given, "crl").into_iter().map(|name| Ok((name.to_owned(), published(name)?)));

@@ -2,11 +2,12 @@
 
 use super::client::ask;
 use super::commands::Quickstart;
-use super::serve::{address, serve, start_log};
+use super::serve::{address, serve};
 use super::{Failure, quote};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::identifier::{Identifier, Network};
+use crate::logging;
 use crate::settings::{Origin, Settings};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -30,7 +31,7 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         return Err(Failure::Usage("--http-01-port 0 is no port that certbot can answer on; name one".into()));
     }
     let data = absolute(Path::new(&command.data_dir))?;
-    start_log("certwright=info");
+    logging::start("certwright=info");
     std::fs::create_dir_all(&data).map_err(|e| {
         Error::unavailable(format!("{} cannot be made ({e}); choose another --data-dir", data.display()))
     })?;
@@ -66,7 +67,7 @@ fn introduce(daemon: &Daemon, settings: &Settings, data: &Path, command: &Quicks
         }
         Err(e) => {
             // The daemon is running and would go on; end it as a person would.
-            log::error!("{e}");
+            log::error!(error:% = e; "quickstart failed");
             let pid = rustix::process::getpid();
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             Err(e)

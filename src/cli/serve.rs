@@ -8,6 +8,7 @@ use crate::clock::{Clock, Span};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::identifier::Network;
+use crate::logging;
 use crate::settings::{EventUrl, Settings, TlsFiles};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -22,14 +23,15 @@ const LONGEST_STOP: Duration = Duration::from_millis(4_700);
 
 pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     let settings = settings_of(given)?;
-    start_log("info");
+    logging::start("info");
     serve(&settings, |daemon| {
         let addresses = daemon.addresses();
         log::info!(
-            "certwright {} serves ACME on {} and CA certificates on {}",
-            env!("CARGO_PKG_VERSION"),
-            addresses.listen,
-            addresses.plain_listen
+            version = env!("CARGO_PKG_VERSION"),
+            listen:% = addresses.listen,
+            plain_listen:% = addresses.plain_listen,
+            metrics_listen:% = addresses.metrics_listen.map_or("off".to_owned(), |address| address.to_string());
+            "serving"
         );
     })?;
     Ok(())
@@ -53,7 +55,9 @@ pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Resul
             Signal::Stop => break,
             Signal::Reload => match daemon.reload_tls_files() {
                 Ok(()) => log::info!("the TLS files were read again"),
-                Err(e) => log::error!("the TLS files could not be read again, so the old ones stay in use: {e}"),
+                Err(e) => {
+                    log::error!(error:% = e; "the TLS files could not be read again, so the old ones stay in use")
+                }
             },
         }
     }
@@ -66,7 +70,7 @@ pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Resul
         std::process::exit(0);
     });
     if let Err(e) = give_up {
-        log::warn!("the stop takes as long as the slowest request: {e}");
+        log::warn!(error:% = e; "the stop takes as long as the slowest request");
     }
     drop(daemon);
     Ok(())
@@ -78,24 +82,7 @@ fn close_memory() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let closed = set_dumpable_behavior(DumpableBehavior::NotDumpable).and_then(|()| setrlimit(Resource::Core, none));
     if let Err(e) = closed {
-        log::warn!("the memory of this process, in which keys will be, cannot be closed to its user: {e}");
-    }
-}
-
-/// Log lines to standard error: level, place, text. RUST_LOG chooses; the journal adds the time.
-pub(super) fn start_log(default: &str) {
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| default.to_owned());
-    let started = env_logger::Builder::new()
-        .parse_filters(&filter)
-        .format(|out, record| {
-            let place = record.target().strip_prefix("certwright::").unwrap_or(record.target());
-            // A line is one event, whatever was put into it.
-            let text = record.args().to_string().replace(['\n', '\r'], " ");
-            writeln!(out, "{} {place}: {text}", record.level())
-        })
-        .try_init();
-    if started.is_err() {
-        eprintln!("certwright: the log is set up already");
+        log::warn!(error:% = e; "the memory of this process, in which keys will be, cannot be closed to its user");
     }
 }
 
@@ -146,6 +133,8 @@ fn settings(given: &[Given]) -> Result<Settings> {
         state_dir: path("state-dir", "/var/lib/certwright"),
         listen: address("listen", text(given, "listen").unwrap_or("[::]:8000"))?,
         plain_listen: address("plain-listen", text(given, "plain-listen").unwrap_or("[::]:8080"))?,
+        metrics_listen: text(given, "metrics-listen").map(|text| address("metrics-listen", text)).transpose()?,
+        behind_proxy: networks("behind-proxy")?,
         admin_socket: path("admin-socket", DEFAULT_SOCKET),
         fragment_dirs: list(given, "fragment-dir").into_iter().map(PathBuf::from).collect(),
         dns_servers: list(given, "dns-server").into_iter().map(dns_server).collect::<Result<_>>()?,

@@ -76,7 +76,7 @@ pub(super) fn reply(command: &str, reply: &Value, as_json: bool) -> Result<Strin
         "config" => lists::settings(reply, terminal),
         "explain" => explained(reply),
         "check" => "Everything fits together.".into(),
-        "status" => status(reply),
+        "status" => super::status::show(reply, terminal),
         _ => reply.to_string(),
     })
 }
@@ -131,22 +131,4 @@ fn explained(reply: &Value) -> String {
         stories.push(format!("There is no order of it, but it was refused:\n{}", rows.join("\n")));
     }
     stories.join("\n\n")
-}
-
-fn status(reply: &Value) -> String {
-    let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or_default();
-    let mut out = format!(
-        "certwright {}\nACME over TLS   {}\nplain HTTP      {}",
-        text("version"),
-        text("listen"),
-        text("plain_listen")
-    );
-    for issuer in reply.get("issuers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
-        let text = |name: &str| issuer.get(name).and_then(Value::as_str).unwrap_or("no ACME");
-        out.push_str(&format!("\nissuer {} ({}): {}", text("name"), text("state"), text("acme_directory_url")));
-    }
-    for warning in reply.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
-        out.push_str(&format!("\nwarning: {}", warning.as_str().unwrap_or_default()));
-    }
-    out
 }

@@ -70,7 +70,7 @@ impl Watch {
         }
         let judged = self.judge(now);
         match (&judged, self.is_told.swap(judged.is_err(), Ordering::SeqCst)) {
-            (Err(e), false) => log::error!("{e}"),
+            (Err(e), false) => log::error!(error:% = e; "the clock is not believed"),
             (Ok(_), true) => log::info!("the clock is right again, and what is due is signed"),
             _ => {}
         }

@@ -119,7 +119,7 @@ impl Backends {
                 self.renew(&e, registry)
             }
             // Out of descriptors, which the door tells of when it meets it: some client will go.
-            Err(e) => log::debug!("a connection to the HTTP workers could not be opened: {e}"),
+            Err(e) => log::debug!(error:% = e; "a connection to the HTTP workers could not be opened"),
         }
     }
 
@@ -141,9 +141,9 @@ impl Backends {
         let mut nobody = Vec::new();
         (0..self.connections.len()).for_each(|at| self.close(at, registry, &mut nobody));
         match self.renewal.renew() {
-            Ok(()) => log::warn!("no connection to the HTTP workers could be opened ({why}), so they begin anew"),
+            Ok(()) => log::warn!(why:% = why; "no connection to the HTTP workers could be opened, so they begin anew"),
             Err(e) => {
-                log::error!("no connection to the HTTP workers can be opened ({why}), nor can they begin anew: {e}")
+                log::error!(why:% = why, error:% = e; "no connection to the HTTP workers can be opened, nor can they begin anew")
             }
         }
     }
@@ -232,7 +232,7 @@ impl Backends {
                 }
             }
             Err(e) => {
-                log::error!("a connection to the HTTP workers broke: {e}");
+                log::error!(error:% = e; "a connection to the HTTP workers broke");
                 self.close(at, registry, outcomes);
             }
         }

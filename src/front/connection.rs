@@ -3,16 +3,20 @@
 use super::backend::{ClientId, OVERDUE, Request};
 use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
+use super::known::KnownAddresses;
 use super::peers::Candidate;
+use super::proxies::Proxies;
 use super::refusal::Refusal;
 use super::turns::Standing;
 use crate::clock::later;
 use crate::http::Door;
 use crate::identifier::Peer;
+use crate::metrics;
 use mio::net::TcpStream;
 use rustls::ServerConnection;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -49,7 +53,9 @@ pub(super) struct Client {
     pub(super) peer: Peer,
     pub(super) deadline: Instant,
     address: IpAddr,
-    door: Door,
+    /// Where it is a proxy that says for whom it asks.
+    proxies: Option<Arc<Proxies>>,
+    pub(super) door: Door,
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     phase: Phase,
@@ -74,7 +80,8 @@ enum Phase {
     Body(Box<(Head, BodyReader)>),
     /// A worker has the request; whether the connection stays after it, and whether that has to be said.
     Answering {
-        is_signed: bool,
+        /// Who sent it, if it is signed.
+        signed_by: Option<Peer>,
         keep_alive: bool,
         say_keep_alive: bool,
     },
@@ -93,6 +100,7 @@ impl Client {
         address: std::net::SocketAddr,
         door: Door,
         tls: Option<ServerConnection>,
+        proxies: Option<Arc<Proxies>>,
     ) -> Client {
         let now = Instant::now();
         let (phase, time) = match tls {
@@ -108,6 +116,7 @@ impl Client {
             peer: Peer::of(address.ip()),
             deadline: later(now, time),
             address: address.ip(),
+            proxies,
             door,
             socket,
             tls,
@@ -127,7 +136,7 @@ impl Client {
     pub(super) fn without_certificate(id: ClientId, socket: TcpStream, address: std::net::SocketAddr) -> Client {
         // RFC 8446, 6: an alert record with the fatal alert handshake_failure.
         const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
-        let mut client = Client::new(id, socket, address, Door::Tls, None);
+        let mut client = Client::new(id, socket, address, Door::Tls, None, None);
         client.output = HANDSHAKE_FAILURE.to_vec();
         client.enter(Phase::Reply { keep_alive: false }, REPLY);
         client
@@ -158,11 +167,11 @@ impl Client {
     }
 
     /// Go on as far as the sockets allow.
-    pub(super) fn drive(&mut self, secret: &str, is_known: bool) -> Verdict {
-        match self.step(secret, is_known) {
+    pub(super) fn drive(&mut self, secret: &str, known: &KnownAddresses) -> Verdict {
+        match self.step(secret, known) {
             Ok(verdict) => verdict,
             Err(e) => {
-                log::debug!("peer={} the connection ended: {e}", self.address);
+                log::debug!(address:% = self.address, error:% = e; "a connection ended");
                 // rustls may have an alert to send.
                 let _ = self.flush();
                 Verdict::Close
@@ -170,11 +179,12 @@ impl Client {
         }
     }
 
-    /// A worker has answered. True when it has accepted what an account signed.
-    pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) -> bool {
-        let Phase::Answering { is_signed, keep_alive, say_keep_alive } = self.phase else { return false };
+    /// A worker has answered. Whose client it is when the answer accepts what an account signed.
+    pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) -> Option<Peer> {
+        let Phase::Answering { signed_by, keep_alive, say_keep_alive } = self.phase else { return None };
         let is_accepted = matches!(&outcome, Ok((reply, _)) if reply.starts_with(b"HTTP/1.1 20"));
         self.answered = self.answered.saturating_add(1);
+        let asked = self.since;
         match outcome {
             Ok((reply, head)) => {
                 self.output = match (keep_alive, say_keep_alive) {
@@ -187,7 +197,11 @@ impl Client {
             }
             Err(refusal) => self.refuse(refusal),
         }
-        is_signed && is_accepted
+        let answered = self.door.listener().and_then(|listener| metrics::ANSWERED.get(listener as usize));
+        if let Some(answered) = answered {
+            answered.took(self.since.saturating_duration_since(asked));
+        }
+        signed_by.filter(|_| is_accepted)
     }
 
     /// The deadline has passed.
@@ -195,7 +209,7 @@ impl Client {
         match self.phase {
             // The request's own deadline is earlier and brings an answer, so this is a fault that must not last.
             Phase::Answering { .. } => {
-                log::error!("peer={} a request got no answer at all", self.address);
+                log::error!(address:% = self.address; "a request got no answer at all");
                 Verdict::Close
             }
             _ => {
@@ -212,7 +226,7 @@ impl Client {
         let _ = self.flush();
     }
 
-    fn step(&mut self, secret: &str, is_known: bool) -> std::io::Result<Verdict> {
+    fn step(&mut self, secret: &str, known: &KnownAddresses) -> std::io::Result<Verdict> {
         for _ in 0..STEPS_PER_TURN {
             let flushed = self.flush()?;
             match &mut self.phase {
@@ -259,7 +273,17 @@ impl Client {
                                 let whole = std::mem::replace(&mut self.phase, Phase::Linger { heard: 0 });
                                 let Phase::Body(parts) = whole else { return Ok(Verdict::Close) };
                                 let (head, body) = (parts.0, parts.1.into_body());
-                                return Ok(Verdict::Submit(self.submit(&head, &body, secret, is_known)));
+                                let asker = match &self.proxies {
+                                    Some(proxies) => proxies.client(self.address, &head.hops),
+                                    None => Ok(self.address),
+                                };
+                                match asker {
+                                    Ok(asker) => {
+                                        return Ok(Verdict::Submit(self.submit(&head, &body, asker, secret, known)));
+                                    }
+                                    Err(refusal) => self.refuse(refusal),
+                                }
+                                continue;
                             }
                             match self.fill()? {
                                 Fill::Some => {}
@@ -302,21 +326,22 @@ impl Client {
         Ok(Verdict::Again)
     }
 
-    fn submit(&mut self, head: &Head, body: &[u8], secret: &str, is_known: bool) -> Request {
+    fn submit(&mut self, head: &Head, body: &[u8], asker: IpAddr, secret: &str, known: &KnownAddresses) -> Request {
+        let peer = Peer::of(asker);
         if self.input.is_empty() {
             self.input = Vec::new();
         }
         let request = Request {
             client: self.id,
-            peer: self.peer,
-            standing: Standing::new(is_known, self.answered),
+            peer,
+            standing: Standing::new(known.contains(peer), self.answered),
             deadline: later(Instant::now(), OVERDUE),
-            bytes: head.to_request(body, self.address, self.door, secret),
+            bytes: head.to_request(body, asker, self.door, secret),
             head_only: head.method == "HEAD",
         };
         let phase = Phase::Answering {
             // Over TLS nothing else is posted (RFC 8555, 6.2).
-            is_signed: self.door == Door::Tls && head.method == "POST",
+            signed_by: (self.door == Door::Tls && head.method == "POST").then_some(peer),
             keep_alive: head.keep_alive,
             say_keep_alive: head.is_http_10 && head.keep_alive,
         };
@@ -325,6 +350,7 @@ impl Client {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
+        metrics::count(&metrics::TURNED_AWAY, refusal.turned() as usize);
         self.output.extend_from_slice(&refusal.to_bytes());
         self.enter(Phase::Reply { keep_alive: false }, REPLY);
     }

@@ -5,11 +5,13 @@ use super::connection::{Client, Verdict};
 use super::known::KnownAddresses;
 use super::listen::Listener;
 use super::peers::{Counts, choose};
+use super::proxies::Proxies;
 use super::tls::TlsConfigs;
 use super::turns::{Standing, Turns};
 use super::{FrontSettings, Waker};
 use crate::clock::{Seldom, later};
 use crate::http::Door;
+use crate::metrics::{self, Eviction};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConnection;
@@ -20,10 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-const TLS_LISTENER: Token = Token(0);
-const PLAIN_LISTENER: Token = Token(1);
-const WAKER: Token = Token(2);
-const FIRST_BACKEND: usize = 3;
+const WAKER: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// New clients of each listener before the loop looks who else has come.
@@ -43,13 +43,13 @@ pub(super) struct EventLoop {
     accepting: Vec<Token>,
     tls: TlsConfigs,
     backends: Backends,
+    /// Tokens below are listeners'.
+    first_backend: usize,
     first_client: usize,
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
     counts: Counts,
     known: KnownAddresses,
-    /// When this turn of the loop began.
-    now: Instant,
     accepted: u64,
     held: usize,
     /// Clients that made room in memory and were not told of yet.
@@ -58,6 +58,9 @@ pub(super) struct EventLoop {
     due: Turns<ClientId>,
     /// That there is no room for clients.
     no_room: Seldom,
+    proxies: Arc<Proxies>,
+    /// That somebody came by no proxy.
+    no_proxy: Seldom,
     settings: FrontSettings,
     stopping: Arc<AtomicBool>,
     tell_ready: Option<SyncSender<()>>,
@@ -65,8 +68,7 @@ pub(super) struct EventLoop {
 
 impl EventLoop {
     pub(super) fn new(
-        tls_listener: Listener,
-        plain_listener: Listener,
+        doors: Vec<(Door, Listener)>,
         tls: TlsConfigs,
         settings: FrontSettings,
         stopping: Arc<AtomicBool>,
@@ -75,18 +77,17 @@ impl EventLoop {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
-        for (token, door, listener) in
-            [(TLS_LISTENER, Door::Tls, tls_listener), (PLAIN_LISTENER, Door::Plain, plain_listener)]
-        {
+        for (token, (door, listener)) in (FIRST_LISTENER..).map(Token).zip(doors) {
             let mut socket = TcpListener::from_std(listener.socket);
             poll.registry().register(&mut socket, token, Interest::READABLE)?;
             listeners.push((token, door, socket));
         }
+        let first_backend = FIRST_LISTENER.saturating_add(listeners.len());
         let backends = Backends::new(
             settings.application.clone(),
             &settings.secret,
             settings.connections,
-            FIRST_BACKEND,
+            first_backend,
             settings.renewal.clone(),
         );
         Ok(EventLoop {
@@ -96,17 +97,19 @@ impl EventLoop {
             accepting: Vec::new(),
             tls,
             backends,
-            first_client: FIRST_BACKEND.saturating_add(settings.connections),
+            first_backend,
+            first_client: first_backend.saturating_add(settings.connections),
             clients: Vec::new(),
             free: Vec::new(),
             counts: Counts::default(),
-            known: KnownAddresses::default(),
-            now: Instant::now(),
+            known: KnownAddresses::new(Instant::now()),
             accepted: 0,
             held: 0,
             let_go: 0,
             due: Turns::default(),
             no_room: Seldom::default(),
+            proxies: Arc::new(Proxies::new(settings.behind_proxy.clone())),
+            no_proxy: Seldom::default(),
             settings,
             stopping,
             tell_ready: Some(tell_ready),
@@ -124,7 +127,7 @@ impl EventLoop {
         self.backends.open_next(self.poll.registry());
         loop {
             let now = Instant::now();
-            self.now = now;
+            self.known.now = now;
             if now >= next_tick {
                 self.tick(now);
                 next_tick = later(now, TICK);
@@ -136,7 +139,7 @@ impl EventLoop {
             let timeout = if more_to_do { Duration::ZERO } else { next_tick.saturating_duration_since(now) };
             if let Err(e) = self.poll.poll(&mut events, Some(timeout)) {
                 if e.kind() != ErrorKind::Interrupted {
-                    log::error!("the event loop cannot wait for events: {e}");
+                    log::error!(error:% = e; "the event loop cannot wait for events");
                     std::thread::sleep(TICK);
                 }
                 continue;
@@ -150,7 +153,10 @@ impl EventLoop {
     }
 
     fn handle(&mut self, token: Token) {
-        if token == TLS_LISTENER || token == PLAIN_LISTENER {
+        if token == WAKER {
+            return;
+        }
+        if token.0 < self.first_backend {
             if !self.accepting.contains(&token) {
                 self.accepting.push(token);
             }
@@ -164,7 +170,7 @@ impl EventLoop {
                 self.backends.renew_from_now_on();
                 let _ = ready.send(());
             }
-        } else if token != WAKER {
+        } else {
             self.is_due(token.0.saturating_sub(self.first_client));
         }
     }
@@ -174,7 +180,7 @@ impl EventLoop {
         let client = self.clients.get_mut(slot).and_then(Option::as_mut).filter(|client| !client.is_due);
         if let Some(client) = client {
             client.is_due = true;
-            let standing = Standing::new(self.known.contains(client.peer, self.now), client.answered);
+            let standing = Standing::new(self.known.contains(client.peer), client.answered);
             self.due.push(client.peer, standing, client.id);
         }
     }
@@ -194,7 +200,7 @@ impl EventLoop {
     fn drive(&mut self, slot: usize) {
         let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
         let before = client.held();
-        let verdict = client.drive(&self.settings.secret, self.known.contains(client.peer, self.now));
+        let verdict = client.drive(&self.settings.secret, &self.known);
         self.held = self.held.saturating_sub(before).saturating_add(client.held());
         match verdict {
             Verdict::Keep => {}
@@ -217,8 +223,8 @@ impl EventLoop {
             let client = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id);
             if let Some(client) = client {
                 let before = client.held();
-                if client.answer(outcome) {
-                    self.known.add(client.peer, self.now);
+                if let Some(peer) = client.answer(outcome) {
+                    self.known.add(peer);
                 }
                 self.held = self.held.saturating_sub(before).saturating_add(client.held());
                 self.drive(id.slot);
@@ -243,9 +249,9 @@ impl EventLoop {
                     Err(e) => {
                         // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
                         if self.no_room.is_due() {
-                            log::warn!("clients can be accepted only when others go: {e}");
+                            log::warn!(error:% = e; "clients can be accepted only when others go");
                         }
-                        if !self.evict() {
+                        if !self.evict(Eviction::Descriptors) {
                             more = false;
                             break;
                         }
@@ -259,21 +265,26 @@ impl EventLoop {
     }
 
     fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr, door: Door) {
+        let is_proxied = door == Door::Tls && self.proxies.are_there();
+        if is_proxied && !self.proxies.contain(address.ip()) {
+            let level = if self.no_proxy.is_due() { log::Level::Warn } else { log::Level::Debug };
+            return log::log!(level, address:% = address.ip(); "turned away: --listen is for --behind-proxy only");
+        }
         let open = self.clients.len().saturating_sub(self.free.len());
         if open >= self.settings.most_clients {
-            self.evict();
+            self.evict(Eviction::Places);
         }
         let _ = socket.set_nodelay(true);
         let tls = match door {
-            Door::Tls if self.tls.is_empty() => None,
+            Door::Tls if is_proxied || self.tls.is_empty() => None,
             Door::Tls => {
                 let Ok(local) = socket.local_addr() else { return };
                 match ServerConnection::new(self.tls.for_local(local.ip())) {
                     Ok(tls) => Some(tls),
-                    Err(e) => return log::error!("TLS could not be begun: {e}"),
+                    Err(e) => return log::error!(error:% = e; "TLS could not be begun"),
                 }
             }
-            Door::Plain | Door::Probe => None,
+            Door::Plain | Door::Metrics | Door::Probe => None,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.clients.push(None);
@@ -284,15 +295,16 @@ impl EventLoop {
             self.poll.registry().register(&mut socket, Token(self.first_client.saturating_add(slot)), interest)
         {
             self.free.push(slot);
-            return log::error!("a client could not be watched: {e}");
+            return log::error!(error:% = e; "a client could not be watched");
         }
         self.accepted = self.accepted.wrapping_add(1);
         let id = ClientId { slot, number: self.accepted };
         let client = match (door, tls) {
-            (Door::Tls, None) => Client::without_certificate(id, socket, address),
-            (_, tls) => Client::new(id, socket, address, door, tls),
+            (Door::Tls, None) if !is_proxied => Client::without_certificate(id, socket, address),
+            (_, tls) => Client::new(id, socket, address, door, tls, is_proxied.then(|| Arc::clone(&self.proxies))),
         };
         self.counts.add(client.peer);
+        count_connection(door, 1);
         if let Some(place) = self.clients.get_mut(slot) {
             *place = Some(client);
         }
@@ -302,6 +314,7 @@ impl EventLoop {
         if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
             let _ = self.poll.registry().deregister(client.socket());
             self.counts.remove(client.peer);
+            count_connection(client.door, -1);
             self.held = self.held.saturating_sub(client.held());
             self.backends.forget(client.id);
             self.free.push(slot);
@@ -323,10 +336,11 @@ impl EventLoop {
     }
 
     /// Close the connection that is least worth keeping. False when there is none.
-    fn evict(&mut self) -> bool {
+    fn evict(&mut self, why: Eviction) -> bool {
         let candidates = self.clients.iter().flatten().map(Client::as_candidate);
         match choose(candidates, &self.counts) {
             Some(slot) => {
+                metrics::count(&metrics::EVICTED, why as usize);
                 self.remove(slot);
                 true
             }
@@ -339,6 +353,7 @@ impl EventLoop {
         let holding = self.clients.iter().flatten().filter(|c| c.held() > 4096).map(Client::as_candidate);
         if let Some(slot) = choose(holding, &self.counts) {
             self.let_go = self.let_go.saturating_add(1);
+            metrics::count(&metrics::EVICTED, Eviction::Memory as usize);
             self.remove(slot);
         }
     }
@@ -346,7 +361,7 @@ impl EventLoop {
     fn tick(&mut self, now: Instant) {
         // Once a tick, so that whoever is let go and comes again does not fill the log.
         if self.let_go > 0 {
-            log::warn!("clients hold too much memory; {} were let go", std::mem::take(&mut self.let_go));
+            log::warn!(clients = std::mem::take(&mut self.let_go); "clients held too much memory, and some were let go");
         }
         let mut outcomes = Vec::new();
         self.backends.tick(now, self.poll.registry(), &mut outcomes);
@@ -379,5 +394,16 @@ impl EventLoop {
         }
         let nobody = self.clients.iter().all(Option::is_none);
         nobody || now >= deadline
+    }
+}
+
+/// One more client of this door, or one fewer.
+fn count_connection(door: Door, change: i64) {
+    let Some(listener) = door.listener() else { return };
+    if let Some(open) = metrics::CONNECTIONS.get(listener as usize) {
+        open.add(change);
+    }
+    if change > 0 {
+        metrics::count(&metrics::ACCEPTED, listener as usize);
     }
 }

@@ -1,6 +1,7 @@
 //! Request heads (RFC 9112, 2 and 3), strictly: one way to write a thing, so that nobody behind reads another request out
 //! of the same bytes.
 
+use super::proxies::Hops;
 use super::refusal::Refusal;
 use crate::http::{Door, HEADER_FROM_DOOR};
 use std::io::Write;
@@ -30,6 +31,8 @@ pub(super) struct Head {
     pub(super) expects_continue: bool,
     /// The one field that anybody behind the door looks at.
     content_type: Option<String>,
+    /// For whom a proxy says that it asks.
+    pub(super) hops: Hops,
 }
 
 /// Looks for the end of a head as bytes come in, so that slow drips cost nothing.
@@ -92,7 +95,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     if fields.single("Upgrade")?.is_some() {
         return Err(malformed("nothing is upgraded to here"));
     }
-    let connection = fields.all("Connection").collect::<Vec<_>>().join(",");
+    let connection = fields.joined("Connection");
     let says = |token: &str| connection.split(',').any(|t| t.trim().eq_ignore_ascii_case(token));
     let is_http_10 = version == 0;
     Ok(Head {
@@ -107,6 +110,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
             Some(_) => return Err(Refusal::UnknownExpectation),
         },
         content_type: fields.single("Content-Type")?,
+        hops: Hops { forwarded: fields.joined("Forwarded"), x_forwarded_for: fields.joined("X-Forwarded-For") },
     })
 }
 
@@ -123,6 +127,11 @@ impl Fields<'_> {
                 .trim()
                 .to_owned()
         })
+    }
+
+    /// The values of a field that is a list (RFC 9110, 5.3).
+    fn joined(&self, name: &str) -> String {
+        self.all(name).collect::<Vec<_>>().join(",")
     }
 
     fn single(&self, name: &str) -> Result<Option<String>, Refusal> {

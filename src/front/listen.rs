@@ -23,7 +23,7 @@ pub fn listen(flag: &str, address: SocketAddr) -> Result<Listener> {
         Err(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL)
             if address.ip() == Ipv6Addr::UNSPECIFIED =>
         {
-            log::warn!("--{flag}: this machine has no IPv6, so {} is used", Ipv4Addr::UNSPECIFIED);
+            log::warn!(flag, address:% = Ipv4Addr::UNSPECIFIED; "this machine has no IPv6, so another address is used");
             bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
         }
         other => other,
@@ -70,7 +70,7 @@ pub fn raise_descriptor_limit() -> u64 {
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum.unwrap_or(u64::MAX),
         Err(e) => {
-            log::warn!("the limit of open files stays as it is: {e}");
+            log::warn!(error:% = e; "the limit of open files stays as it is");
             limit.current.unwrap_or(u64::MAX)
         }
     }

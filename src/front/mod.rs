@@ -12,6 +12,7 @@ mod head;
 mod known;
 mod listen;
 mod peers;
+mod proxies;
 mod refusal;
 mod tls;
 mod turns;
@@ -20,7 +21,8 @@ mod waiting;
 pub use listen::{Listener, listen, raise_descriptor_limit};
 
 use crate::error::{Error, Result};
-use crate::http::Renewal;
+use crate::http::{Door, Renewal};
+use crate::identifier::Network;
 use crate::issuance::Issuance;
 use event_loop::EventLoop;
 use mio::Waker;
@@ -43,6 +45,8 @@ pub struct FrontSettings {
     pub renewal: Renewal,
     /// The largest number of clients at a time.
     pub most_clients: usize,
+    /// Where the proxies are by which ACME clients come, and then in the clear; none where these come by themselves.
+    pub behind_proxy: Vec<Network>,
 }
 
 /// The running door.
@@ -58,13 +62,13 @@ impl Front {
     ///
     /// # Errors
     /// Unavailable when the event loop cannot be set up.
-    pub fn start(tls: Listener, plain: Listener, issuance: Arc<Issuance>, settings: FrontSettings) -> Result<Front> {
+    pub fn start(listeners: Vec<(Door, Listener)>, issuance: Arc<Issuance>, settings: FrontSettings) -> Result<Front> {
         let failed = |e: std::io::Error| Error::unavailable(format!("the front door cannot be opened: {e}"));
         let stopping = Arc::new(AtomicBool::new(false));
         let (tell_ready, ready) = sync_channel(1);
         let tls_configs = tls::TlsConfigs::new(issuance)?;
         let event_loop =
-            EventLoop::new(tls, plain, tls_configs, settings, Arc::clone(&stopping), tell_ready).map_err(failed)?;
+            EventLoop::new(listeners, tls_configs, settings, Arc::clone(&stopping), tell_ready).map_err(failed)?;
         let waker = event_loop.waker();
         let thread =
             std::thread::Builder::new().name("front".into()).spawn(move || event_loop.run()).map_err(failed)?;
@@ -107,7 +111,10 @@ impl Drop for Front {
 /// Read a request's head from foreign bytes, for fuzzing.
 #[cfg(fuzzing)]
 pub fn fuzz_head(bytes: &[u8]) {
-    let _ = head::HeadScanner::default().scan(bytes);
+    if let Ok(Some((head, _))) = head::HeadScanner::default().scan(bytes) {
+        let everybody = ["0.0.0.0/0", "::/0"].iter().filter_map(|text| Network::parse(text).ok()).collect();
+        let _ = proxies::Proxies::new(everybody).client([127, 0, 0, 1].into(), &head.hops);
+    }
 }
 
 /// Read a chunked body from foreign bytes, for fuzzing.

@@ -1,6 +1,7 @@
 //! What the door answers by itself.
 
 use crate::acme::problem_document;
+use crate::metrics::Turned;
 
 /// Why a request is not handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// As what it is counted.
+    pub(super) fn turned(self) -> Turned {
+        match self {
+            Refusal::Malformed(_) | Refusal::UnknownExpectation => Turned::Malformed,
+            Refusal::HeadTooLarge | Refusal::BodyTooLarge => Turned::TooLarge,
+            Refusal::Busy => Turned::Busy,
+            Refusal::Overdue => Turned::Overdue,
+        }
+    }
+
     /// The whole reply. Framing is lost or the server is crowded, so the connection ends with it.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let (status, reason, kind, detail, extra) = match self {

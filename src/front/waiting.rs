@@ -3,6 +3,7 @@
 
 use super::backend::{ClientId, Request};
 use super::turns::Turns;
+use crate::metrics::REQUESTS_WAITING;
 use std::time::Instant;
 
 const MOST: usize = 512;
@@ -30,6 +31,7 @@ impl Waiting {
             self.leaves(&last);
             given_up.push(last);
         }
+        REQUESTS_WAITING.set(self.count);
         given_up
     }
 
@@ -59,6 +61,7 @@ impl Waiting {
     fn leaves(&mut self, request: &Request) {
         self.count = self.count.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(request.bytes.len());
+        REQUESTS_WAITING.set(self.count);
     }
 }
 

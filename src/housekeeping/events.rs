@@ -5,9 +5,9 @@ use super::sinks::{Sink, Told};
 use crate::clock::{Clock, later};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
-use crate::store::{AuditFilter, AuditRow, Store};
+use crate::store::{AuditFilter, AuditRow, Space, Store};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,9 +18,6 @@ const ROWS_AT_ONCE: usize = 100;
 /// A listener that fails is tried again after this, then after twice as long, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
-/// Below this much free space of the state directory, or this share of it, the disk is low.
-const LOW_BYTES: u64 = 256 << 20;
-const LOW_SHARE: u64 = 20;
 
 /// The threads that tell, one for each listener, so that one that is slow holds up no other.
 pub struct Events {
@@ -124,9 +121,8 @@ impl Listener {
             Err(e) => {
                 log::log!(
                     e.level().max(log::Level::Warn),
-                    "{} could not be told of an event and will be in {:?}: {e}",
-                    self.sink,
-                    self.retry
+                    listener:% = self.sink, seconds = self.retry.as_secs(), error:% = e;
+                    "a listener could not be told of an event; it will be tried again in so many seconds"
                 );
                 self.not_before = later(Instant::now(), self.retry);
                 self.retry = self.retry.saturating_mul(2).min(LONGEST_RETRY);
@@ -136,8 +132,8 @@ impl Listener {
 
     /// An event when the disk becomes low. It is sent at once and not by way of the log, which needs the disk.
     fn tell_low_disk(&mut self) -> Told {
-        let Some(space) = free_space(&self.state_dir) else { return Ok(()) };
-        let is_low = space.free < LOW_BYTES.min(space.all / LOW_SHARE);
+        let Some(space) = Space::at(&self.state_dir) else { return Ok(()) };
+        let is_low = space.is_low();
         if is_low && !self.is_low {
             let detail = format!("{} has {} MiB left", self.state_dir.display(), space.free >> 20);
             let event = json!({ "event": "low-disk", "at": self.clock.now().to_string(), "detail": detail });
@@ -175,19 +171,6 @@ impl Listener {
             }
         }
     }
-}
-
-struct Space {
-    free: u64,
-    all: u64,
-}
-
-fn free_space(path: &Path) -> Option<Space> {
-    let found = rustix::fs::statvfs(path).ok()?;
-    Some(Space {
-        free: found.f_bavail.saturating_mul(found.f_frsize),
-        all: found.f_blocks.saturating_mul(found.f_frsize),
-    })
 }
 
 /// A row of the audit log as programs get it.

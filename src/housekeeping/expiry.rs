@@ -16,7 +16,7 @@ pub(super) fn notice(store: &Store, now: Time) -> Result<()> {
     for notice in due {
         let left = notice.not_after.since(now).0.div_euclid(86_400);
         let detail = format!("{} ends at {}, in {left} days", notice.subject.as_str(), notice.not_after);
-        log::warn!("{} {}: {detail}", notice.subject.as_str(), notice.name);
+        log::warn!(kind = notice.subject.as_str(), name = notice.name, days = left; "it ends soon");
         let entry = AuditEntry::done("daemon", "expiration-event", notice.name.as_str()).detail(detail);
         store.change(move |write| {
             write.insert_expiry_notice(&notice)?;

@@ -88,7 +88,7 @@ impl Drop for Housekeeping {
         }
         // So that the next start knows better than by the hour.
         if let Err(e) = self.shared.clock.trusted().and_then(|_| self.shared.mark_clock(Span(1))) {
-            log::debug!("it could not be noted that the clock is right: {e}");
+            log::debug!(error:% = e; "it could not be noted that the clock is right");
         }
     }
 }
@@ -110,7 +110,9 @@ impl Shared {
         if self.clock.look().is_err() {
             return self.carry_out("showing the daemon's TLS certificates", || self.issuance.refresh_tls());
         }
-        self.carry_out("noting that the clock is right", || self.mark_clock(BETWEEN_MARKS));
+        // After a commit that failed this tries whether the disk is well again, since nobody may come who would.
+        let old = if self.store.is_failing() { Span(1) } else { BETWEEN_MARKS };
+        self.carry_out("noting that the clock is right", || self.mark_clock(old));
         self.carry_out("signing CRLs", || {
             self.issuance.publish_crls();
             Ok(())
@@ -122,7 +124,7 @@ impl Shared {
 
     fn carry_out(&self, duty: &str, act: impl FnOnce() -> Result<()>) {
         if let Err(e) = act() {
-            log::log!(e.level(), "{duty} failed and will be tried again in a minute: {e}");
+            log::log!(e.level(), duty, error:% = e; "a duty failed and will be tried again in a minute");
         }
     }
 
@@ -140,7 +142,7 @@ impl Shared {
 
     fn tidy(&self) {
         if let Err(e) = self.tidying.round(&|pause| self.wait(pause)) {
-            log::log!(e.level(), "tidying failed and will be gone on with in an hour: {e}");
+            log::log!(e.level(), error:% = e; "tidying failed and will be gone on with in an hour");
         }
     }
 
@@ -149,7 +151,7 @@ impl Shared {
         let now = self.clock.now();
         for id in self.store.read(|read| read.items_due_for_deletion(now))? {
             if let Err(e) = self.delete_due_item(id, now) {
-                log::log!(e.level(), "item {id} could not be deleted: {e}");
+                log::log!(e.level(), item = id, error:% = e; "an item could not be deleted");
             }
         }
         Ok(())

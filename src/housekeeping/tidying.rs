@@ -107,7 +107,7 @@ impl Round<'_> {
         });
         let told: Vec<String> = told.collect();
         if !told.is_empty() {
-            log::info!("tidied away {}", told.join(", "));
+            log::info!(gone = told.join(", "); "tidied away");
         }
         let others = [self.tidy_items(), self.tidy_log(listeners), self.shrink()];
         gone.into_iter().map(|(_, count)| count.map(|_| ())).chain(others).collect()
@@ -158,8 +158,8 @@ impl Round<'_> {
             // One that is down is waited for; one that the daemon is told of no more has heard the last.
             if listeners.contains(&sink.as_str()) {
                 log::warn!(
-                    "the audit log is kept since before {}, since the listener {sink} has yet to hear of it",
-                    past.records
+                    listener = sink, since:% = past.records;
+                    "the audit log is kept for longer, since a listener has yet to hear of it"
                 );
             } else {
                 self.store.change(move |write| write.forget_listener(&sink))?;

@@ -3,11 +3,14 @@
 
 mod reply;
 mod routes;
+mod scrape;
 
 pub use reply::http_date;
 pub use routes::{Door, HEADER_FROM_DOOR, Routes};
+pub use scrape::Scrapes;
 
 use crate::error::{Error, Result};
+use crate::metrics::{Resource, WORKERS_BUSY, answered};
 use reply::Answer;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -143,18 +146,21 @@ impl Drop for HttpServer {
 /// Answer one request; a panic costs this request only.
 fn serve(routes: &Routes, mut request: Request) {
     let head_only = *request.method() == Method::Head;
+    WORKERS_BUSY.add(1);
     let answer = answer_whatever_happens(&mut request, |request| answer(routes, request));
+    WORKERS_BUSY.add(-1);
     let bytes = answer.into_bytes(head_only);
     // tiny_http would send long replies chunked, so the reply is written past it.
     let mut writer = request.into_writer();
     if let Err(e) = writer.write_all(&bytes).and_then(|()| writer.flush()) {
-        log::debug!("a reply could not be handed to the front door: {e}");
+        log::debug!(error:% = e; "a reply could not be handed to the front door");
     }
 }
 
 fn answer_whatever_happens(request: &mut Request, answer: impl FnOnce(&mut Request) -> Answer) -> Answer {
     catch_unwind(AssertUnwindSafe(|| answer(request))).unwrap_or_else(|_| {
-        log::error!("a request panicked: {} {}", request.method(), request.url());
+        answered(Resource::Other, 500, Duration::ZERO);
+        log::error!(method = request.method().as_str(), path = request.url(); "a request panicked");
         Answer::problem(500, "serverInternal", "the server met a fault; its log tells more")
     })
 }

@@ -26,6 +26,12 @@ impl Answer {
         answer
     }
 
+    pub(super) fn text(status: u16, content_type: &'static str, text: &str) -> Answer {
+        let mut answer = Answer::new(status).header("Content-Type", content_type).header("Cache-Control", "no-store");
+        answer.body = text.as_bytes().to_vec();
+        answer
+    }
+
     pub(super) fn from_acme(reply: acme::Reply) -> Answer {
         Answer { status: reply.status, headers: reply.headers, body: reply.body, at: None }
     }

@@ -1,11 +1,17 @@
 //! Which room answers what, by door and path. Everything else is 404.
 
 use super::reply::Answer;
+use super::scrape::Scrapes;
 use crate::acme::{Acme, Request as AcmeRequest};
+use crate::clock::{Clock, Seldom};
+use crate::health::Health;
 use crate::keys::hex;
+use crate::logging::OfRequest;
+use crate::metrics::{Listener, Resource, answered};
 use crate::publication::{Publication, Question};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tiny_http::Request;
 
 /// What our front door says of a request, in three words: the secret that shows that it is the door, which door the client
@@ -19,6 +25,8 @@ pub enum Door {
     Tls,
     /// In the clear.
     Plain,
+    /// For who watches the daemon.
+    Metrics,
     /// The front door itself, trying out a connection.
     Probe,
 }
@@ -29,12 +37,23 @@ impl Door {
         match self {
             Door::Tls => "tls",
             Door::Plain => "plain",
+            Door::Metrics => "metrics",
             Door::Probe => "probe",
         }
     }
 
+    /// The listener whose clients come this way; nobody comes by the probe's.
+    pub fn listener(self) -> Option<Listener> {
+        match self {
+            Door::Tls => Some(Listener::Acme),
+            Door::Plain => Some(Listener::Plain),
+            Door::Metrics => Some(Listener::Metrics),
+            Door::Probe => None,
+        }
+    }
+
     fn parse(text: &str) -> Option<Door> {
-        [Door::Tls, Door::Plain, Door::Probe].into_iter().find(|d| d.as_str() == text)
+        [Door::Tls, Door::Plain, Door::Metrics, Door::Probe].into_iter().find(|d| d.as_str() == text)
     }
 }
 
@@ -42,10 +61,14 @@ impl Door {
 pub struct Routes {
     acme: Acme,
     publication: Publication,
+    health: Arc<Health>,
+    scrapes: Scrapes,
+    /// That something public could not be served.
+    unserved: Seldom,
     secret: String,
     run: String,
     requests: AtomicU64,
-    clock: crate::clock::Clock,
+    clock: Clock,
 }
 
 impl Routes {
@@ -53,11 +76,15 @@ impl Routes {
     pub fn new(
         acme: Acme,
         publication: Publication,
+        health: Arc<Health>,
+        scrapes: Scrapes,
         secret: String,
         run: [u8; 4],
-        clock: crate::clock::Clock,
+        clock: Clock,
     ) -> Arc<Routes> {
-        Arc::new(Routes { acme, publication, secret, run: hex(&run), requests: AtomicU64::new(1), clock })
+        let requests = AtomicU64::new(1);
+        let unserved = Seldom::default();
+        Arc::new(Routes { acme, publication, health, scrapes, unserved, secret, run: hex(&run), requests, clock })
     }
 
     pub(super) fn answer(&self, request: &Request, body: &[u8]) -> Answer {
@@ -70,28 +97,38 @@ impl Routes {
         }
         let door = words.next().and_then(Door::parse);
         let peer = words.next().unwrap_or("-");
-        let answer = match door {
+        let of_request = OfRequest::begin(&id);
+        let begun = Instant::now();
+        let (resource, answer) = match door {
             Some(Door::Tls) => self.over_tls(request, body, &id, peer),
             Some(Door::Plain) => self.in_the_clear(request, body, peer),
-            Some(Door::Probe) => Answer::new(204),
-            None => not_found(),
+            Some(Door::Metrics) => self.to_watchers(request),
+            Some(Door::Probe) => (Resource::Other, Answer::new(204)),
+            None => (Resource::Other, not_found()),
         };
-        log::debug!(
-            "request={id} peer={peer} method={} path={} status={}",
-            request.method(),
-            request.url(),
-            answer.status()
-        );
+        let took = begun.elapsed();
+        if door != Some(Door::Probe) {
+            answered(resource, answer.status(), took);
+            log::debug!(
+                method = request.method().as_str(),
+                path = request.url(),
+                status = answer.status(),
+                ms = took.as_millis() as u64,
+                address = peer;
+                "answered"
+            );
+        }
+        drop(of_request);
         answer.at(self.clock.now())
     }
 
-    fn over_tls(&self, request: &Request, body: &[u8], id: &str, peer: &str) -> Answer {
+    fn over_tls(&self, request: &Request, body: &[u8], id: &str, peer: &str) -> (Resource, Answer) {
         let (path, query) = match request.url().split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (request.url(), None),
         };
         if !path.starts_with("/acme/") {
-            return not_found();
+            return (Resource::Other, not_found());
         }
         let reply = self.acme.answer(&AcmeRequest {
             method: request.method().as_str(),
@@ -102,24 +139,30 @@ impl Routes {
             address: peer,
             id,
         });
-        Answer::from_acme(reply)
+        (reply.resource, Answer::from_acme(reply))
     }
 
-    fn in_the_clear(&self, request: &Request, body: &[u8], peer: &str) -> Answer {
-        let method = request.method().as_str();
-        let is_post = method == "POST" && request.url().starts_with("/ocsp/");
-        if !is_post && method != "GET" && method != "HEAD" {
-            return Answer::problem(405, "malformed", "only GET and HEAD are answered here, and POST for OCSP")
-                .header("Allow", "GET, HEAD");
-        }
-        let question = Question {
-            is_post,
-            path: request.url(),
-            content_type: header(request, "Content-Type"),
-            body,
-            address: peer,
+    fn in_the_clear(&self, request: &Request, body: &[u8], peer: &str) -> (Resource, Answer) {
+        let path = request.url();
+        let resource = match path.split('/').nth(1) {
+            Some("ca") => Resource::CaCertificate,
+            Some("crl") => Resource::Crl,
+            Some("ocsp") => Resource::Ocsp,
+            Some("healthz") if path == "/healthz" => Resource::Health,
+            _ => Resource::Other,
         };
-        match self.publication.find(&question) {
+        let method = request.method().as_str();
+        let is_post = method == "POST" && resource == Resource::Ocsp;
+        if !is_post && method != "GET" && method != "HEAD" {
+            let refused = Answer::problem(405, "malformed", "only GET and HEAD are answered here, and POST for OCSP");
+            return (resource, refused.header("Allow", "GET, HEAD"));
+        }
+        if resource == Resource::Health {
+            return (resource, self.say_how_it_is());
+        }
+        let content_type = header(request, "Content-Type");
+        let question = Question { is_post, path, content_type, body, address: peer };
+        let answer = match self.publication.find(&question) {
             Ok(Some(document)) => Answer::from_document(document),
             Ok(None) => Answer::problem(
                 404,
@@ -127,10 +170,31 @@ impl Routes {
                 "there is nothing here; CA certificates are at /ca and /ca/<display-id>.pem, CRLs at /crl/<display-id>",
             ),
             Err(e) => {
-                log::log!(e.level(), "path={} {e}", request.url());
+                let level = if self.unserved.is_due() { e.level() } else { log::Level::Debug };
+                log::log!(level, path, error:% = e; "what is public could not be served");
                 Answer::problem(503, "serverInternal", "this cannot be served at the moment").header("Retry-After", "5")
             }
+        };
+        (resource, answer)
+    }
+
+    /// For balancers and people who are woken. Why it is not well is the administrator's business.
+    fn say_how_it_is(&self) -> Answer {
+        match self.health.is_well() {
+            true => Answer::text(200, "text/plain", "ok\n"),
+            false => Answer::text(503, "text/plain", "not well\n").header("Retry-After", "5"),
         }
+    }
+
+    fn to_watchers(&self, request: &Request) -> (Resource, Answer) {
+        if request.url().split('?').next() != Some("/metrics") {
+            return (Resource::Other, Answer::problem(404, "malformed", "there is nothing here but /metrics"));
+        }
+        let answer = match request.method().as_str() {
+            "GET" | "HEAD" => Answer::text(200, "text/plain; version=0.0.4; charset=utf-8", &self.scrapes.text()),
+            _ => Answer::problem(405, "malformed", "only GET and HEAD are answered here").header("Allow", "GET, HEAD"),
+        };
+        (Resource::Metrics, answer)
     }
 }
 

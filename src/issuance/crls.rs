@@ -23,7 +23,7 @@ impl Issuance {
         // Those who wait here find their revocation on the list that whoever was before them signed, or sign one for all.
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         self.sign_due_crls().unwrap_or_else(|e| {
-            log::log!(e.level(), "the CRLs could not be signed, which will be tried again in a minute: {e}");
+            log::log!(e.level(), error:% = e; "the CRLs could not be signed, which will be tried again in a minute");
             false
         })
     }
@@ -52,7 +52,7 @@ impl Issuance {
         for due in self.store.read(|read| read.due_crls(now, now.minus(Span::DAY).minus(BACKDATED)))? {
             let (signer, shard) = (due.signer, due.shard);
             if let Err(e) = self.sign_crl(due, now) {
-                log::log!(e.level(), "the CRL {shard:?} of signer {signer} could not be signed: {e}");
+                log::log!(e.level(), signer, shard:? = shard, error:% = e; "a CRL could not be signed");
                 all = false;
             }
         }

@@ -8,6 +8,7 @@ use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
 use crate::keys::hex;
+use crate::metrics;
 use crate::policy::{IssuerPolicy, Permission, Profile};
 use crate::store::{AuditEntry, Authorization, ItemKind, LimitKind, NewCertificate, NewItem, Order, Purpose, Write};
 use std::collections::BTreeSet;
@@ -153,6 +154,7 @@ impl Issuance {
             write.append_audit(now, &audit)?;
             Ok(id)
         })?;
+        metrics::count(&metrics::ISSUED, metrics::Issued::Leaf as usize);
         order.certificate = Some(certificate);
         Ok(order)
     }

@@ -76,7 +76,8 @@ impl Issuance {
             publishing: Mutex::new(()),
             crls_wanted: Default::default(),
             responders: Responders::default(),
-            plain_port: Some(settings.plain_listen.port()).filter(|port| *port != 0),
+            plain_port: Some(settings.plain_listen.port())
+                .filter(|port| *port != 0 && settings.behind_proxy.is_empty()),
         })
     }
 
@@ -88,6 +89,14 @@ impl Issuance {
     /// What cannot be signed at the moment, and why; one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         self.vault.warnings()
+    }
+
+    /// Whether everything can be opened that signs or binds accounts, keys aside that an administrator disabled.
+    ///
+    /// # Errors
+    /// Unavailable, naming the fragment that is missing.
+    pub fn check_open(&self) -> Result<()> {
+        self.vault.check_open()
     }
 
     /// Whether accounts can be bound and certificates signed for an issuer.

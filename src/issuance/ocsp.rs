@@ -6,10 +6,11 @@ use crate::ca::{
     CertId, CertIdForm, CertStatus, OcspAnswer, OcspRefusal, OcspRequest, ParsedCertificate, ResponderCertificate,
     Serial, SingleResponse, Validity, prepare_responder, sign_answer,
 };
-use crate::clock::{Span, Time};
+use crate::clock::{Seldom, Span, Time};
 use crate::error::{Error, Result};
 use crate::identifier::Peer;
 use crate::keys::{Hash, KeyAlgorithm, PublicKey, Signer, generate, hex, write_private};
+use crate::metrics;
 use crate::policy::IssuerPolicy;
 use crate::store::{AuditEntry, KeyVersion, NewCertificate, Purpose, Read};
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ pub(super) struct Responders {
     signers: Mutex<HashMap<i64, Arc<Responder>>>,
     answers: Mutex<HashMap<Question, KeptAnswer>>,
     signed: Mutex<Signed>,
+    /// That requests cannot be answered.
+    unanswered: Seldom,
 }
 
 /// Signer, serial number, and how the request wrote them: what an answer is kept under.
@@ -90,7 +93,8 @@ impl Issuance {
         let reply = match OcspRequest::parse(request) {
             Err(_) => OcspRefusal::MalformedRequest.into(),
             Ok(request) => self.answer_parsed(&version, &policy, &request, address).unwrap_or_else(|e| {
-                log::log!(e.level(), "OCSP for signer {} cannot be answered: {e}", version.id);
+                let level = if self.responders.unanswered.is_due() { e.level() } else { log::Level::Debug };
+                log::log!(level, signer = version.id, error:% = e; "OCSP cannot be answered");
                 OcspRefusal::TryLater.into()
             }),
         };
@@ -197,7 +201,7 @@ impl Issuance {
             known => match (self.make_responder(version, policy, now), known) {
                 (Ok(responder), _) => Arc::new(responder),
                 (Err(e), Some(old)) => {
-                    log::warn!("the OCSP responder of signer {} could not be renewed: {e}", version.id);
+                    log::warn!(signer = version.id, error:% = e; "an OCSP responder could not be renewed");
                     old
                 }
                 (Err(e), None) => return Err(e),
@@ -218,7 +222,7 @@ impl Issuance {
                 Ok(Some(Responder { row: certificate.id, signer, certificate: certificate.der, validity }))
             }
             Err(e) => {
-                log::warn!("the OCSP key {} cannot be used, so another is made: {e}", file.display());
+                log::warn!(file:% = file.display(), error:% = e; "an OCSP key cannot be used, so another is made");
                 Ok(None)
             }
         }
@@ -261,6 +265,7 @@ impl Issuance {
             .inspect_err(|_| {
                 let _ = std::fs::remove_file(&file);
             })?;
+        metrics::count(&metrics::ISSUED, metrics::Issued::Responder as usize);
         if let Some(before) = before {
             let _ = std::fs::remove_file(self.responder_file(&before.serial));
         }

@@ -9,6 +9,7 @@ use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::keys::{Hash, KeyAlgorithm, Signer, generate, hex, write_private};
+use crate::metrics;
 use crate::policy::IssuerPolicy;
 use crate::store::{AuditEntry, NewCertificate, Purpose, TlsCertificate, Write};
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ impl PreparedTls {
 
     /// The commit succeeded: the key stays.
     pub fn kept(mut self) {
+        metrics::count(&metrics::ISSUED, metrics::Issued::Tls as usize);
         self.new = None;
     }
 }
@@ -159,7 +161,7 @@ impl Issuance {
             let current = stored.iter().find(|t| t.issuer == issuer.item);
             let renewed = IssuerPolicy::parse(issuer).and_then(|policy| self.renew_if_due(&policy, current, now));
             if let Err(e) = renewed {
-                log::log!(e.level(), "the TLS certificate of issuer {} could not be renewed: {e}", issuer.item);
+                log::log!(e.level(), issuer = issuer.item, error:% = e; "a TLS certificate of the daemon could not be renewed");
             }
         }
         let stored = self.store.read(|read| read.tls_certificates())?;
@@ -168,7 +170,7 @@ impl Issuance {
             let Some(issuer) = issuers.iter().find(|i| i.item == tls.issuer && i.acme_enabled) else { continue };
             match self.own_certificate(tls, issuer.tls_issuer) {
                 Ok(own) => shown.push(own),
-                Err(e) => log::error!("the TLS certificate for {} cannot be shown: {e}", tls.host),
+                Err(e) => log::error!(host = tls.host, error:% = e; "a TLS certificate of the daemon cannot be shown"),
             }
         }
         self.tls.show(shown);
@@ -230,7 +232,7 @@ impl Issuance {
         let (insert, issuer) = (prepared.insert(), policy.item);
         self.store.change(move |write| insert(write, issuer, now))?;
         prepared.kept();
-        log::info!("issued the daemon's own TLS certificate for {}", url.host());
+        log::info!(host:% = url.host(); "issued the daemon's own TLS certificate");
         if let Some(old) = current {
             let _ = std::fs::remove_file(self.key_file(&old.certificate.serial));
         }

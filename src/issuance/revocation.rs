@@ -5,6 +5,7 @@ use crate::ca::ParsedCertificate;
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::keys::hex;
+use crate::metrics;
 use crate::store::{AuditEntry, Certificate, Revocable, RevocationGrounds, Write};
 
 /// How many revocations make one change.
@@ -110,6 +111,7 @@ impl Issuance {
         let audit = Audited { action: "revokeCert", address: Some(address.to_owned()) };
         match self.store.change(move |write| revoke_one(write, &wanted, &grounds, &audit, now))? {
             Revoked::Now => {
+                metrics::REVOKED.count();
                 self.want_crls();
                 Ok(())
             }
@@ -144,7 +146,9 @@ impl Issuance {
                     .collect::<Result<Vec<Revoked>>>()
             })?;
             let count = |kind: Revoked| done.iter().filter(|done| **done == kind).count();
-            all.revoked = all.revoked.saturating_add(count(Revoked::Now));
+            let now = count(Revoked::Now);
+            metrics::REVOKED.add(u64::try_from(now).unwrap_or(u64::MAX));
+            all.revoked = all.revoked.saturating_add(now);
             all.blocked_only = all.blocked_only.saturating_add(count(Revoked::KeyOnly));
         }
         all.is_published = self.publish_crls();

@@ -134,7 +134,7 @@ impl Issuance {
     /// What was committed stands, whatever becomes of our own door, which housekeeping looks after as well.
     pub(super) fn show_new_chain(&self) {
         if let Err(e) = self.refresh_tls() {
-            log::error!("the daemon's own TLS certificates could not be renewed yet: {e}");
+            log::error!(error:% = e; "the daemon's own TLS certificates could not be renewed yet");
         }
         self.publish_crls();
     }

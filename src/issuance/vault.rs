@@ -34,7 +34,7 @@ impl Vault {
         }
         vault.finish_destroying()?;
         for warning in vault.warnings() {
-            log::error!("{warning}");
+            log::error!(error = warning; "not everything can be signed");
         }
         Ok(vault)
     }
@@ -96,7 +96,7 @@ impl Vault {
         self.places.remove(fragments, split_level);
         let gone = fragments.to_owned();
         if let Err(e) = self.store.change(move |write| write.forget_passing_fragments(&gone)) {
-            log::warn!("it could not be noted that the fragments {fragments} are gone: {e}");
+            log::warn!(fragments, error:% = e; "it could not be noted that fragments are gone");
         }
     }
 
@@ -108,7 +108,7 @@ impl Vault {
                     self.open_signers().remove(&version.id);
                 }
             }
-            Err(e) => log::error!("the fragments of a deleted key stay, since it could not be read: {e}"),
+            Err(e) => log::error!(error:% = e; "the fragments of a deleted key stay, since it could not be read"),
         }
     }
 
@@ -135,7 +135,8 @@ impl Vault {
             in_use.iter().map(|(fragments, _)| fragments).chain(&data_key).map(|f| key_part(f)).collect();
         for stray in self.places.keys_found().iter().filter(|key| !known.contains(&key.as_str())) {
             log::warn!(
-                "there are fragments {stray}… that belong to no key here: of a key that was not finished, or of another \
+                fragments = stray;
+                "there are fragments, called so, that belong to no key here: of a key that was not finished, or of another \
                  database; remove them once it is clear that no backup needs them"
             );
         }
@@ -231,6 +232,16 @@ impl Vault {
             }
         }
         warnings
+    }
+
+    /// Whether every enabled key can be opened, and the one that binds accounts.
+    pub(super) fn check_open(&self) -> Result<()> {
+        self.eab_key()?;
+        let keys = self.store.read(|read| {
+            let items = read.key_items()?.into_iter().map(|id| read.item(id));
+            items.filter(|item| item.as_ref().map_or(true, |item| item.enabled)).collect::<Result<Vec<_>>>()
+        })?;
+        keys.iter().try_for_each(|key| self.signer(key.id).map(|_| ()))
     }
 
     pub(super) fn seal_mac_key(&self, kid: &str, mac_key: &[u8]) -> Result<Vec<u8>> {

@@ -188,7 +188,7 @@ impl Places {
             for path in self.paths(key, number, count) {
                 match std::fs::remove_file(&path) {
                     Err(e) if e.kind() != ErrorKind::NotFound => {
-                        log::warn!("the fragment {} of a deleted key could not be removed: {e}", path.display());
+                        log::warn!(file:% = path.display(), error:% = e; "a fragment of a deleted key could not be removed");
                     }
                     _ => {}
                 }

@@ -53,7 +53,7 @@ impl CertificateState {
     }
 
     /// The same, as a condition on a certificate `c` and its revocation `r` at `?1`.
-    fn condition(self) -> &'static str {
+    pub(super) fn condition(self) -> &'static str {
         match self {
             CertificateState::Revoked => "r.certificate IS NOT NULL",
             CertificateState::Expired => "r.certificate IS NULL AND c.not_after < ?1",

@@ -103,7 +103,9 @@ struct Named(PathBuf);
 impl Drop for Named {
     fn drop(&mut self) {
         match std::fs::remove_file(&self.0) {
-            Err(e) if e.kind() != ErrorKind::NotFound => log::warn!("{} cannot be removed: {e}", self.0.display()),
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                log::warn!(file:% = self.0.display(), error:% = e; "a file cannot be removed")
+            }
             _ => {}
         }
     }

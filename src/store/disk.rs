@@ -3,12 +3,50 @@
 
 use crate::clock::Seldom;
 use crate::error::{Error, Result};
+use crate::metrics;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A commit that takes this long is slow.
 const SLOW: Duration = Duration::from_secs(1);
+/// SQLite writes this much before it brings the WAL back into the database.
+const FEWEST_BYTES: u64 = 4 << 20;
+
+/// Below this much free space, or this share of it, a disk is low.
+const LOW_BYTES: u64 = 256 << 20;
+const LOW_SHARE: u64 = 20;
+
+/// What is left of a disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What may still be written.
+    pub free: u64,
+    /// All of it.
+    pub all: u64,
+}
+
+impl Space {
+    /// Of the disk where this path lies, where the system tells.
+    pub fn at(path: &Path) -> Option<Space> {
+        let found = rustix::fs::statvfs(path).ok()?;
+        Some(Space {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            all: found.f_blocks.saturating_mul(found.f_frsize),
+        })
+    }
+
+    /// Whether an administrator should hear of it.
+    pub fn is_low(&self) -> bool {
+        self.free < LOW_BYTES.min(self.all / LOW_SHARE)
+    }
+
+    /// Whether there is no room for a few more commits.
+    pub fn is_over(&self) -> bool {
+        self.free < FEWEST_BYTES
+    }
+}
 
 pub(super) struct Disk {
     most_waiting: AtomicUsize,
@@ -59,6 +97,11 @@ impl Disk {
         Ok(())
     }
 
+    /// Whether the last commit failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.state().failed > 0
+    }
+
     /// A commit of so many changes begins.
     pub(super) fn begin(&self, count: usize) {
         self.state().running = Some((Instant::now(), count));
@@ -70,25 +113,29 @@ impl Disk {
         let (begun, count) = state.running.take().unwrap_or((Instant::now(), 0));
         let took = begun.elapsed();
         state.was_slow = took >= SLOW;
+        metrics::COMMITS.took(took);
+        metrics::COMMIT_SIZES.observe(u64::try_from(count).unwrap_or(u64::MAX), &metrics::SIZES);
         if state.was_slow && self.slow.is_due() {
             log::warn!(
-                "a commit took {:.1} s: the disk is slow, and so is everything that waits for it",
-                took.as_secs_f32()
+                ms = took.as_millis() as u64;
+                "a commit took long: the disk is slow, and so is everything that waits for it"
             );
         }
         match outcome {
             Ok(()) => {
                 if std::mem::take(&mut state.is_told) {
-                    log::info!("changes are kept again, after {} that were not", state.failed);
+                    log::info!(failed = state.failed; "changes are kept again, after some that were not");
                 }
                 state.failed = 0;
                 Ok(())
             }
             Err(e) => {
-                state.failed = state.failed.saturating_add(count);
+                // A commit without a change is none, so that this is never left at zero.
+                state.failed = state.failed.saturating_add(count.max(1));
+                metrics::COMMITS_FAILED.count();
                 if self.failing.is_due() {
                     state.is_told = true;
-                    log::error!("changes are refused until this is over, {} so far: {e}", state.failed);
+                    log::error!(failed = state.failed, error:% = e; "changes are refused until this is over");
                 }
                 Err(e.told())
             }

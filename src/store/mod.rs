@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod authorizations;
 mod ca_certificates;
+mod census;
 mod certificate_lists;
 mod certificates;
 mod challenges;
@@ -39,11 +40,13 @@ pub use accounts::{Account, AccountStatus, NewAccount};
 pub use audit::{AuditEntry, AuditFilter, AuditRow, Outcome};
 pub use authorizations::{Authorization, AuthorizationStatus, Name, NewAuthorization};
 pub use ca_certificates::{CaCertificate, CaOrigin, NewCaCertificate};
+pub use census::{CertificateCounts, End};
 pub use certificate_lists::{CertificateFilter, CertificateState, ListedCertificate};
 pub use certificates::{Certificate, CertificateOwner, NewCertificate, Purpose, TlsCertificate};
 pub use challenges::{Challenge, ChallengeStatus, ValidationJob, ValidationResult};
 pub use copy::{DatabaseCopy, NeededFragments};
 pub use crls::{CrlShard, DueCrl, SignedCrl};
+pub use disk::Space;
 pub use eabs::Eab;
 pub use expiry::{DueNotice, NoticeSubject};
 pub use fragments::DataKey;
@@ -145,6 +148,27 @@ impl Store {
     /// Let no more than so many wait for a disk that takes seconds for each commit; whoever comes then is told to come again.
     pub fn bound_waiting(&self, count: usize) {
         self.writer.disk.bound_waiting(count);
+    }
+
+    /// Whether the last commit failed.
+    pub fn is_failing(&self) -> bool {
+        self.writer.disk.is_failing()
+    }
+
+    /// How many changes wait for the next commit.
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
+    /// What is left of the disk that it lies on, where the system tells.
+    pub fn space(&self) -> Option<Space> {
+        Space::at(self.path.parent()?)
+    }
+
+    /// How large the database file is, and its WAL, in bytes.
+    pub fn size(&self) -> (u64, u64) {
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        (length(&self.path), length(&schema::beside(&self.path, "-wal")))
     }
 
     /// Run a closure over one consistent snapshot.

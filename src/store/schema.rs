@@ -191,7 +191,7 @@ fn keep_before(db: &Connection, path: &Path, schema: usize) -> Result<()> {
         .and_then(|()| std::fs::rename(&unfinished, &kept))
         .and_then(|()| std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
         .map_err(|e| Error::unavailable(format!("{} cannot be written: {e}", kept.display())))?;
-    log::info!("{} is the database as it was before its schema is changed", kept.display());
+    log::info!(file:% = kept.display(); "the database is kept as it was before its schema is changed");
     Ok(())
 }
 

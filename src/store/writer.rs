@@ -82,6 +82,11 @@ impl Writer {
         }
     }
 
+    /// How many changes wait for the next commit.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().jobs.len()
+    }
+
     /// Take nothing more, and return when what was asked for is committed.
     pub(super) fn close(&self) {
         self.queue().is_closed = true;

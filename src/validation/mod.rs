@@ -15,11 +15,13 @@ mod queue;
 mod resolver;
 mod tls_alpn01;
 
+pub use crate::metrics::Verdict;
 pub use networks::ReachableNetworks;
 
 use crate::clock::{Clock, Seldom, Span, Time, later};
 use crate::error::{Class, Error, Result};
 use crate::identifier::Identifier;
+use crate::metrics::{Counter, count};
 use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
 use crate::settings::Settings;
 use crate::store::{Read, Remembered, Store, ValidationJob, ValidationResult};
@@ -30,6 +32,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+/// Validations that ended or were put off, by challenge type and by [`Verdict`].
+pub static VALIDATIONS: [[Counter; Verdict::ALL.len()]; ChallengeType::ALL.len()] =
+    [const { [const { Counter::new() }; Verdict::ALL.len()] }; ChallengeType::ALL.len()];
 
 const VALIDATORS: usize = 32;
 /// Network trouble is tried again, after these pauses; a wrong answer is final.
@@ -100,6 +106,11 @@ impl Validation {
         let result = told.recv_timeout(ASKER_WAITS).ok();
         self.may_wait.fetch_add(1, Ordering::Relaxed);
         result
+    }
+
+    /// How many wait, and how many are under way.
+    pub fn lengths(&self) -> (usize, usize) {
+        self.queue.lengths()
     }
 
     /// Stop: what is running ends without a result and is taken up at the next start. Nobody waits for it, since it has
@@ -175,22 +186,24 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &mut Ticket) -> N
         Ok(Some(job)) => job,
         Ok(None) => return Next::Over(None),
         Err(e) => {
-            log::error!("validation of challenge {challenge} is put off: {e}");
+            log::error!(challenge, error:% = e; "validation is put off");
             return Next::PutOff(PAUSES[0]);
         }
     };
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(store, prober, &job, clock.now())))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
     let at = clock.now();
+    let verdict = if outcome.is_ok() { Verdict::Valid } else { Verdict::Invalid };
     let result = match outcome {
         Ok(Proof { lifetime, caa_checked }) => {
-            log::info!("challenge={challenge} name={} valid", job.identifier);
+            log::info!(challenge, kind = job.kind, name = job.identifier; "valid");
             ValidationResult::Valid { at, expires: at.plus(lifetime), caa_checked }
         }
         // A fault of ours is no answer about the name.
         Err(failure) if failure.error.class() == Class::Unavailable => {
             let level = if prober.put_off.is_due() { failure.error.level() } else { log::Level::Debug };
-            log::log!(level, "validation of challenge {challenge} is put off: {}", failure.error);
+            log::log!(level, challenge, error:% = failure.error; "validation is put off");
+            counted(&job.kind, Verdict::PutOff);
             return Next::PutOff(PAUSES[1]);
         }
         Err(failure) => {
@@ -198,24 +211,35 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &mut Ticket) -> N
                 .get(ticket.attempts)
                 .filter(|pause| ticket.started.elapsed().saturating_add(**pause) < ALL_ATTEMPTS);
             if let (true, Some(pause)) = (failure.passing, pause) {
-                log::debug!("challenge={challenge} name={} try again: {}", job.identifier, failure.error);
+                log::debug!(challenge, kind = job.kind, name = job.identifier, error:% = failure.error; "another attempt follows");
                 return Next::Again(*pause);
             }
-            log::info!("challenge={challenge} name={} invalid: {}", job.identifier, failure.error);
+            log::info!(challenge, kind = job.kind, name = job.identifier, error:% = failure.error; "invalid");
             let class = format!("{:?}", failure.error.class());
             ValidationResult::Invalid { at, class, detail: failure.error.detail().to_owned() }
         }
     };
     let told = result.clone();
     match store.change(move |write| write.settle_validation(challenge, asked, &result)) {
-        Ok(settled) => Next::Over(settled.then_some(told)),
+        Ok(settled) => {
+            counted(&job.kind, verdict);
+            Next::Over(settled.then_some(told))
+        }
         Err(e) => {
             log::log!(
                 e.level(),
-                "the result of challenge {challenge} could not be kept, so it will be validated again: {e}"
+                challenge, error:% = e;
+                "the result of a validation could not be kept, so it will be made again"
             );
             Next::PutOff(PAUSES[0])
         }
+    }
+}
+
+fn counted(kind: &str, verdict: Verdict) {
+    let of_kind = ChallengeType::parse(kind).ok().and_then(|kind| VALIDATIONS.get(kind as usize));
+    if let Some(of_kind) = of_kind {
+        count(of_kind, verdict as usize);
     }
 }
 

@@ -135,6 +135,12 @@ impl Queue {
         state.waiting.push_back(Ticket { attempts, due, job: None, ..ticket });
     }
 
+    /// How many wait, and how many are under way.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting.len(), state.running.len())
+    }
+
     /// Nobody waits any longer, for a ticket or for its end.
     pub(super) fn close(&self) {
         let mut state = self.lock();

@@ -50,6 +50,7 @@ mod tidying;
 mod trust;
 mod upgrade;
 mod usage;
+mod watching;
 
 // What is signed, before independent judges.
 mod judges;
@@ -68,6 +69,7 @@ mod validation;
 mod costs;
 mod door;
 mod memory;
+mod proxied;
 mod siege;
 mod tls;
 

@@ -202,8 +202,8 @@ fn live(ca: &Ca, issuer: &Issuer, responder: &Responder) {
 }
 
 fn statements(log: &str) -> BTreeSet<String> {
-    let told = log.lines().filter_map(|line| line.strip_prefix("TRACE store: "));
-    told.map(str::to_owned).collect()
+    let told = log.lines().filter(|line| line.starts_with("TRACE ")).filter_map(|line| line.split_once(" store: "));
+    told.map(|(_, told)| told.split(" request=").next().unwrap().to_owned()).collect()
 }
 
 fn plan(db: &Connection, statement: &str) -> Vec<String> {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 /// The layers, from the ground up. A new room gets its place here.
 const LAYERS: &[&[&str]] = &[
     &["error"],
-    &["clock", "identifier", "der", "near"],
-    &["settings", "keys"],
+    &["clock", "identifier", "der", "near", "metrics"],
+    &["settings", "keys", "logging"],
     &["jose", "ca", "store"],
     &["policy"],
     &["issuance", "validation"],
-    &["acme", "publication", "housekeeping", "backup"],
+    &["acme", "publication", "housekeeping", "backup", "health"],
     &["admin"],
     &["http"],
     &["front"],

@@ -20,6 +20,7 @@ pub mod patience;
 pub mod place;
 pub mod plain;
 pub mod process;
+pub mod proxy;
 pub mod reading;
 pub mod responder;
 pub mod turned;

@@ -66,6 +66,11 @@ impl OpensslCa {
         self.issue("leaf", "/", LEAF_EXTENSIONS, 30)
     }
 
+    /// The private key of a name that was issued to, in PEM.
+    pub fn key(&self, name: &str) -> Vec<u8> {
+        self.read(&format!("{name}.key"))
+    }
+
     pub fn revoke(&self, name: &str) {
         let certificate = format!("{name}.pem");
         self.ca_itself(&["-revoke", &certificate, "-crl_reason", "keyCompromise"]);
