@@ -42,6 +42,7 @@ mod secrets;
 mod service;
 mod shortage;
 mod tidying;
+mod units;
 mod upgrade;
 mod usage;
 

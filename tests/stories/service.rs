@@ -150,6 +150,23 @@ fn a_writer_that_does_not_come_back_from_the_disk_is_not_alive() {
 }
 
 #[test]
+fn a_fragment_directory_that_the_sandbox_keeps_read_only_is_refused_with_what_to_do() {
+    let mut ca = Ca::planned(&[]);
+    let elsewhere = ca.place.make_directory("elsewhere").canonicalize().unwrap();
+    ca.add_flags(&["--fragment-dir", elsewhere.to_str().unwrap()]);
+    let faults = Faults::of(&mut ca);
+    // Only this place is under faults, as only it lies outside of the service's own directories.
+    ca.set_variable("FAULTS_WATCHED", &elsewhere);
+    ca.launch();
+    let create = ["create-dfc-key", "-n", "/K", "-a", "EC256"];
+    faults.order("rofs");
+    let drop_in = format!("ReadWritePaths={} under [Service]", elsewhere.display());
+    assert_says(&ca.run(&create).refused(), &[&drop_in, "systemctl edit certwright"]);
+    faults.order("");
+    ca.run(&create).succeeded();
+}
+
+#[test]
 fn whoever_is_not_meant_by_the_watchdog_does_not_feed_it() {
     let mut ca = Ca::planned(&[]);
     let manager = Manager::of(&mut ca);
