@@ -68,6 +68,28 @@ fn each_socket_has_the_name_and_the_place_of_its_flag() {
     }
 }
 
+/// None of these can be built to the end on every machine that runs the tests; tests/package/run builds what can be.
+#[test]
+fn every_way_of_packaging_is_of_this_version_and_of_files_that_are_there() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(read(&packaging.join("debian/changelog")).starts_with(&format!("certwright ({version}) ")));
+    assert!(read(&packaging.join("certwright.spec")).contains(&format!("\nVersion:        {version}\n")));
+
+    let container = read(&packaging.join("Containerfile")).replace("\\\n", "");
+    let lines = container.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let instructions: Vec<(&str, &str)> = lines.map(|line| line.split_once(' ').expect("an instruction")).collect();
+    let known = ["FROM", "WORKDIR", "COPY", "RUN", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "CMD"];
+    assert!(instructions.iter().all(|(word, _)| known.contains(word)), "{instructions:?}");
+    let of = |wanted: &str| instructions.iter().filter(|(word, _)| *word == wanted).map(|(_, rest)| *rest).next_back();
+    assert_eq!(of("USER"), Some("certwright"));
+    let copied = of("COPY").unwrap().split_whitespace().last().unwrap();
+    assert_eq!(of("CMD"), Some(format!("[\"{copied}\", \"serve\"]").as_str()));
+    let installs =
+        instructions.iter().any(|(word, rest)| *word == "RUN" && rest.contains("groupadd --system certwright-admin"));
+    assert!(installs, "{instructions:?}");
+}
+
 /// What a unit sets; of a setting that comes again, the last.
 fn settings(unit: &str) -> BTreeMap<String, String> {
     let text = read(&root().join(unit));
