@@ -1,5 +1,9 @@
 //! Wiring: from settings to a running daemon, and back down in the right order.
 
+mod pulse;
+
+pub use pulse::Pulse;
+
 use crate::acme::Acme;
 use crate::admin::{Addresses, AdminSocket, Administration};
 use crate::clock::{Clock, Time};
@@ -7,16 +11,18 @@ use crate::error::{Error, Result};
 use crate::front::{Front, FrontSettings, Listener, listen, raise_descriptor_limit};
 use crate::health::Health;
 use crate::housekeeping::{Events, Housekeeping};
-use crate::http::{Door, HttpServer, Routes, Scrapes};
+use crate::http::{Door, HttpServer, Probe, Routes, Scrapes};
 use crate::issuance::Issuance;
 use crate::keys::{hex, parse_blocked_keys, random, sha256};
 use crate::policy::IssuerPolicy;
 use crate::publication::Publication;
 use crate::settings::Settings;
 use crate::store::{StateLock, Store};
+use crate::systemd::PassedSockets;
 use crate::validation::{ReachableNetworks, Validation};
 use rustix::process::{Resource, getrlimit};
 use std::fs::DirBuilder;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +50,7 @@ pub struct Daemon {
     issuance: Arc<Issuance>,
     store: Arc<Store>,
     addresses: Addresses,
+    pulse: Option<Pulse>,
     _lock: StateLock,
 }
 
@@ -53,15 +60,30 @@ impl Daemon {
     /// # Errors
     /// One sentence that says what is in the way.
     pub fn start(settings: &Settings, clock: Clock) -> Result<Daemon> {
+        Daemon::start_on(PassedSockets::default(), settings, clock)
+    }
+
+    /// The same on sockets that were passed; what was not is made as the settings say.
+    ///
+    /// # Errors
+    /// One sentence that says what is in the way.
+    pub fn start_on(mut sockets: PassedSockets, settings: &Settings, clock: Clock) -> Result<Daemon> {
         AdminSocket::check_path(&settings.admin_socket)?;
+        let (tls_listener, plain_listener) = (sockets.tcp("listen")?, sockets.tcp("plain-listen")?);
+        let (metrics_listener, admin_listener) = (sockets.tcp("metrics-listen")?, sockets.unix("admin")?);
+        sockets.finish()?;
         let descriptors = raise_descriptor_limit();
         check_descriptors(descriptors, settings.workers)?;
         check_address_space(settings.workers)?;
         let directories = Directories::make(settings)?;
         let lock = StateLock::take(&settings.state_dir)?;
-        let tls_listener = listen("listen", settings.listen)?;
-        let plain_listener = listen("plain-listen", settings.plain_listen)?;
-        let metrics_listener = settings.metrics_listen.map(|address| listen("metrics-listen", address)).transpose()?;
+        let tls_listener = passed_or_bound(tls_listener, "listen", settings.listen)?;
+        let plain_listener = passed_or_bound(plain_listener, "plain-listen", settings.plain_listen)?;
+        let metrics_listener = match (metrics_listener, settings.metrics_listen) {
+            (None, None) => None,
+            (Some(passed), _) => Some(Listener::passed(passed)?),
+            (None, Some(address)) => Some(listen("metrics-listen", address)?),
+        };
         let addresses = Addresses {
             listen: tls_listener.address,
             plain_listen: plain_listener.address,
@@ -106,6 +128,7 @@ impl Daemon {
         let application = directories.run.join("http.sock");
         let http = HttpServer::start(&application, settings.workers, routes)?;
         let most_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(FEWEST_CLIENTS, MOST_CLIENTS);
+        let probe = Probe::new(application.clone(), &secret);
         let front_settings = FrontSettings {
             application,
             secret,
@@ -116,13 +139,14 @@ impl Daemon {
         };
         let front = Front::start(listeners, Arc::clone(&issuance), front_settings)?;
         front.wait_until_ready()?;
+        let pulse = Pulse { turns: front.turns(), probe, store: Arc::clone(&store) };
 
         let (listen, plain_listen) = (addresses.listen, addresses.plain_listen);
         let metrics_listen = addresses.metrics_listen;
         let in_use = Settings { listen, plain_listen, metrics_listen, ..settings.clone() };
         let administration =
             Administration::new(Arc::clone(&store), Arc::clone(&issuance), health, clock, addresses, in_use);
-        let admin = AdminSocket::start(&settings.admin_socket, Arc::new(administration))?;
+        let admin = AdminSocket::start(&settings.admin_socket, admin_listener, Arc::new(administration))?;
         Ok(Daemon {
             admin: Some(admin),
             front: Some(front),
@@ -133,6 +157,7 @@ impl Daemon {
             issuance,
             store,
             addresses,
+            pulse: Some(pulse),
             _lock: lock,
         })
     }
@@ -140,6 +165,11 @@ impl Daemon {
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Where a watchdog feels whether it still works, for the first who asks.
+    pub fn take_pulse(&mut self) -> Option<Pulse> {
+        self.pulse.take()
     }
 
     /// Read --tls-cert and --tls-key again.
@@ -171,6 +201,10 @@ impl Drop for Daemon {
             log::warn!(error:% = e; "certwright.db-wal has to be kept beside certwright.db");
         }
     }
+}
+
+fn passed_or_bound(passed: Option<TcpListener>, flag: &str, address: SocketAddr) -> Result<Listener> {
+    passed.map_or_else(|| listen(flag, address), Listener::passed)
 }
 
 /// A daemon that runs out of descriptors with a few clients serves nobody well.

@@ -4,6 +4,7 @@
 use super::{Administration, Answer, Peer};
 use crate::clock::Seldom;
 use crate::error::{Error, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Gid, Mode};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -12,10 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// sun_path has 108 bytes, the last of which ends it.
 const LONGEST_PATH: usize = 107;
@@ -25,13 +25,15 @@ const MOST_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
 /// The same while nobody else can be served meanwhile.
 const IDLE_ALONE: Duration = Duration::from_secs(1);
+/// How long a stop waits for commands that were begun.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 const GROUP: &str = "certwright-admin";
 
-/// The listening socket; it goes when this is dropped.
+/// The listening socket; one that was not passed goes when this is dropped.
 pub struct AdminSocket {
-    path: PathBuf,
-    identity: Identity,
-    stopping: Arc<AtomicBool>,
+    own: Option<SocketFile>,
+    /// Closed to end the thread.
+    stopping: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,21 +53,55 @@ impl AdminSocket {
         Ok(())
     }
 
-    /// Listen, and carry out commands until dropped. A socket file that nobody listens on any more is removed.
+    /// Listen, on a socket that was passed or else at the path, and carry out commands until dropped. A socket file that nobody
+    /// listens on any more is removed.
     ///
     /// # Errors
     /// Conflict when another daemon listens there; Unavailable when the socket cannot be made.
-    pub fn start(path: &Path, administration: Arc<Administration>) -> Result<AdminSocket> {
-        Self::check_path(path)?;
-        let failed = |e: std::io::Error| {
-            Error::unavailable(format!(
-                "the admin socket {} cannot be made ({e}); name another place with --admin-socket, or start as the service's user",
-                path.display()
-            ))
+    pub fn start(
+        path: &Path,
+        passed: Option<UnixListener>,
+        administration: Arc<Administration>,
+    ) -> Result<AdminSocket> {
+        let failed = |e| cannot_be_made(path, e);
+        let (listener, own) = match passed {
+            // Its mode, its group and its end are those of whoever made it.
+            Some(listener) => (listener, None),
+            None => SocketFile::listen(path).map(|(listener, file)| (listener, Some(file)))?,
         };
+        listener.set_nonblocking(true).map_err(failed)?;
+        let (stopping, stop) = UnixStream::pair().map_err(failed)?;
+        let thread = std::thread::Builder::new()
+            .name("admin".into())
+            .spawn(move || accept(&listener, &administration, &stop))
+            .map_err(failed)?;
+        Ok(AdminSocket { own, stopping: Some(stopping), thread: Some(thread) })
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        self.stopping = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.own = None;
+    }
+}
+
+/// A socket file of our own making, which goes with it.
+struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl SocketFile {
+    fn listen(path: &Path) -> Result<(UnixListener, SocketFile)> {
+        AdminSocket::check_path(path)?;
+        let failed = |e| cannot_be_made(path, e);
         remove_stale(path)?;
         let listener = bind_privately(path).map_err(failed)?;
-        let identity = Identity::of(path).map_err(failed)?;
+        let file = SocketFile { path: path.to_owned(), identity: Identity::of(path).map_err(failed)? };
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
         rustix::fs::chmod(path, mode).map_err(|e| failed(e.into()))?;
         if let Some(group) = group_id(GROUP)
@@ -73,29 +109,24 @@ impl AdminSocket {
         {
             log::warn!(group = GROUP, error:% = e; "the admin socket could not be given to its group; only its owner can use it");
         }
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&stopping);
-        let thread = std::thread::Builder::new()
-            .name("admin".into())
-            .spawn(move || accept(&listener, &administration, &stop))
-            .map_err(failed)?;
-        Ok(AdminSocket { path: path.to_owned(), identity, stopping, thread: Some(thread) })
+        Ok((listener, file))
     }
 }
 
-impl Drop for AdminSocket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits in accept.
-        drop(UnixStream::connect(&self.path));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
         // Another daemon's socket may stand there by now.
         if Identity::of(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+fn cannot_be_made(path: &Path, e: std::io::Error) -> Error {
+    Error::unavailable(format!(
+        "the admin socket {} cannot be made ({e}); name another place with --admin-socket, or start as the service's user",
+        path.display()
+    ))
 }
 
 /// Which file it is, whatever its name.
@@ -153,18 +184,28 @@ fn group_id(name: &str) -> Option<Gid> {
 /// Connections that wait for a request, oldest first; they make room when there are too many.
 type Idle = Arc<Mutex<VecDeque<(u64, UnixStream)>>>;
 
-fn accept(listener: &UnixListener, administration: &Arc<Administration>, stopping: &AtomicBool) {
+/// Until the other end of `stop` is closed. Whoever has connected by then and was not accepted is the next daemon's, if it gets
+/// the same socket.
+fn accept(listener: &UnixListener, administration: &Arc<Administration>, stop: &UnixStream) {
     let idle = Idle::default();
     let open = Arc::new(());
     let mut number = 0u64;
     let no_room = Seldom::default();
     loop {
-        let accepted = listener.accept();
-        if stopping.load(Ordering::SeqCst) {
+        let mut events = [PollFd::new(listener, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+        // It only fails when a signal comes in between.
+        let _ = poll(&mut events, None);
+        let [_, stopped] = events;
+        if !stopped.revents().is_empty() {
+            let begun = Instant::now();
+            while Arc::strong_count(&open) > 1 && begun.elapsed() < LAST_WORDS {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             return;
         }
-        let stream = match accepted {
+        let stream = match listener.accept() {
             Ok((stream, _)) => stream,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => continue,
             Err(e) => {
                 // Out of descriptors, most likely: some connection will end.
                 if no_room.is_due() {

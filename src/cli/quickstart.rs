@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::identifier::{Identifier, Network};
 use crate::logging;
 use crate::settings::{Origin, Settings};
+use crate::systemd::PassedSockets;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,15 +44,16 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
         ..Settings::at(data.join("state"), listen, plain_listen, data.join("admin.sock"))
     };
     let mut outcome = Ok(());
-    serve(&settings, |daemon| outcome = introduce(daemon, &settings, &data, command)).map_err(|e| {
-        // The daemon speaks of its own flags.
-        match e.detail().contains("--state-dir") {
-            true => {
-                Error::conflict(format!("quickstart is running already on {}; go on with that one", data.display()))
+    serve(&settings, PassedSockets::default(), |daemon| outcome = introduce(daemon, &settings, &data, command))
+        .map_err(|e| {
+            // The daemon speaks of its own flags.
+            match e.detail().contains("--state-dir") {
+                true => {
+                    Error::conflict(format!("quickstart is running already on {}; go on with that one", data.display()))
+                }
+                false => e,
             }
-            false => e,
-        }
-    })?;
+        })?;
     outcome?;
     super::say(&format!("stopped; everything is kept in {}, which you can remove to start afresh", data.display()));
     Ok(())

@@ -1,30 +1,45 @@
 //! `certwright serve`: settings from flags and environment, then the daemon until a signal ends it.
 
-use super::Failure;
 use super::client::DEFAULT_SOCKET;
 use super::environment::{by_its_origin, complete, list, variables};
 use super::flags::{Given, text};
+use super::{Failure, usage};
+use crate::admin::Addresses;
 use crate::clock::{Clock, Span};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Pulse};
 use crate::error::{Error, Result};
 use crate::identifier::Network;
 use crate::logging;
 use crate::settings::{EventUrl, Settings, TlsFiles};
+use crate::systemd::{Notifier, PassedSockets};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// SIGTERM ends the daemon within five seconds.
 const LONGEST_STOP: Duration = Duration::from_millis(4_700);
+/// Of the time after which the watchdog bites, one part passes between two looks; the others are for a look that takes long.
+const WATCHDOG_PARTS: u32 = 6;
+/// The flags of listening sockets, and the names under which systemd may pass these.
+const SOCKETS: [(&str, &str); 4] = [
+    ("listen", "listen"),
+    ("plain-listen", "plain-listen"),
+    ("metrics-listen", "metrics-listen"),
+    ("admin-socket", "admin"),
+];
 
 pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
-    let settings = settings_of(given)?;
+    let sockets = PassedSockets::from_environment().map_err(usage)?;
+    let given = complete(given, variables()?.into_iter())?;
+    let settings = settings(&given).map_err(|e| by_its_origin(&e, &given))?;
+    check_addresses(&given, &sockets).map_err(usage)?;
     logging::start("info");
-    serve(&settings, |daemon| {
+    serve(&settings, sockets, |daemon| {
         let addresses = daemon.addresses();
         log::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -43,24 +58,55 @@ pub(super) fn settings_of(given: &[Given]) -> std::result::Result<Settings, Fail
     settings(&given).map_err(|e| by_its_origin(&e, &given))
 }
 
+/// Where a socket was passed it is served, so a flag that says something else would be ignored.
+fn check_addresses(given: &[Given], sockets: &PassedSockets) -> Result<()> {
+    for (flag, name) in SOCKETS {
+        // Written in the one way that addresses are shown.
+        let said = text(given, flag).map(|said| said.parse().map_or(said.into(), |a: SocketAddr| a.to_string()));
+        if let (Some(said), Some(passed)) = (said, sockets.address(name))
+            && said != passed
+        {
+            return Err(Error::malformed(format!(
+                "--{flag} is {said}, and systemd passes a socket at {passed}; leave --{flag} out, and change ListenStream= of the \
+                 .socket unit if that is wrong"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Run the daemon until SIGTERM or SIGINT; `started` is called when it answers.
-pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Result<()> {
+pub(super) fn serve(settings: &Settings, sockets: PassedSockets, started: impl FnOnce(&Daemon)) -> Result<()> {
     close_memory();
+    let systemd = Arc::new(Notifier::from_environment());
+    systemd.status("opening the database");
     // Before anything starts, so that no signal is missed.
     let mut signals = Signals::watch()?;
-    let daemon = Daemon::start(settings, Clock::system())?;
+    let started_on = Daemon::start_on(sockets, settings, Clock::system());
+    let mut daemon = started_on.inspect_err(|e| systemd.status(&e.to_string()))?;
+    if let (Some(limit), Some(pulse)) = (systemd.watchdog(), daemon.take_pulse()) {
+        feed_watchdog(Arc::clone(&systemd), limit, pulse)?;
+    }
     started(&daemon);
+    let Addresses { listen, plain_listen, .. } = daemon.addresses();
+    let serving = format!("ACME on {listen}, CA certificates on {plain_listen}");
+    systemd.ready(&serving);
     loop {
         match signals.next()? {
             Signal::Stop => break,
-            Signal::Reload => match daemon.reload_tls_files() {
-                Ok(()) => log::info!("the TLS files were read again"),
-                Err(e) => {
-                    log::error!(error:% = e; "the TLS files could not be read again, so the old ones stay in use")
+            Signal::Reload => {
+                systemd.reloading();
+                match daemon.reload_tls_files() {
+                    Ok(()) => log::info!("the TLS files were read again"),
+                    Err(e) => {
+                        log::error!(error:% = e; "the TLS files could not be read again, so the old ones stay in use")
+                    }
                 }
-            },
+                systemd.ready(&serving);
+            }
         }
     }
+    systemd.stopping();
     log::info!("stopping");
     // What waits for a disk that does not answer must not keep the machine from going down; nothing that was promised is
     // lost, since promises are made after their commit.
@@ -74,6 +120,18 @@ pub(super) fn serve(settings: &Settings, started: impl FnOnce(&Daemon)) -> Resul
     }
     drop(daemon);
     Ok(())
+}
+
+/// Tell systemd that the daemon works for as long as it does.
+fn feed_watchdog(systemd: Arc<Notifier>, limit: Duration, mut pulse: Pulse) -> Result<()> {
+    let pause = limit.checked_div(WATCHDOG_PARTS).unwrap_or_default();
+    let feed = move || loop {
+        pulse.beat();
+        systemd.alive();
+        std::thread::sleep(pause);
+    };
+    let started = std::thread::Builder::new().name("watchdog".into()).spawn(feed);
+    started.map(drop).map_err(|e| Error::unavailable(format!("the thread watchdog cannot be started: {e}")))
 }
 
 /// Keys will be in memory: no other process of the same user may look into it, and no crash may write it to a disk. The

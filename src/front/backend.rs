@@ -6,7 +6,7 @@ use super::refusal::Refusal;
 use super::turns::Standing;
 use super::waiting::Waiting;
 use crate::clock::later;
-use crate::http::{Door, HEADER_FROM_DOOR, Renewal};
+use crate::http::{Renewal, probe_request};
 use crate::identifier::Peer;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
@@ -76,10 +76,8 @@ struct Exchange {
 
 impl Backends {
     pub(super) fn new(socket: PathBuf, secret: &str, count: usize, first_token: usize, renewal: Renewal) -> Backends {
-        let door = Door::Probe.as_str();
-        let probe = format!("GET / HTTP/1.1\r\nHost: door\r\n{HEADER_FROM_DOOR}: {secret} {door} -\r\n\r\n");
         let connections = (0..count).map(|_| Connection::Closed).collect();
-        let (probe, waiting) = (probe.into_bytes(), Waiting::default());
+        let (probe, waiting) = (probe_request(secret), Waiting::default());
         Backends { socket, probe, first_token, connections, waiting, renewal, may_renew: None }
     }
 
@@ -93,8 +91,8 @@ impl Backends {
         self.connections.iter().all(|c| matches!(c, Connection::Open { work: Work::Idle | Work::Answering { .. }, .. }))
     }
 
-    /// Open the next connection, unless one is just being tried.
-    pub(super) fn open_next(&mut self, registry: &Registry) {
+    /// Open the next connection, unless one is just being tried. A request that waits may go by it at once.
+    pub(super) fn open_next(&mut self, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         let probing = self.connections.iter().any(|c| matches!(c, Connection::Open { work: Work::Probing(_), .. }));
         let Some(at) = self.connections.iter().position(|c| matches!(c, Connection::Closed)).filter(|_| !probing)
         else {
@@ -111,8 +109,7 @@ impl Backends {
                 if let Some(place) = self.connections.get_mut(at) {
                     *place = Connection::Open { stream, work: Work::Probing(exchange) };
                 }
-                let mut nothing = Vec::new();
-                self.progress(at, registry, &mut nothing);
+                self.progress(at, registry, outcomes);
             }
             // Nobody listens there.
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
@@ -186,7 +183,7 @@ impl Backends {
         }
         let late = self.waiting.take_late(now);
         outcomes.extend(late.into_iter().map(|request| (request.client, Err(Refusal::Overdue))));
-        self.open_next(registry);
+        self.open_next(registry, outcomes);
     }
 
     /// Strangers keep a part of the workers busy at most: they compute side by side with those who are known.
@@ -224,7 +221,7 @@ impl Backends {
                 let reply = std::mem::take(&mut exchange.reply);
                 match std::mem::replace(work, Work::Idle) {
                     Work::Answering { client, .. } => outcomes.push((client, Ok((reply, head)))),
-                    Work::Probing(_) | Work::Idle => self.open_next(registry),
+                    Work::Probing(_) | Work::Idle => self.open_next(registry, outcomes),
                 }
                 let strangers_too = self.has_room_for_strangers();
                 if let Some(next) = self.waiting.pop(strangers_too) {

@@ -18,7 +18,7 @@ use rustls::ServerConnection;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,19 @@ const DRIVEN_PER_TURN: Duration = Duration::from_millis(1);
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
 const STOPPING: Duration = Duration::from_secs(4);
+/// The same for those who have connected and not asked anything yet: the next daemon does not hear of them.
+const NEWCOMERS: Duration = Duration::from_secs(1);
+
+/// Counts the turns of the loop. It turns four times a second at least.
+#[derive(Clone, Default)]
+pub struct LoopTurns(Arc<AtomicU64>);
+
+impl LoopTurns {
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 pub(super) struct EventLoop {
     poll: Poll,
@@ -63,6 +76,7 @@ pub(super) struct EventLoop {
     no_proxy: Seldom,
     settings: FrontSettings,
     stopping: Arc<AtomicBool>,
+    turns: LoopTurns,
     tell_ready: Option<SyncSender<()>>,
 }
 
@@ -112,6 +126,7 @@ impl EventLoop {
             no_proxy: Seldom::default(),
             settings,
             stopping,
+            turns: LoopTurns::default(),
             tell_ready: Some(tell_ready),
         })
     }
@@ -120,11 +135,16 @@ impl EventLoop {
         Arc::clone(&self.waker)
     }
 
+    pub(super) fn turns(&self) -> LoopTurns {
+        self.turns.clone()
+    }
+
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(1024);
         let mut next_tick = Instant::now();
         let mut stop_at = None;
-        self.backends.open_next(self.poll.registry());
+        // Nobody waits for an answer yet.
+        self.backends.open_next(self.poll.registry(), &mut Vec::new());
         loop {
             let now = Instant::now();
             self.known.now = now;
@@ -149,6 +169,7 @@ impl EventLoop {
             }
             self.drive_some();
             self.accept_some();
+            self.turns.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -381,12 +402,17 @@ impl EventLoop {
     /// After being told to stop: no new clients, idle ones go at once, the others when they are answered or time is up.
     fn may_stop(&mut self, now: Instant, stop_at: &mut Option<Instant>) -> bool {
         let deadline = *stop_at.get_or_insert(later(now, STOPPING));
+        let newcomers_too = deadline.saturating_duration_since(now).saturating_add(NEWCOMERS) <= STOPPING;
         for (_, _, mut listener) in self.listeners.drain(..) {
             let _ = self.poll.registry().deregister(&mut listener);
         }
         self.accepting.clear();
         for slot in 0..self.clients.len() {
-            let idle = self.clients.get_mut(slot).and_then(Option::as_mut).filter(|c| c.is_idle());
+            let idle = self
+                .clients
+                .get_mut(slot)
+                .and_then(Option::as_mut)
+                .filter(|c| c.is_idle() && (newcomers_too || c.answered > 0));
             if let Some(client) = idle {
                 client.close_politely();
                 self.remove(slot);

@@ -14,6 +14,18 @@ pub struct Listener {
     pub address: SocketAddr,
 }
 
+impl Listener {
+    /// One that somebody else has bound, and that does not block.
+    ///
+    /// # Errors
+    /// Unavailable when it has no address.
+    pub fn passed(socket: TcpListener) -> Result<Listener> {
+        let address = socket.local_addr();
+        let address = address.map_err(|e| Error::unavailable(format!("a passed socket has no address: {e}")))?;
+        Ok(Listener { socket, address })
+    }
+}
+
 /// Bind and listen. `[::]` takes IPv4 as well; on a machine without IPv6 it falls back to 0.0.0.0.
 ///
 /// # Errors

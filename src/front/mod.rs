@@ -18,6 +18,7 @@ mod tls;
 mod turns;
 mod waiting;
 
+pub use event_loop::LoopTurns;
 pub use listen::{Listener, listen, raise_descriptor_limit};
 
 use crate::error::{Error, Result};
@@ -54,6 +55,7 @@ pub struct Front {
     stopping: Arc<AtomicBool>,
     waker: Arc<Waker>,
     ready: Receiver<()>,
+    turns: LoopTurns,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -69,10 +71,10 @@ impl Front {
         let tls_configs = tls::TlsConfigs::new(issuance)?;
         let event_loop =
             EventLoop::new(listeners, tls_configs, settings, Arc::clone(&stopping), tell_ready).map_err(failed)?;
-        let waker = event_loop.waker();
+        let (waker, turns) = (event_loop.waker(), event_loop.turns());
         let thread =
             std::thread::Builder::new().name("front".into()).spawn(move || event_loop.run()).map_err(failed)?;
-        Ok(Front { stopping, waker, ready, thread: Some(thread) })
+        Ok(Front { stopping, waker, ready, turns, thread: Some(thread) })
     }
 
     /// Wait until all workers answer.
@@ -86,6 +88,11 @@ impl Front {
                      ulimit -u), or start with fewer --workers",
             )
         })
+    }
+
+    /// A count of the turns of its event loop.
+    pub fn turns(&self) -> LoopTurns {
+        self.turns.clone()
     }
 
     /// Accept nobody any more and finish what runs, within a few seconds.

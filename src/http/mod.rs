@@ -1,10 +1,12 @@
 //! The HTTP application: tiny_http on a Unix socket that only the front door connects to, a fixed pool of workers, exact
 //! routes. Each reply is one buffer, written once.
 
+mod probe;
 mod reply;
 mod routes;
 mod scrape;
 
+pub use probe::{Probe, probe_request};
 pub use reply::http_date;
 pub use routes::{Door, HEADER_FROM_DOOR, Routes};
 pub use scrape::Scrapes;

@@ -100,10 +100,7 @@ impl Places {
                 for written in shares.iter().take(done.saturating_add(1)) {
                     let _ = std::fs::remove_file(self.path(&written.key, written.number, written.of));
                 }
-                return Err(Error::unavailable(format!(
-                    "the key fragment {} cannot be written ({e}); make its directory writable for the daemon",
-                    path.display()
-                )));
+                return Err(cannot_be_written(&path, &e));
             }
             times.push(started.elapsed());
         }
@@ -271,6 +268,20 @@ impl Places {
         let file = file_name(key, number, of);
         place.map_or_else(|| PathBuf::from(&file), |dir| dir.join(&file))
     }
+}
+
+/// The sandbox of a service shows it everything read-only but its own directories.
+fn cannot_be_written(path: &Path, e: &std::io::Error) -> Error {
+    let (fragment, directory) = (path.display(), path.parent().unwrap_or(Path::new("/")).display());
+    Error::unavailable(match e.kind() {
+        ErrorKind::ReadOnlyFilesystem => format!(
+            "the key fragment {fragment} cannot be written ({e}); if the daemon is a service of systemd, say \
+             ReadWritePaths={directory} under [Service] (systemctl edit certwright), and restart it"
+        ),
+        _ => format!(
+            "the key fragment {fragment} cannot be written ({e}); make {directory} writable for the daemon's user"
+        ),
+    })
 }
 
 /// The name of a set of fragments is that of their key-encryption key, then that of the set.

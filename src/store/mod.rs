@@ -171,6 +171,17 @@ impl Store {
         (length(&self.path), length(&schema::beside(&self.path, "-wal")))
     }
 
+    /// How many commits had the database to themselves so far, whatever became of them.
+    pub fn commits_begun(&self) -> u64 {
+        self.writer.begun()
+    }
+
+    /// Whether changes get on: there were more commits than so many, or the next would have the database. On a full disk they do,
+    /// with an error for each. To be asked again and again, since one that runs may take its time.
+    pub fn gets_on(&self, commits_begun: u64) -> bool {
+        self.writer.gets_on(commits_begun)
+    }
+
     /// Run a closure over one consistent snapshot.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// More than the request workers and commands that can wait at once; a bound in case that ever changes.
@@ -25,6 +25,8 @@ pub(super) struct Writer {
     queue: Mutex<Queue>,
     /// Counts the commits that changed settings.
     settings_version: AtomicU64,
+    /// Counts the commits that had the database to themselves, whatever became of them.
+    begun: AtomicU64,
     pub(super) disk: Disk,
 }
 
@@ -45,12 +47,38 @@ thread_local! {
 impl Writer {
     pub(super) fn new(db: Connection) -> Writer {
         let disk = Disk::default();
-        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version: AtomicU64::new(1), disk }
+        let (settings_version, begun) = (AtomicU64::new(1), AtomicU64::default());
+        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version, begun, disk }
     }
 
     /// Grows with each commit that changed settings, before whoever asked for it hears of it.
     pub(super) fn settings_version(&self) -> u64 {
         self.settings_version.load(Ordering::Acquire)
+    }
+
+    /// How many commits had the database to themselves so far, whatever became of them.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Whether there were more commits than so many, or nobody commits and the next who does will have the database. False does
+    /// not mean that it is stuck: it may be in the middle of something.
+    pub(super) fn gets_on(&self, begun: u64) -> bool {
+        if self.begun() != begun {
+            return true;
+        }
+        // Whoever leads has to get on by himself, or there is nobody who leads although they say so.
+        if self.queue().is_led {
+            return false;
+        }
+        let db = match self.db.try_lock() {
+            Ok(db) => db,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let begins = statement(&db, "BEGIN IMMEDIATE");
+        // Nothing was changed, so that a full disk is none of this.
+        begins.and_then(|()| statement(&db, "ROLLBACK")).is_ok()
     }
 
     pub(super) fn change<T: Send + 'static>(
@@ -101,7 +129,7 @@ impl Writer {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         self.disk.begin(batch.len());
         LEADS.set(true);
-        let committed = commit_together(&db, &mut batch);
+        let committed = commit_together(&db, &mut batch, &self.begun);
         LEADS.set(false);
         drop(db);
         // After a failure nothing is known for certain.
@@ -206,9 +234,9 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
 }
 
 /// Whether settings were changed.
-fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool> {
+fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<bool> {
     // Whatever happens, somebody has to lead on.
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch)))
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch, begun)))
         .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
     if outcome.is_err() && !db.is_autocommit() {
         // The error that made the batch fail is the one to report.
@@ -219,8 +247,9 @@ fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool> 
     })
 }
 
-fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool> {
+fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<bool> {
     statement(db, "BEGIN IMMEDIATE")?;
+    begun.fetch_add(1, Ordering::Release);
     let mut changes_settings = false;
     for job in batch {
         statement(db, "SAVEPOINT change")?;
@@ -391,7 +420,7 @@ mod tests {
                     })
                 })
                 .unzip();
-            let committed = commit_together(&db, &mut batch).map(|_| ());
+            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
             for answer in answers {
                 let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
@@ -402,7 +431,7 @@ mod tests {
 
             let (next, answer) = job(insert(10));
             let mut batch = vec![next];
-            let committed = commit_together(&db, &mut batch).map(|_| ());
+            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
             assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))) && rows() == 1, "the next batch commits as ever");
         }
@@ -430,7 +459,7 @@ mod tests {
                     })
                 })
                 .unzip();
-            let committed = commit_together(&db, &mut batch).map(|_| ());
+            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
             for (n, answer) in (0..3).zip(answers) {
                 let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
@@ -440,7 +469,7 @@ mod tests {
             }
             let (next, answer) = job(insert(10));
             let mut batch = vec![next];
-            let committed = commit_together(&db, &mut batch).map(|_| ());
+            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
             batch.into_iter().for_each(|job| job.finish(&committed));
             assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))), "the next commit is as ever");
         }

@@ -54,6 +54,13 @@ fn readme_begins_with_trying_it_out() {
     assert!(beginning.iter().any(|line| line.trim() == "cargo run --release -- quickstart"), "{beginning:?}");
 }
 
+#[test]
+fn readme_comes_to_the_first_real_certificate_within_two_screens() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let at = readme.lines().position(|line| line.trim().starts_with("certbot certonly --standalone --server"));
+    assert!(at.expect("certbot's line") < 2 * 50, "{at:?}");
+}
+
 /// Whether what SECURITY.md calls a test is one that is run: "`file` name" or "`file`" for each of its tests, "unit in
 /// `file`", or "`fuzz/run`".
 fn is_there(test: &str) -> bool {

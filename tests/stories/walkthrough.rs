@@ -6,7 +6,6 @@ use crate::world::issuer::{CERTIFICATES, CSR_CONF, ISSUER, Issuer, SIGNER_KEY, t
 use crate::world::judges::{self, assert_trusted};
 use crate::world::outcome::Outcome;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::process::Command;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -87,11 +86,8 @@ fn the_walk_through_of_the_readme_is_true() {
     let shell = Shell { ca: &ca };
     let mut ran = 0;
     for block in code_blocks_of_the_readme() {
-        if block.starts_with("install ") {
-            // Installing takes root and systemd; what is installed must be there at least.
-            for file in block.split_whitespace().filter(|word| word.starts_with("systemd/")) {
-                assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file}");
-            }
+        if block.starts_with("packaging/build-deb") {
+            // Installing takes root and systemd: tests/package/walkthrough follows it on a machine of its own.
             continue;
         }
         if let Some((trust, certbot)) = block.split_once("certbot certonly") {

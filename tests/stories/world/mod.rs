@@ -13,6 +13,7 @@ pub mod faults;
 pub mod hex;
 pub mod issuer;
 pub mod judges;
+pub mod manager;
 pub mod openssl;
 pub mod openssl_ca;
 pub mod outcome;
