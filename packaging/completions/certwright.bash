@@ -18,6 +18,8 @@ _certwright() {
         serve,--state-dir) _certwright_files -d; return ;;
         serve,--listen) return ;;
         serve,--plain-listen) return ;;
+        serve,--metrics-listen) return ;;
+        serve,--behind-proxy) return ;;
         serve,--admin-socket) _certwright_files -f; return ;;
         serve,--fragment-dir) _certwright_files -d; return ;;
         serve,--dns-server) return ;;
@@ -322,7 +324,7 @@ _certwright() {
         return
     fi
     case $command in
-        serve) once+=' --state-dir --listen --plain-listen --admin-socket --http-01-port --tls-alpn-01-port --workers --tls-cert --tls-key --blocked-keys --event-command --event-url --retain --retain-records' words='--fragment-dir --dns-server --validation-allow --validation-deny' ;;
+        serve) once+=' --state-dir --listen --plain-listen --metrics-listen --admin-socket --http-01-port --tls-alpn-01-port --workers --tls-cert --tls-key --blocked-keys --event-command --event-url --retain --retain-records' words='--behind-proxy --fragment-dir --dns-server --validation-allow --validation-deny' ;;
         quickstart) once+=' --data-dir --listen --plain-listen --http-01-port' words='' ;;
         create-dfc-key) once+=' --name --alg --generate-self-signed-certificate --signed-by --certificate-ttl --certificate-format --conf-file-path --certificate-common-name --certificate-organization --certificate-country --certificate-locality --certificate-province --hash-algorithm --split-level --delete-protection --description --json --admin-socket' words='--permitted-domains --permitted-ips --expiration-event-in --tag' ;;
         create-pki-cert-issuer) once+=' --name --ttl --signer-key-name --enable-acme --gw-cluster-url --destination-path --allow-subdomains --disable-wildcards --allow-any-name --server-flag --client-flag --critical-key-usage --not-require-cn --require-eab --tls-issuer --reuse-authorizations --terms-of-service --website --create-private-crl --create-private-ocsp --ocsp-ttl --ocsp-nonce --public-url --delete-protection --description --json --admin-socket' words='--allowed-domains --allowed-ip-sans --key-usage --organizations --organizational-units --country --locality --province --street-address --postal-code --challenges --profiles --caa-identity --expiration-event-in --tag' ;;
