@@ -216,14 +216,14 @@ impl<'c> Write<'c> {
 
     /// The same for a column that nobody remembers, in a table of which other columns are remembered.
     fn execute_on_record(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
-        log::trace!("{sql}");
+        tell(sql);
         Ok(self.db.prepare_cached(sql)?.execute(parameters)?)
     }
 
     /// Run an INSERT and give the new row's id.
     fn insert(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
         self.note_settings(sql);
-        log::trace!("{sql}");
+        tell(sql);
         Ok(self.db.prepare_cached(sql)?.insert(parameters)?)
     }
 }
@@ -252,7 +252,7 @@ impl Read<'_> {
         parameters: impl rusqlite::Params,
         row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>> {
-        log::trace!("{sql}");
+        tell(sql);
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query(parameters)?;
         match rows.next()? {
@@ -284,11 +284,17 @@ impl Read<'_> {
         parameters: impl rusqlite::Params,
         row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
-        log::trace!("{sql}");
+        tell(sql);
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map(parameters, row)?;
         Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?)
     }
+}
+
+/// Once, and not in each of the functions that differ by what they give.
+#[inline(never)]
+fn tell(sql: &str) {
+    log::trace!("{sql}");
 }
 
 /// Times and spans are kept as their seconds.
