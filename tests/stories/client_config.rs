@@ -57,7 +57,7 @@ fn a_credential_is_made_only_on_demand_and_audited() {
     let rows = audit["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 1);
     assert_says(&rows[0].to_string(), &[&kid, ISSUER]);
-    let outstanding = ca.run(&["list-acme-eabs", "--cert-issuer-name", &issuer.name]).succeeded().json();
+    let outstanding = ca.run(&["list-acme-eabs", "--json", "--cert-issuer-name", &issuer.name]).succeeded().json();
     assert_eq!(outstanding["eabs"][0]["kid"], kid.as_str());
 }
 

@@ -102,7 +102,7 @@ fn a_setting_comes_from_the_environment_and_a_flag_wins() {
     assert_says(&unknown.misused(), &["CERTWRIGHT_LISTNE", "CERTWRIGHT_LISTEN"]);
     let malformed =
         Outcome::new("serve", ca.serve_command().env("CERTWRIGHT_BEHIND_PROXY", "10.0.0.1/8").output().unwrap());
-    assert_says(&malformed.misused(), &["--behind-proxy", "10.0.0.0/8"]);
+    assert_says(&malformed.misused(), &["CERTWRIGHT_BEHIND_PROXY", "10.0.0.0/8"]);
     assert!(std::fs::read_dir(&elsewhere).unwrap().next().is_none());
     assert!(std::fs::read_dir(ca.state_dir()).unwrap().next().is_none(), "a refused start leaves nothing behind");
 
