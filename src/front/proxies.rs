@@ -39,7 +39,10 @@ impl Proxies {
     /// A proxy writes one of the fields and lets the other through, which anybody may have written: where they name different
     /// clients nobody is believed.
     pub(super) fn client(&self, peer: IpAddr, hops: &Hops) -> Result<IpAddr, Refusal> {
-        let standard = self.last_stranger(peer, nodes_of(&hops.forwarded));
+        // Whoever leaves a quotation mark open would have what the proxy says within it.
+        let standard =
+            nodes_of(&hops.forwarded).ok_or(Refusal::Malformed("Forwarded has a quotation mark that is not closed"))?;
+        let standard = self.last_stranger(peer, standard);
         let usual = self.last_stranger(peer, hops.x_forwarded_for.rsplit(',').map(node));
         match (hops.forwarded.is_empty(), hops.x_forwarded_for.is_empty()) {
             (true, _) => Ok(usual),
@@ -64,30 +67,32 @@ impl Proxies {
     }
 }
 
-/// The addresses of Forwarded, the last one first; None where one is missing, unknown or hidden.
-fn nodes_of(forwarded: &str) -> Vec<Option<IpAddr>> {
-    let mut nodes: Vec<Option<IpAddr>> = unquoted(forwarded, ',')
-        .into_iter()
-        .map(|element| {
-            let pairs = unquoted(element, ';');
-            let of = |pair: &&str| {
-                pair.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("for")).is_some()
-            };
-            node(pairs.iter().find(|pair| of(pair))?.split_once('=')?.1)
-        })
-        .collect();
-    nodes.reverse();
-    nodes
+/// The addresses of Forwarded, the last one first, each None where it is missing, unknown or hidden; nothing at all where a
+/// quotation mark is not closed.
+fn nodes_of(forwarded: &str) -> Option<Vec<Option<IpAddr>>> {
+    let node_of = |element: &str| {
+        let pairs = unquoted(element, ';')?;
+        let is_for = |pair: &&(&str, &str)| pair.0.trim().eq_ignore_ascii_case("for");
+        let pairs: Vec<(&str, &str)> = pairs.into_iter().filter_map(|pair| pair.split_once('=')).collect();
+        node(pairs.iter().find(is_for)?.1)
+    };
+    Some(unquoted(forwarded, ',')?.into_iter().rev().map(node_of).collect())
 }
 
-/// The parts between separators that do not stand in quotation marks.
-fn unquoted(text: &str, separator: char) -> Vec<&str> {
-    let mut is_quoted = false;
-    text.split(move |c| {
-        is_quoted ^= c == '"';
+/// The parts between separators that do not stand in quotation marks, in which a backslash takes away the meaning of what
+/// follows (RFC 9110, 5.6.4); nothing where the last one is open.
+fn unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = text.split(|c| {
+        let means_itself = std::mem::take(&mut is_escaped);
+        if !means_itself {
+            is_quoted ^= c == '"';
+            is_escaped = is_quoted && c == '\\';
+        }
         c == separator && !is_quoted
-    })
-    .collect()
+    });
+    let parts = parts.collect();
+    (!is_quoted).then_some(parts)
 }
 
 /// An address, perhaps with a port, an IPv6 one perhaps in brackets, perhaps in quotation marks.
@@ -138,10 +143,25 @@ mod tests {
             ("for=6.6.6.6, for=_hidden", "10.0.0.1"),
             ("for=6.6.6.6, for=unknown, for=10.0.0.2", "10.0.0.2"),
             ("for=6.6.6.6, proto=https", "10.0.0.1"),
-            ("for=\"6.6.6.6", "6.6.6.6"),
             ("nonsense", "10.0.0.1"),
         ] {
             assert_eq!(client("10.0.0.1", forwarded, ""), Ok(expected.into()), "{forwarded}");
+        }
+    }
+
+    #[test]
+    fn what_the_proxy_says_is_not_hidden_in_quotation_marks() {
+        for forwarded in [
+            "for=\"6.6.6.6",
+            "for=6.6.6.6;x=\", for=192.0.2.1",
+            "for=6.6.6.6;x=\", for=\"[2001:db9::1]:4711\"",
+            "for=6.6.6.6;x=\"\\, for=\"[2001:db9::1]:4711\"",
+            "for=\"zz, for=192.0.2.1",
+        ] {
+            assert!(matches!(client("10.0.0.1", forwarded, ""), Err(Refusal::Malformed(_))), "{forwarded}");
+        }
+        for forwarded in ["for=6.6.6.6;x=\"\\\"\", for=192.0.2.1", "for=6.6.6.6;x=\"\\\\\", for=192.0.2.1"] {
+            assert_eq!(client("10.0.0.1", forwarded, ""), Ok("192.0.2.1".into()), "{forwarded}");
         }
     }
 

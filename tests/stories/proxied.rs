@@ -51,15 +51,23 @@ fn nobody_takes_another_address_by_saying_so() {
         forged(&[added]).expect(200);
         forged(&[added, added]).expect(200);
         forged(&[("X-Real-IP", FORGED), ("X-Certwright", FORGED)]).expect(200);
+        // What the proxy adds would stand within a quotation mark of the client's.
+        if matches!(says, Says::Forwarded) {
+            for open in [format!("{element};x=\""), format!("{element};x=\"\\"), format!("for=\"{FORGED}")] {
+                assert_says(&forged(&[("Forwarded", &open)]).problem(400, "malformed"), &["quotation mark"]);
+            }
+            forged(&[("Forwarded", &format!("{element};x=\"\\\"\""))]).expect(200);
+        }
         // The field that the proxy does not write is let through by it, so both are there and differ.
         assert_says(&forged(&[other]).problem(400, "malformed"), &["different clients"]);
         let log = ca.log();
         // The first of these is the attacker's own, who has fetched the directory to know it.
+        let expected = if matches!(says, Says::Forwarded) { 5 } else { 4 };
         let answered: Vec<&str> =
             log.lines().filter(|line| line.contains(" answered ") && line.contains("/directory")).collect();
         assert_eq!(
             answered.iter().filter(|line| line.contains(&format!("address={ATTACKER} "))).count(),
-            4,
+            expected,
             "{answered:#?}"
         );
         assert!(!log.contains(FORGED), "an address of the client's own choice is in the log");
