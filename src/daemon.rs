@@ -94,8 +94,8 @@ impl Daemon {
         listeners.extend(metrics_listener.map(|listener| (Door::Metrics, listener)));
 
         let store = Arc::new(Store::open(&settings.state_dir.join("certwright.db"))?);
-        // The others answer who only reads.
-        store.bound_waiting(settings.workers.div_ceil(2));
+        // The others answer who only reads, some of them strangers.
+        store.bound_waiting(settings.workers.div_ceil(4));
         if let Some(mark) = store.read(|read| read.clock_mark())? {
             clock.set_mark(mark);
         }
@@ -113,7 +113,8 @@ impl Daemon {
         let events = Events::start(Arc::clone(&store), clock.clone(), settings)?;
 
         let secret = hex(&random::<32>()?);
-        let acme = Acme::new(Arc::clone(&store), Arc::clone(&issuance), Arc::clone(&validation), clock.clone())?;
+        let (issuers, validators) = (Arc::clone(&issuance), Arc::clone(&validation));
+        let acme = Acme::new(Arc::clone(&store), issuers, validators, clock.clone(), addresses.is_proxied)?;
         let publication = Publication::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone());
         let health = Arc::new(Health::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone()));
         let scrapes = Scrapes::new(

@@ -119,14 +119,20 @@ impl Acme {
     ///
     /// # Errors
     /// Internal when the system gives no random bytes.
-    pub fn new(store: Arc<Store>, issuance: Arc<Issuance>, validation: Arc<Validation>, clock: Clock) -> Result<Acme> {
+    pub fn new(
+        store: Arc<Store>,
+        issuance: Arc<Issuance>,
+        validation: Arc<Validation>,
+        clock: Clock,
+        is_proxied: bool,
+    ) -> Result<Acme> {
         Ok(Acme {
             store,
             issuance,
             validation,
             clock,
             nonces: Nonces::new()?,
-            limits: RequestLimits::new(),
+            limits: RequestLimits::new(is_proxied),
             issuers: Issuers::default(),
             accounts: Remembered::default(),
         })

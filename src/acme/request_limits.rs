@@ -67,11 +67,15 @@ pub(super) struct RequestLimits {
     at_home: Buckets<(Peer, i64)>,
     accounts: Buckets<i64>,
     audited: Buckets<Refused>,
+    /// Whether the machine itself is counted as others are.
+    counts_this_machine: bool,
 }
 
 impl RequestLimits {
-    pub(super) fn new() -> RequestLimits {
+    /// Where proxies say who asks, even the machine itself is somebody.
+    pub(super) fn new(is_proxied: bool) -> RequestLimits {
         RequestLimits {
+            counts_this_machine: is_proxied,
             start: Instant::now(),
             strangers: Buckets::new(STRANGERS),
             impostors: Buckets::new(IMPOSTORS),
@@ -86,7 +90,7 @@ impl RequestLimits {
     /// # Errors
     /// RateLimited, with how long to wait.
     pub(super) fn admit_stranger(&self, address: &str) -> Result<()> {
-        let Some(peer) = peer_at(address) else { return Ok(()) };
+        let Some(peer) = self.peer_at(address) else { return Ok(()) };
         let now = self.start.elapsed();
         wait(self.strangers.wait(peer, now), "from your address by keys without an account")?;
         self.strangers.take(peer, now);
@@ -100,7 +104,7 @@ impl RequestLimits {
     pub(super) fn check_account(&self, address: &str, account: i64) -> Result<()> {
         let now = self.start.elapsed();
         wait(self.accounts.wait(account, now), "by this account")?;
-        let Some(peer) = peer_at(address) else { return Ok(()) };
+        let Some(peer) = self.peer_at(address) else { return Ok(()) };
         match self.impostors.wait(peer, now) {
             Some(time) if self.at_home.wait((peer, account), now).is_none() => {
                 wait(Some(time), "from your address with wrong signatures")
@@ -113,7 +117,7 @@ impl RequestLimits {
     pub(super) fn count_account(&self, address: &str, account: i64) {
         let now = self.start.elapsed();
         self.accounts.take(account, now);
-        if let Some(peer) = peer_at(address) {
+        if let Some(peer) = self.peer_at(address) {
             self.at_home.take((peer, account), now);
         }
     }
@@ -130,9 +134,17 @@ impl RequestLimits {
 
     /// Count a request that is not signed by the account that it names.
     pub(super) fn count_impostor(&self, address: &str) {
-        if let Some(peer) = peer_at(address) {
+        if let Some(peer) = self.peer_at(address) {
             self.impostors.take(peer, self.start.elapsed());
         }
+    }
+
+    /// Whom requests from an address are counted against. The machine itself is nobody: whoever passes connections on to us
+    /// there shows all clients under this one address, and who is on the machine has better ways to keep it busy.
+    fn peer_at(&self, address: &str) -> Option<Peer> {
+        let address: IpAddr = address.parse().ok()?;
+        let itself = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+        (self.counts_this_machine || !itself.contains(&address.to_canonical())).then(|| Peer::of(address))
     }
 }
 
@@ -142,14 +154,6 @@ fn wait(wait: Option<Duration>, which: &str) -> Result<()> {
     let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX).saturating_add(begun);
     let what = format!("there are too many requests {which}; wait for {seconds} s, and send them more slowly");
     Err(Error::new(Class::RateLimited, what).retry_after(seconds))
-}
-
-/// Whom requests from an address are counted against. The machine itself is nobody: whoever passes requests on to us there
-/// shows all clients under this one address, and who is on the machine has better ways to keep it busy.
-fn peer_at(address: &str) -> Option<Peer> {
-    let address: IpAddr = address.parse().ok()?;
-    let itself = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-    (!itself.contains(&address.to_canonical())).then(|| Peer::of(address))
 }
 
 #[cfg(test)]
@@ -162,7 +166,7 @@ mod tests {
 
     /// Before its start no time passes.
     fn standing_still() -> RequestLimits {
-        RequestLimits { start: Instant::now() + Duration::from_secs(86_400), ..RequestLimits::new() }
+        RequestLimits { start: Instant::now() + Duration::from_secs(86_400), ..RequestLimits::new(false) }
     }
 
     #[test]
