@@ -151,20 +151,26 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Note that the client asked for validation, unless it had asked before or there is a result, and see how it stands.
+    /// Note that the client asked for validation, unless it had asked before or the authorization waits for none any more, and
+    /// see how it stands.
     ///
     /// # Errors
     /// The database's.
     pub fn request_validation(&self, challenge: i64, now: Time) -> Result<Option<Challenge>> {
         self.execute(
-            "UPDATE challenges SET requested = ?2 WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL",
+            "UPDATE challenges SET requested = ?2
+             WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL
+             AND EXISTS (SELECT 1 FROM authorizations a
+                         WHERE a.id = authorization AND a.deactivated IS NULL AND a.expires > ?2)
+             AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
+                             AND (o.validated IS NOT NULL OR o.failed IS NOT NULL))",
             (challenge, now),
         )?;
         self.challenge(challenge)
     }
 
     /// Note how a validation ended that was asked for at a time. False when it came too late, since the authorization was
-    /// decided or deactivated or has expired: then nothing is changed.
+    /// decided, or, for a proof, was deactivated or has expired: then nothing is changed.
     ///
     /// # Errors
     /// The database's.

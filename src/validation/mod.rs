@@ -45,6 +45,8 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
 /// How long whoever asks for a validation waits for its result.
 const ASKER_WAITS: Duration = Duration::from_millis(100);
+/// One worker in so many may wait so.
+const PART_OF_ASKERS: usize = 4;
 /// Addresses of a name that are tried in one attempt.
 const MOST_ADDRESSES: usize = 4;
 /// A valid authorization lasts this long, or as long as the issuer reuses it.
@@ -93,8 +95,8 @@ impl Validation {
         for job in store.read(|read| read.due_validations(now))? {
             queue.add(Ticket::new(job, now));
         }
-        // Slow targets keep no more than half of the workers waiting.
-        Ok(Validation { queue, may_wait: AtomicUsize::new(settings.workers / 2) })
+        // Slow targets keep few of the workers waiting.
+        Ok(Validation { queue, may_wait: AtomicUsize::new(settings.workers / PART_OF_ASKERS) })
     }
 
     /// Validate a challenge that the client asks for now. The result, where it is there and stored within a moment; otherwise
@@ -171,40 +173,52 @@ struct Proof {
     caa_checked: bool,
 }
 
-/// Make one attempt.
+/// Make one attempt, or store what came out of it before.
 fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &mut Ticket) -> Next {
-    let Ticket { challenge, asked, .. } = *ticket;
     // A proof lasts until a moment.
     if clock.trusted().is_err() {
         return Next::PutOff(PAUSES[1]);
     }
+    let found = match ticket.found.take() {
+        Some(found) => Ok(found),
+        None => attempt(store, clock, prober, ticket),
+    };
+    match found {
+        Ok((job, result)) => keep(store, ticket, job, result),
+        Err(next) => next,
+    }
+}
+
+/// What comes out, or what becomes of the ticket without that.
+fn attempt(
+    store: &Store,
+    clock: &Clock,
+    prober: &Prober,
+    ticket: &mut Ticket,
+) -> std::result::Result<(ValidationJob, ValidationResult), Next> {
+    let challenge = ticket.challenge;
     let job = match ticket.job.take() {
         Some(job) => Ok(Some(job)),
         None => store.read(|read| read.validation_job(challenge, clock.now())),
     };
-    let job = match job {
-        Ok(Some(job)) => job,
-        Ok(None) => return Next::Over(None),
-        Err(e) => {
-            log::error!(challenge, error:% = e; "validation is put off");
-            return Next::PutOff(PAUSES[0]);
-        }
-    };
+    let job = job.map_err(|e| {
+        log::error!(challenge, error:% = e; "validation is put off");
+        Next::PutOff(PAUSES[0])
+    })?;
+    let job = job.ok_or(Next::Over(None))?;
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(store, prober, &job, clock.now())))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
     let at = clock.now();
-    let verdict = if outcome.is_ok() { Verdict::Valid } else { Verdict::Invalid };
-    let result = match outcome {
+    match outcome {
         Ok(Proof { lifetime, caa_checked }) => {
-            log::info!(challenge, kind = job.kind, name = job.identifier; "valid");
-            ValidationResult::Valid { at, expires: at.plus(lifetime), caa_checked }
+            Ok((job, ValidationResult::Valid { at, expires: at.plus(lifetime), caa_checked }))
         }
         // A fault of ours is no answer about the name.
         Err(failure) if failure.error.class() == Class::Unavailable => {
             let level = if prober.put_off.is_due() { failure.error.level() } else { log::Level::Debug };
             log::log!(level, challenge, error:% = failure.error; "validation is put off");
             counted(&job.kind, Verdict::PutOff);
-            return Next::PutOff(PAUSES[1]);
+            Err(Next::PutOff(PAUSES[1]))
         }
         Err(failure) => {
             let pause = PAUSES
@@ -212,26 +226,37 @@ fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &mut Ticket) -> N
                 .filter(|pause| ticket.started.elapsed().saturating_add(**pause) < ALL_ATTEMPTS);
             if let (true, Some(pause)) = (failure.passing, pause) {
                 log::debug!(challenge, kind = job.kind, name = job.identifier, error:% = failure.error; "another attempt follows");
-                return Next::Again(*pause);
+                return Err(Next::Again(*pause));
             }
-            log::info!(challenge, kind = job.kind, name = job.identifier, error:% = failure.error; "invalid");
             let class = format!("{:?}", failure.error.class());
-            ValidationResult::Invalid { at, class, detail: failure.error.detail().to_owned() }
+            Ok((job, ValidationResult::Invalid { at, class, detail: failure.error.detail().to_owned() }))
         }
-    };
-    let told = result.clone();
-    match store.change(move |write| write.settle_validation(challenge, asked, &result)) {
-        Ok(settled) => {
-            counted(&job.kind, verdict);
-            Next::Over(settled.then_some(told))
+    }
+}
+
+/// Store what came out. Where that cannot be, it is tried again: the target is not to suffer from our disk.
+fn keep(store: &Store, ticket: &mut Ticket, job: ValidationJob, result: ValidationResult) -> Next {
+    let Ticket { challenge, asked, .. } = *ticket;
+    let stored = result.clone();
+    match store.change(move |write| write.settle_validation(challenge, asked, &stored)) {
+        Ok(true) => {
+            match &result {
+                ValidationResult::Valid { .. } => {
+                    counted(&job.kind, Verdict::Valid);
+                    log::info!(challenge, kind = job.kind, name = job.identifier; "valid");
+                }
+                ValidationResult::Invalid { detail, .. } => {
+                    counted(&job.kind, Verdict::Invalid);
+                    log::info!(challenge, kind = job.kind, name = job.identifier, error:% = detail; "invalid");
+                }
+            }
+            Next::Over(Some(result))
         }
+        Ok(false) => Next::Over(None),
         Err(e) => {
-            log::log!(
-                e.level(),
-                challenge, error:% = e;
-                "the result of a validation could not be kept, so it will be made again"
-            );
-            Next::PutOff(PAUSES[0])
+            log::log!(e.level(), challenge, error:% = e; "the result of a validation could not be kept yet");
+            ticket.found = Some((job, result));
+            Next::PutOff(PAUSES[1])
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Ticket {
     pub(super) asked: Time,
     /// What is known when it was just asked for; otherwise it is read.
     pub(super) job: Option<ValidationJob>,
+    /// What came out and could not be stored yet.
+    pub(super) found: Option<(ValidationJob, ValidationResult)>,
     /// Attempts that the network made fail.
     pub(super) attempts: usize,
     /// When the first attempt began.
@@ -33,7 +35,18 @@ pub(super) struct Ticket {
 impl Ticket {
     pub(super) fn new(job: ValidationJob, asked: Time) -> Ticket {
         let (challenge, account, name, now) = (job.challenge, job.account, job.identifier.clone(), Instant::now());
-        Ticket { challenge, asked, job: Some(job), attempts: 0, started: now, account, name, due: now, asker: None }
+        Ticket {
+            challenge,
+            asked,
+            job: Some(job),
+            found: None,
+            attempts: 0,
+            started: now,
+            account,
+            name,
+            due: now,
+            asker: None,
+        }
     }
 }
 

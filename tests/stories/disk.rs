@@ -10,6 +10,7 @@ use crate::world::issuer::{Eab, ISSUER, Issuer, SIGNER_KEY, text};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::{eventually, seconds};
 use crate::world::plain::CHECKED;
+use crate::world::responder::Responder;
 use crate::world::wire::Reply;
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -36,6 +37,29 @@ fn a_disk_that_fails_to_sync_stops_changes_and_nothing_else() {
 #[test]
 fn a_read_only_disk_stops_changes_and_nothing_else() {
     changes_stop_and_nothing_else("rofs");
+}
+
+#[test]
+fn what_a_full_disk_cannot_keep_of_a_validation_is_not_asked_of_the_target_again() {
+    let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
+    let faults = Faults::of(&mut ca);
+    ca.launch();
+    let issuer = ca.make_issuer(NAME);
+    let client = ca.client(&issuer);
+    let responder = Responder::start(ca.place.address, ca.http_01_port);
+    let order = client.order(&[NAME]);
+    let challenge = client.http_01(&order.authorizations()[0]);
+    let token = text(&challenge, "token");
+    responder.serve(&token, &client.key_authorization(&token));
+    faults.order("enospc 0");
+    come_again(&client.post(&text(&challenge, "url"), &json!({})));
+    let kept = |what: &str| ca.log().matches(what).count();
+    eventually("it is tried to keep the result again", seconds(60), || {
+        (kept("could not be kept yet") >= 2).then_some(())
+    });
+    faults.order("");
+    assert_eq!(client.settled(&order.url, &["pending"])["status"], "ready");
+    assert_eq!(responder.hits().len(), 1);
 }
 
 fn changes_stop_and_nothing_else(order: &str) {
