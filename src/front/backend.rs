@@ -19,8 +19,8 @@ pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
 const LARGEST_REPLY: usize = 16 << 20;
-/// One worker in so many is for strangers.
-const PART_OF_STRANGERS: usize = 8;
+/// One worker in so many may be busy with strangers: twice as many as wait for a slow disk, so that others of them read.
+const PART_OF_STRANGERS: usize = 2;
 
 /// Whose request it is: a slot and the number of its connection, so that a late reply finds nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,10 +89,10 @@ impl<T> Turns<T> {
         next_of(self.ranks.get_mut(..KNOWN).unwrap_or_default())
     }
 
-    /// The last of the longest line, by this measure of one item.
+    /// The last of the longest line of strangers, or of the longest line where there are none, by this measure of one item.
     pub(super) fn pop_last_of_longest(&mut self, measure: impl Fn(&T) -> usize) -> Option<T> {
         let longest = self.ranks.iter().enumerate().filter_map(|(at, rank)| Some((at, rank.lines.longest(&measure)?)));
-        let (at, (_, peer)) = longest.max_by_key(|(_, (length, _))| *length)?;
+        let (at, (_, peer)) = longest.max_by_key(|(at, (length, _))| (*at >= KNOWN, *length))?;
         let lines = &mut self.ranks.get_mut(at)?.lines;
         let last = lines.lines.get_mut(&peer)?.pop_back();
         lines.forget_empty();
@@ -209,7 +209,10 @@ mod tests {
         assert_eq!(all(&mut turns), [2, 3, 50, 4, 5, 90, 92, 91]);
         turns.push(peer(1), stranger(0), 93);
         assert_eq!(turns.pop_known(), None);
-        assert_eq!(all(&mut turns), [93]);
+        (1..=5).for_each(|item| turns.push(peer(9), Standing::new(true, 0), item));
+        assert_eq!(turns.pop_last_of_longest(|_| 1), Some(93), "strangers give up first");
+        assert_eq!(std::iter::from_fn(|| turns.pop_known()).count(), 5);
+        assert!(turns.is_empty());
     }
 
     #[test]
