@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Somebody who looks has perhaps just done something.
 const OLDEST_COUNT: Duration = Duration::from_secs(1);
+/// And waits for it.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// What ends next, of signers and of certificates each.
 const MOST_ENDS: usize = 5;
 
@@ -50,7 +52,7 @@ pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -
         let issuers = issuers.into_iter().map(|issuer| Ok((read.item(issuer.item)?, issuer)));
         Ok((issuers.collect::<Result<Vec<_>>>()?, read.signer_ends()?))
     })?;
-    let counts = admin.health.counts(OLDEST_COUNT);
+    let counts = admin.health.counts(OLDEST_COUNT, PATIENCE);
     let issuers: Vec<Value> = issuers
         .iter()
         .map(|(item, issuer)| {

@@ -6,8 +6,6 @@ use crate::store::{CertificateCounts, End, Store};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long whoever asks waits for a count that has begun; then the one before has to do.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How many of the next ends are told.
 const NEXT_ENDS: usize = 5;
 
@@ -46,7 +44,7 @@ impl Census {
         Census(Arc::new(Shared { store, clock, state: Mutex::default(), done: Condvar::new() }))
     }
 
-    pub(super) fn counts(&self, oldest: Duration) -> Option<Arc<Counts>> {
+    pub(super) fn counts(&self, oldest: Duration, patience: Duration) -> Option<Arc<Counts>> {
         let mut state = self.0.state();
         let is_due =
             state.counted.is_none_or(|(at, not_before)| at.elapsed() >= oldest && Instant::now() >= not_before);
@@ -57,7 +55,7 @@ impl Census {
             state.is_counting = spawned.is_ok();
         }
         if state.is_counting {
-            let waited = self.0.done.wait_timeout_while(state, PATIENCE, |state| state.is_counting);
+            let waited = self.0.done.wait_timeout_while(state, patience, |state| state.is_counting);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.latest.clone()

@@ -51,8 +51,9 @@ impl Health {
     }
 
     /// How many certificates there are, and what ends next: counted not longer ago than `oldest`, or than a hundred times
-    /// what it takes. None as long as the first count goes on.
-    pub fn counts(&self, oldest: Duration) -> Option<Arc<Counts>> {
-        self.census.counts(oldest)
+    /// what it takes. A count that has begun is waited for so long, then the one before has to do. None as long as the first count
+    /// goes on.
+    pub fn counts(&self, oldest: Duration, patience: Duration) -> Option<Arc<Counts>> {
+        self.census.counts(oldest, patience)
     }
 }

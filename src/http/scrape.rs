@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const OLDEST: Duration = Duration::from_secs(1);
 /// How old the count of certificates may be.
 const OLDEST_COUNT: Duration = Duration::from_secs(60);
+/// How long a count that has begun is waited for: others wait for this text.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Times are counted in microseconds and told in seconds.
 const MICROSECONDS: u64 = 1_000_000;
 
@@ -152,7 +154,7 @@ impl Scrapes {
 
     fn certificates(&self, out: &mut Exposition) {
         // As long as the first count goes on nobody knows.
-        let Some(counts) = self.health.counts(OLDEST_COUNT) else { return };
+        let Some(counts) = self.health.counts(OLDEST_COUNT, PATIENCE) else { return };
         out.family("certwright_certificates", Kind::Gauge, "Certificates that clients got, by issuer and state.");
         for of in &counts.certificates {
             for (state, count) in CertificateState::ALL.into_iter().zip(of.by_state) {
