@@ -62,7 +62,7 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
             (true, _) => None,
             (false, true) => Some(withdraw(&root)?),
             (false, false) => {
-                source.confirm(given)?;
+                source.confirm(given, &root)?;
                 Some(install(&root)?)
             }
         };
@@ -139,7 +139,7 @@ impl<'g> Source<'g> {
     }
 
     /// What came in the clear might be anybody's.
-    fn confirm(&self, given: &[Given]) -> Result<()> {
+    fn confirm(&self, given: &[Given], root: &RootCertificate) -> Result<()> {
         if !matches!(self, Source::Url(_)) || text(given, "fingerprint").is_some() {
             return Ok(());
         }
@@ -149,7 +149,13 @@ impl<'g> Source<'g> {
                  administrator gave you",
             ));
         }
-        match super::says_yes("Is this the fingerprint that your administrator gave you? [y/N] ") {
+        // Standard output may go elsewhere, so the question has what is answered for.
+        let question = format!(
+            "{}, SHA-256 {}\nIs this the fingerprint that your administrator gave you? [y/N] ",
+            root.subject,
+            root.fingerprint()
+        );
+        match super::says_yes(&question) {
             true => Ok(()),
             false => Err(Error::conflict("nothing was changed")),
         }

@@ -144,6 +144,16 @@ fn a_root_comes_from_a_daemon_too_and_in_the_clear_only_by_its_fingerprint() {
     let url = format!("http://{}/ca/{}.pem", ca.plain_listen, ca.key_identifier(crate::world::issuer::SIGNER_KEY));
 
     assert_says(&host.trust(&["--url", &url]).refused_after_telling(), &["--fingerprint", "in the clear"]);
+    // Whoever is asked sees what about, wherever standard output goes.
+    for flags in ["", "--json"] {
+        let line = format!("{} trust --url {url} {flags} > /dev/null", program().display());
+        let asked = host.run("/usr/bin/script", &["--quiet", "--return", "--command", &line, "/dev/null"]);
+        assert_eq!(asked.status, Some(1), "{asked:?}");
+        let (shown, question) = asked.stdout.split_once("Is this the fingerprint").expect("a question");
+        assert_says(shown, &[&fingerprint, "CN="]);
+        assert_says(question, &["nothing was changed"]);
+    }
+    assert!(!host.trusts(DEBIAN_BUNDLE));
     let wrong = fingerprint.replace("A", "B").replace('1', "2");
     assert_says(&host.trust(&["--url", &url, "--fingerprint", &wrong]).refused(), &[&fingerprint, "do not trust it"]);
     assert!(!host.trusts(DEBIAN_BUNDLE));
