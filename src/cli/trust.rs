@@ -44,12 +44,13 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     let source = Source::said(given)?;
     let (print, remove, as_json) = (is_set(given, "print"), is_set(given, "remove"), is_set(given, "json"));
     let mut replies = Vec::new();
-    for root in source.roots(given)? {
-        check_fingerprint(&root, text(given, "fingerprint")).map_err(usage)?;
-        // What has ended may still have to be removed.
-        if !remove {
-            root.check_lives(Clock::system().now())?;
-        }
+    let roots = meant(source.roots(given)?, text(given, "fingerprint")).map_err(usage)?;
+    // What has ended may still have to be removed.
+    if !remove {
+        let now = Clock::system().now();
+        roots.iter().try_for_each(|root| root.check_lives(now))?;
+    }
+    for root in roots {
         if !as_json {
             super::say(&format!(
                 "Root      {}\nSHA-256   {}\nuntil     {}",
@@ -162,16 +163,19 @@ impl<'g> Source<'g> {
     }
 }
 
-fn check_fingerprint(root: &RootCertificate, said: Option<&str>) -> Result<()> {
-    let Some(said) = said else { return Ok(()) };
+/// Those that --fingerprint says, or all where it says nothing: an issuer has two while its root is rotated.
+fn meant(roots: Vec<RootCertificate>, said: Option<&str>) -> Result<Vec<RootCertificate>> {
+    let Some(said) = said else { return Ok(roots) };
     let bare = |text: &str| text.replace([':', ' '], "").to_ascii_lowercase();
-    if bare(said) == bare(&root.fingerprint()) {
-        return Ok(());
+    let (meant, others): (Vec<_>, Vec<_>) = roots.into_iter().partition(|root| bare(said) == bare(&root.fingerprint()));
+    if !meant.is_empty() {
+        return Ok(meant);
     }
+    let of =
+        |root: &RootCertificate| format!("the root of {} has the fingerprint {}", root.subject, root.fingerprint());
     Err(Error::conflict(format!(
-        "the root of {} has the fingerprint {}, not the one that --fingerprint says; do not trust it",
-        root.subject,
-        root.fingerprint()
+        "{}, not the one that --fingerprint says; do not trust it",
+        others.iter().map(of).collect::<Vec<_>>().join(", ")
     )))
 }
 

@@ -166,6 +166,17 @@ fn a_root_comes_from_a_daemon_too_and_in_the_clear_only_by_its_fingerprint() {
     let reply = host.trust(&[&by_name[..], &["--json"]].concat()).succeeded().json();
     assert_eq!(reply["roots"][0]["sha256_fingerprint"], fingerprint.as_str());
     assert!(host.trusts(DEBIAN_BUNDLE));
+
+    // While it is rotated there are two, and a fingerprint says which.
+    ca.run(&["rotate-key", "-n", crate::world::issuer::SIGNER_KEY]).succeeded();
+    let both = host.trust(&[&by_name[..], &["--print", "--json"]].concat()).succeeded().json();
+    let [first, second] = [0, 1].map(|at| both["roots"][at]["sha256_fingerprint"].as_str().unwrap().to_owned());
+    assert_eq!(first, fingerprint);
+    let chosen = host.trust(&[&by_name[..], &["--fingerprint", &second, "--json"]].concat()).succeeded().json();
+    assert_eq!(chosen["roots"].as_array().unwrap().len(), 1, "{chosen}");
+    assert_eq!(chosen["roots"][0]["sha256_fingerprint"], second.as_str());
+    let refused = host.trust(&[&by_name[..], &["--fingerprint", &wrong]].concat()).refused();
+    assert_says(&refused, &[&first, &second, "do not trust"]);
 }
 
 /// A host with its own /etc and its own place for an administrator's roots; everything else is this machine's.
