@@ -179,12 +179,21 @@ fn meant(roots: Vec<RootCertificate>, said: Option<&str>) -> Result<Vec<RootCert
     )))
 }
 
-/// Put it where this system looks for roots, and have the system look.
+/// Put it where this system looks for roots, and have the system look; all of it or nothing.
 fn install(root: &RootCertificate) -> Result<PathBuf> {
     let (store, file) = place(root)?;
+    let was_there = file.exists();
     let written = write(&file, &root.to_pem());
     written.map_err(|e| Error::unavailable(format!("{} cannot be written: {e}", file.display())))?;
-    update(store.update)?;
+    update(store.update).map_err(|why| {
+        // Else the next update, whoever runs it, would have the machine trust it.
+        let is_gone = !was_there && std::fs::remove_file(&file).is_ok();
+        let file = file.display();
+        Error::unavailable(match is_gone {
+            true => format!("{why}; {file} was taken away again, so see to it and repeat the command"),
+            false => format!("{why}; {file} is still there, so see to it and repeat the command"),
+        })
+    })?;
     Ok(file)
 }
 
@@ -198,7 +207,8 @@ fn withdraw(root: &RootCertificate) -> Result<PathBuf> {
         )),
         _ => Error::unavailable(format!("{} cannot be removed: {e}", file.display())),
     })?;
-    update(store.update_after_removal)?;
+    let updated = update(store.update_after_removal);
+    updated.map_err(|why| Error::unavailable(format!("{why}; {} is gone, so run it by hand", file.display())))?;
     Ok(file)
 }
 
@@ -233,9 +243,9 @@ fn write(file: &Path, pem: &str) -> std::io::Result<()> {
     std::fs::rename(&new, file)
 }
 
-fn update(command: &[&str]) -> Result<()> {
+fn update(command: &[&str]) -> std::result::Result<(), String> {
     let Some((name, arguments)) = command.split_first() else { return Ok(()) };
-    let failed = |why: String| Error::unavailable(format!("{} failed ({why}); run it by hand", command.join(" ")));
+    let failed = |why: String| format!("{} failed ({why})", command.join(" "));
     let program = in_path(name).ok_or_else(|| failed("it is not there".into()))?;
     let output = Command::new(program).args(arguments).output().map_err(|e| failed(e.to_string()))?;
     if output.status.success() {

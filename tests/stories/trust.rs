@@ -73,9 +73,19 @@ fn a_red_hat_host_does_so_in_its_own_way() {
     host.trust(&["--root", "root.pem", "--remove"]).succeeded();
     assert!(!host.trusts(RED_HAT_BUNDLE));
 
-    // A program that fails is told of.
+    // A program that fails is told of, and the next run of it trusts nothing more.
+    let anchors = || std::fs::read_dir(host.file(RED_HAT_ANCHORS)).unwrap().count();
     host.write("update-ca-trust", "#!/bin/sh\necho no room >&2\nexit 3\n");
-    assert_says(&host.trust(&["--root", "root.pem"]).refused_after_telling(), &["update-ca-trust", "no room"]);
+    let refused = host.trust(&["--root", "root.pem"]).refused_after_telling();
+    assert_says(&refused, &["update-ca-trust", "no room", "was taken away again"]);
+    assert_eq!(anchors(), 0);
+    // What was trusted before stays so.
+    host.write("update-ca-trust", UPDATE_CA_TRUST);
+    host.trust(&["--root", "root.pem"]).succeeded();
+    host.write("update-ca-trust", "#!/bin/sh\nexit 3\n");
+    let refused = host.trust(&["--root", "root.pem"]).refused_after_telling();
+    assert_says(&refused, &["update-ca-trust", "is still there"]);
+    assert_eq!(anchors(), 1);
 }
 
 #[test]
