@@ -159,6 +159,13 @@ fn of_many_orders_the_newest_come_first_and_what_never_became_one_is_told_too() 
 
     let explain = |flags: &[&str]| scene.ca.run(&[&["explain"], flags].concat());
     assert_says(&explain(&["--domain", "nobody.lan"]).refused(), &["nobody.lan", "directory"]);
+    // Everything mentions nothing.
+    for nothing in ["", ".", " "] {
+        assert_says(&explain(&["--domain", nothing]).refused(), &["--domain", "empty"]);
+    }
+    assert_says(&explain(&["--domain", "acme_com"]).refused(), &["acme_com", "not a host name"]);
+    assert_says(&explain(&["--domain", "*.nobody.lan"]).refused(), &["*.nobody.lan", "directory"]);
+    assert_says(&explain(&["--domain", "2001:DB8::1"]).refused(), &["2001:db8::1", "directory"]);
     assert_says(&explain(&["--order", "999"]).refused(), &["no order 999", "--domain"]);
     assert_says(&explain(&["--order", "acme.com"]).refused(), &["no order acme.com", "--domain"]);
     assert_says(&explain(&["--certificate", "00ff"]).refused(), &["00ff", "list-certificates"]);
