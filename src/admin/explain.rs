@@ -214,14 +214,12 @@ fn audited(read: &Read<'_>, order: &Order, until: Time, story: &mut Story) -> Re
         object == whole
             || paths.iter().any(|path| object.ends_with(path.as_str()) || object.contains(&format!("{path}/")))
     };
-    for row in read.audit_of(&format!("account {}", order.account), order.created, until)? {
-        if is_of_order(&row.object) {
-            let what = match row.outcome.as_str() {
-                "refused" => format!("refused at {}: {}", row.object, row.detail),
-                _ => format!("{}: {}", row.action, row.detail),
-            };
-            story.0.push((row.at, what, row.address));
-        }
+    for row in read.audit_of(&format!("account {}", order.account), order.created, until, is_of_order)? {
+        let what = match row.outcome.as_str() {
+            "refused" => format!("refused at {}: {}", row.object, row.detail),
+            _ => format!("{}: {}", row.action, row.detail),
+        };
+        story.0.push((row.at, what, row.address));
     }
     Ok(())
 }

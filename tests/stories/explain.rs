@@ -191,6 +191,23 @@ fn what_needed_no_challenge_and_whose_account_is_gone_is_told_so() {
     assert_tells_in_order(&scene.explain(&["--order", id]), &["an issuer that is gone", "account 2, which is deleted"]);
 }
 
+#[test]
+fn whatever_else_an_account_did_meanwhile_hides_nothing() {
+    let scene = Scene::new();
+    let order = scene.client.ready_order(&["acme.com"], &scene.responder);
+    let id = order.url.rsplit('/').next().unwrap();
+    // Of another order, whose number begins the same.
+    scene.ca.tamper(&format!(
+        "INSERT INTO audit (at, actor, action, object, outcome, detail, hash)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+         SELECT unixepoch(), 'account 1', 'acme', '/acme/order/{id}0', 'refused', 'another order', x'00' FROM n"
+    ));
+    scene.client.finalize(&order, &Csr::for_names(&["other.acme.com"])).expect(400);
+    let told = scene.explain(&["--order", id]);
+    assert_tells_in_order(&told, &["ready", "refused at", &format!("/order/{id}")]);
+    assert!(!told.contains("another order"), "{told}");
+}
+
 #[track_caller]
 fn assert_tells_in_order(told: &str, parts: &[&str]) {
     let mut rest = told;
