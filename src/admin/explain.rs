@@ -5,7 +5,7 @@ use super::{Administration, Arguments, Peer, items};
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::housekeeping::event_of;
-use crate::identifier::printable;
+use crate::identifier::{Identifier, printable};
 use crate::keys::hex;
 use crate::store::{
     Authorization, AuthorizationStatus, Certificate, Challenge, ItemKind, Order, OrderStatus, Read, RevokedBy,
@@ -46,7 +46,9 @@ fn by_order(admin: &Administration, text: &str) -> Result<Value> {
 }
 
 fn by_domain(admin: &Administration, domain: &str) -> Result<Value> {
-    let domain = domain.trim().trim_end_matches('.').to_ascii_lowercase();
+    let domain = domain.trim();
+    let host = Identifier::parse_host(domain.strip_suffix('.').unwrap_or(domain));
+    let domain = host.map_err(|e| e.context("--domain"))?.to_string();
     let now = admin.now();
     let (stories, refusals) = admin.store.read(|read| {
         let mut stories = Vec::new();
@@ -212,14 +214,12 @@ fn audited(read: &Read<'_>, order: &Order, until: Time, story: &mut Story) -> Re
         object == whole
             || paths.iter().any(|path| object.ends_with(path.as_str()) || object.contains(&format!("{path}/")))
     };
-    for row in read.audit_of(&format!("account {}", order.account), order.created, until)? {
-        if is_of_order(&row.object) {
-            let what = match row.outcome.as_str() {
-                "refused" => format!("refused at {}: {}", row.object, row.detail),
-                _ => format!("{}: {}", row.action, row.detail),
-            };
-            story.0.push((row.at, what, row.address));
-        }
+    for row in read.audit_of(&format!("account {}", order.account), order.created, until, is_of_order)? {
+        let what = match row.outcome.as_str() {
+            "refused" => format!("refused at {}: {}", row.object, row.detail),
+            _ => format!("{}: {}", row.action, row.detail),
+        };
+        story.0.push((row.at, what, row.address));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 const DEFAULT_KEY_USAGE: [&str; 3] = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"];
 
 pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let name = item_path::parse("name", &arguments.required("name")?)?;
+    let name = item_path::parse_new("name", &arguments.required("name")?)?;
     let ttl = arguments.duration("ttl")?.ok_or_else(|| Error::malformed("--ttl is missing"))?;
     let signer_key = signer_key(admin, &arguments.required("signer-key-name")?)?;
     let blank = Issuer {

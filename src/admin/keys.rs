@@ -24,7 +24,7 @@ const SUBJECT_FLAGS: [(&str, Attribute); 5] = [
 ];
 
 pub(super) fn create(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
-    let name = item_path::parse("name", &arguments.required("name")?)?;
+    let name = item_path::parse_new("name", &arguments.required("name")?)?;
     let algorithm = KeyAlgorithm::parse(&arguments.required("alg")?)?;
     let hash = match arguments.text("hash-algorithm")? {
         None => algorithm.default_hash(),

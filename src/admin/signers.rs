@@ -32,7 +32,7 @@ pub(super) fn import_certificate(admin: &Administration, peer: Peer, arguments: 
 
 pub(super) fn import(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Value> {
     admin.check_privileged(peer)?;
-    let name = item_path::parse("name", &arguments.required("name")?)?;
+    let name = item_path::parse_new("name", &arguments.required("name")?)?;
     let pem =
         Zeroizing::new(text_file(arguments, "key-file")?.ok_or_else(|| Error::malformed("--key-file is missing"))?);
     let (algorithm, pkcs8) = private_key_from_pem(&pem).map_err(|e| e.context("--key-file"))?;

@@ -44,12 +44,13 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     let source = Source::said(given)?;
     let (print, remove, as_json) = (is_set(given, "print"), is_set(given, "remove"), is_set(given, "json"));
     let mut replies = Vec::new();
-    for root in source.roots(given)? {
-        check_fingerprint(&root, text(given, "fingerprint")).map_err(usage)?;
-        // What has ended may still have to be removed.
-        if !remove {
-            root.check_lives(Clock::system().now())?;
-        }
+    let roots = meant(source.roots(given)?, text(given, "fingerprint")).map_err(usage)?;
+    // What has ended may still have to be removed.
+    if !remove {
+        let now = Clock::system().now();
+        roots.iter().try_for_each(|root| root.check_lives(now))?;
+    }
+    for root in roots {
         if !as_json {
             super::say(&format!(
                 "Root      {}\nSHA-256   {}\nuntil     {}",
@@ -62,7 +63,7 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
             (true, _) => None,
             (false, true) => Some(withdraw(&root)?),
             (false, false) => {
-                source.confirm(given)?;
+                source.confirm(given, &root)?;
                 Some(install(&root)?)
             }
         };
@@ -139,7 +140,7 @@ impl<'g> Source<'g> {
     }
 
     /// What came in the clear might be anybody's.
-    fn confirm(&self, given: &[Given]) -> Result<()> {
+    fn confirm(&self, given: &[Given], root: &RootCertificate) -> Result<()> {
         if !matches!(self, Source::Url(_)) || text(given, "fingerprint").is_some() {
             return Ok(());
         }
@@ -149,32 +150,50 @@ impl<'g> Source<'g> {
                  administrator gave you",
             ));
         }
-        match super::says_yes("Is this the fingerprint that your administrator gave you? [y/N] ") {
+        // Standard output may go elsewhere, so the question has what is answered for.
+        let question = format!(
+            "{}, SHA-256 {}\nIs this the fingerprint that your administrator gave you? [y/N] ",
+            root.subject,
+            root.fingerprint()
+        );
+        match super::says_yes(&question) {
             true => Ok(()),
             false => Err(Error::conflict("nothing was changed")),
         }
     }
 }
 
-fn check_fingerprint(root: &RootCertificate, said: Option<&str>) -> Result<()> {
-    let Some(said) = said else { return Ok(()) };
+/// Those that --fingerprint says, or all where it says nothing: an issuer has two while its root is rotated.
+fn meant(roots: Vec<RootCertificate>, said: Option<&str>) -> Result<Vec<RootCertificate>> {
+    let Some(said) = said else { return Ok(roots) };
     let bare = |text: &str| text.replace([':', ' '], "").to_ascii_lowercase();
-    if bare(said) == bare(&root.fingerprint()) {
-        return Ok(());
+    let (meant, others): (Vec<_>, Vec<_>) = roots.into_iter().partition(|root| bare(said) == bare(&root.fingerprint()));
+    if !meant.is_empty() {
+        return Ok(meant);
     }
+    let of =
+        |root: &RootCertificate| format!("the root of {} has the fingerprint {}", root.subject, root.fingerprint());
     Err(Error::conflict(format!(
-        "the root of {} has the fingerprint {}, not the one that --fingerprint says; do not trust it",
-        root.subject,
-        root.fingerprint()
+        "{}, not the one that --fingerprint says; do not trust it",
+        others.iter().map(of).collect::<Vec<_>>().join(", ")
     )))
 }
 
-/// Put it where this system looks for roots, and have the system look.
+/// Put it where this system looks for roots, and have the system look; all of it or nothing.
 fn install(root: &RootCertificate) -> Result<PathBuf> {
     let (store, file) = place(root)?;
+    let was_there = file.exists();
     let written = write(&file, &root.to_pem());
     written.map_err(|e| Error::unavailable(format!("{} cannot be written: {e}", file.display())))?;
-    update(store.update)?;
+    update(store.update).map_err(|why| {
+        // Else the next update, whoever runs it, would have the machine trust it.
+        let is_gone = !was_there && std::fs::remove_file(&file).is_ok();
+        let file = file.display();
+        Error::unavailable(match is_gone {
+            true => format!("{why}; {file} was taken away again, so see to it and repeat the command"),
+            false => format!("{why}; {file} is still there, so see to it and repeat the command"),
+        })
+    })?;
     Ok(file)
 }
 
@@ -188,7 +207,8 @@ fn withdraw(root: &RootCertificate) -> Result<PathBuf> {
         )),
         _ => Error::unavailable(format!("{} cannot be removed: {e}", file.display())),
     })?;
-    update(store.update_after_removal)?;
+    let updated = update(store.update_after_removal);
+    updated.map_err(|why| Error::unavailable(format!("{why}; {} is gone, so run it by hand", file.display())))?;
     Ok(file)
 }
 
@@ -223,9 +243,9 @@ fn write(file: &Path, pem: &str) -> std::io::Result<()> {
     std::fs::rename(&new, file)
 }
 
-fn update(command: &[&str]) -> Result<()> {
+fn update(command: &[&str]) -> std::result::Result<(), String> {
     let Some((name, arguments)) = command.split_first() else { return Ok(()) };
-    let failed = |why: String| Error::unavailable(format!("{} failed ({why}); run it by hand", command.join(" ")));
+    let failed = |why: String| format!("{} failed ({why})", command.join(" "));
     let program = in_path(name).ok_or_else(|| failed("it is not there".into()))?;
     let output = Command::new(program).args(arguments).output().map_err(|e| failed(e.to_string()))?;
     if output.status.success() {

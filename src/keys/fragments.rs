@@ -276,7 +276,7 @@ fn cannot_be_written(path: &Path, e: &std::io::Error) -> Error {
     Error::unavailable(match e.kind() {
         ErrorKind::ReadOnlyFilesystem => format!(
             "the key fragment {fragment} cannot be written ({e}); if the daemon is a service of systemd, say \
-             ReadWritePaths={directory} under [Service] (systemctl edit certwright), and restart it"
+             ReadWritePaths=-{directory} under [Service] (systemctl edit certwright), and restart it"
         ),
         _ => format!(
             "the key fragment {fragment} cannot be written ({e}); make {directory} writable for the daemon's user"

@@ -11,6 +11,9 @@ const ORDERS: i64 = 200_000;
 /// How many rows of the audit log are looked through.
 const ROWS: i64 = 100_000;
 
+/// How many rows a story has.
+const LINES: usize = 2_000;
+
 /// What became of a certificate.
 #[derive(Clone, Debug)]
 pub struct RevokedBy {
@@ -68,16 +71,31 @@ impl Read<'_> {
         )
     }
 
-    /// What somebody did or was refused between two moments, the oldest first, among 100,000 rows from the first moment on.
+    /// What somebody did to objects that are meant or was refused over them between two moments, the 2,000 oldest first, among
+    /// 100,000 rows from the first moment on.
     ///
     /// # Errors
     /// The database's.
-    pub fn audit_of(&self, actor: &str, since: Time, until: Time) -> Result<Vec<AuditRow>> {
+    pub fn audit_of(
+        &self,
+        actor: &str,
+        since: Time,
+        until: Time,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<Vec<AuditRow>> {
         let first = self.first_audit_since(since)?;
-        let sql = format!(
-            "SELECT {COLUMNS} FROM audit WHERE id >= ?1 AND id < ?2 AND at <= ?3 AND actor = ?4 ORDER BY id LIMIT 2000"
-        );
-        self.all(&sql, (first, first.saturating_add(ROWS), until, actor), row_from)
+        let sql =
+            format!("SELECT {COLUMNS} FROM audit WHERE id >= ?1 AND id < ?2 AND at <= ?3 AND actor = ?4 ORDER BY id");
+        // What is not meant takes neither memory nor the place of what is.
+        let mut meant = Vec::new();
+        self.each(&sql, (first, first.saturating_add(ROWS), until, actor), |row| {
+            let row = row_from(row)?;
+            if meant.len() < LINES && is_meant(&row.object) {
+                meant.push(row);
+            }
+            Ok(())
+        })?;
+        Ok(meant)
     }
 
     /// The newest refusals that mention something, the newest first, among the newest 100,000 rows.

@@ -8,6 +8,8 @@ use crate::world::openssl_ca::OpensslCa;
 use crate::world::outcome::{Outcome, assert_says};
 use serde_json::Value;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const CLIENTS: [&str; 13] = [
@@ -156,6 +158,54 @@ fn what_nothing_runs_here_is_well_formed_at_least() {
             Outcome::new(format!("{client}: {text}"), output).succeeded();
         }
     }
+}
+
+/// What they write is written below a folder of the test, with the few programs that it takes; the clients are not there.
+#[test]
+fn what_is_pasted_shows_secrets_to_root_alone() {
+    let ca = Ca::start();
+    ca.make_issuer("acme.com");
+    for program in ["cat", "openssl"] {
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(program), ca.place.make_directory("bin").join(program))
+            .unwrap();
+    }
+    let mut with_secrets = 0;
+    for client in CLIENTS {
+        let top = ca.place.make_directory(client);
+        let reply = printed(&ca, client, &["--with-eab", "--json"]).json();
+        let mac_key = text(&reply["eab"], "mac_key");
+        for (_, pasted) in parts(&reply).filter(|(place, _)| place.contains("as root")) {
+            let moved = |line: &str| line.replace(" /", &format!(" {}/", top.display()));
+            let pasted: String = pasted.lines().map(|line| moved(line) + "\n").collect();
+            for written in
+                pasted.split("> ").skip(1).filter_map(|rest| Path::new(rest.split_whitespace().next()?).parent())
+            {
+                std::fs::create_dir_all(written).unwrap();
+            }
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", &format!("umask 022\n{pasted}")]).env_clear().env("PATH", ca.place.file("bin"));
+            shell.current_dir(&top).stdin(Stdio::null()).output().unwrap();
+        }
+        for (path, mode, content) in files_below(&top) {
+            if content.contains(&mac_key) || content.contains("PRIVATE KEY") {
+                with_secrets += 1;
+                assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+            }
+        }
+    }
+    assert_eq!(with_secrets, 5, "dehydrated's settings, HAProxy's key, certificate and credential, and lego's job");
+}
+
+fn files_below(directory: &Path) -> Vec<(PathBuf, u32, String)> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let below = entries.flat_map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => files_below(&entry.path()),
+        false => {
+            let content = std::fs::read_to_string(entry.path()).unwrap();
+            vec![(entry.path(), entry.metadata().unwrap().permissions().mode(), content)]
+        }
+    });
+    below.collect()
 }
 
 fn printed(ca: &Ca, client: &str, flags: &[&str]) -> Outcome {

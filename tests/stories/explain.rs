@@ -159,6 +159,13 @@ fn of_many_orders_the_newest_come_first_and_what_never_became_one_is_told_too() 
 
     let explain = |flags: &[&str]| scene.ca.run(&[&["explain"], flags].concat());
     assert_says(&explain(&["--domain", "nobody.lan"]).refused(), &["nobody.lan", "directory"]);
+    // Everything mentions nothing.
+    for nothing in ["", ".", " "] {
+        assert_says(&explain(&["--domain", nothing]).refused(), &["--domain", "empty"]);
+    }
+    assert_says(&explain(&["--domain", "acme_com"]).refused(), &["acme_com", "not a host name"]);
+    assert_says(&explain(&["--domain", "*.nobody.lan"]).refused(), &["*.nobody.lan", "directory"]);
+    assert_says(&explain(&["--domain", "2001:DB8::1"]).refused(), &["2001:db8::1", "directory"]);
     assert_says(&explain(&["--order", "999"]).refused(), &["no order 999", "--domain"]);
     assert_says(&explain(&["--order", "acme.com"]).refused(), &["no order acme.com", "--domain"]);
     assert_says(&explain(&["--certificate", "00ff"]).refused(), &["00ff", "list-certificates"]);
@@ -182,6 +189,23 @@ fn what_needed_no_challenge_and_whose_account_is_gone_is_told_so() {
         ["deactivate-acme-account", "--cert-issuer-name", ISSUER, "--acme-account-id", "2", "--delete-account"];
     scene.ca.run(&delete).succeeded();
     assert_tells_in_order(&scene.explain(&["--order", id]), &["an issuer that is gone", "account 2, which is deleted"]);
+}
+
+#[test]
+fn whatever_else_an_account_did_meanwhile_hides_nothing() {
+    let scene = Scene::new();
+    let order = scene.client.ready_order(&["acme.com"], &scene.responder);
+    let id = order.url.rsplit('/').next().unwrap();
+    // Of another order, whose number begins the same.
+    scene.ca.tamper(&format!(
+        "INSERT INTO audit (at, actor, action, object, outcome, detail, hash)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+         SELECT unixepoch(), 'account 1', 'acme', '/acme/order/{id}0', 'refused', 'another order', x'00' FROM n"
+    ));
+    scene.client.finalize(&order, &Csr::for_names(&["other.acme.com"])).expect(400);
+    let told = scene.explain(&["--order", id]);
+    assert_tells_in_order(&told, &["ready", "refused at", &format!("/order/{id}")]);
+    assert!(!told.contains("another order"), "{told}");
 }
 
 #[track_caller]

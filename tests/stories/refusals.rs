@@ -49,6 +49,7 @@ fn a_refused_key_says_why_and_leaves_nothing() {
         (vec!["create-dfc-key", "--name", "/a/../b", "--alg", "EC256"], &["/a/../b"]),
         (vec!["create-dfc-key", "--name", "/", "--alg", "EC256"], &["name"]),
         (vec!["create-dfc-key", "--name", "/a\nb", "--alg", "EC256"], &["control"]),
+        (vec!["create-dfc-key", "--name", "/a\u{202e}b", "--alg", "EC256"], &["turn the direction"]),
     ] {
         assert_says(&ca.run(&typed).refused(), words);
         assert_eq!(everything(&ca), before, "{typed:?} has changed something");

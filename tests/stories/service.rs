@@ -160,7 +160,7 @@ fn a_fragment_directory_that_the_sandbox_keeps_read_only_is_refused_with_what_to
     ca.launch();
     let create = ["create-dfc-key", "-n", "/K", "-a", "EC256"];
     faults.order("rofs");
-    let drop_in = format!("ReadWritePaths={} under [Service]", elsewhere.display());
+    let drop_in = format!("ReadWritePaths=-{} under [Service]", elsewhere.display());
     assert_says(&ca.run(&create).refused(), &[&drop_in, "systemctl edit certwright"]);
     faults.order("");
     ca.run(&create).succeeded();

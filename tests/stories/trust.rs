@@ -73,9 +73,19 @@ fn a_red_hat_host_does_so_in_its_own_way() {
     host.trust(&["--root", "root.pem", "--remove"]).succeeded();
     assert!(!host.trusts(RED_HAT_BUNDLE));
 
-    // A program that fails is told of.
+    // A program that fails is told of, and the next run of it trusts nothing more.
+    let anchors = || std::fs::read_dir(host.file(RED_HAT_ANCHORS)).unwrap().count();
     host.write("update-ca-trust", "#!/bin/sh\necho no room >&2\nexit 3\n");
-    assert_says(&host.trust(&["--root", "root.pem"]).refused_after_telling(), &["update-ca-trust", "no room"]);
+    let refused = host.trust(&["--root", "root.pem"]).refused_after_telling();
+    assert_says(&refused, &["update-ca-trust", "no room", "was taken away again"]);
+    assert_eq!(anchors(), 0);
+    // What was trusted before stays so.
+    host.write("update-ca-trust", UPDATE_CA_TRUST);
+    host.trust(&["--root", "root.pem"]).succeeded();
+    host.write("update-ca-trust", "#!/bin/sh\nexit 3\n");
+    let refused = host.trust(&["--root", "root.pem"]).refused_after_telling();
+    assert_says(&refused, &["update-ca-trust", "is still there"]);
+    assert_eq!(anchors(), 1);
 }
 
 #[test]
@@ -144,6 +154,16 @@ fn a_root_comes_from_a_daemon_too_and_in_the_clear_only_by_its_fingerprint() {
     let url = format!("http://{}/ca/{}.pem", ca.plain_listen, ca.key_identifier(crate::world::issuer::SIGNER_KEY));
 
     assert_says(&host.trust(&["--url", &url]).refused_after_telling(), &["--fingerprint", "in the clear"]);
+    // Whoever is asked sees what about, wherever standard output goes.
+    for flags in ["", "--json"] {
+        let line = format!("{} trust --url {url} {flags} > /dev/null", program().display());
+        let asked = host.run("/usr/bin/script", &["--quiet", "--return", "--command", &line, "/dev/null"]);
+        assert_eq!(asked.status, Some(1), "{asked:?}");
+        let (shown, question) = asked.stdout.split_once("Is this the fingerprint").expect("a question");
+        assert_says(shown, &[&fingerprint, "CN="]);
+        assert_says(question, &["nothing was changed"]);
+    }
+    assert!(!host.trusts(DEBIAN_BUNDLE));
     let wrong = fingerprint.replace("A", "B").replace('1', "2");
     assert_says(&host.trust(&["--url", &url, "--fingerprint", &wrong]).refused(), &[&fingerprint, "do not trust it"]);
     assert!(!host.trusts(DEBIAN_BUNDLE));
@@ -156,6 +176,17 @@ fn a_root_comes_from_a_daemon_too_and_in_the_clear_only_by_its_fingerprint() {
     let reply = host.trust(&[&by_name[..], &["--json"]].concat()).succeeded().json();
     assert_eq!(reply["roots"][0]["sha256_fingerprint"], fingerprint.as_str());
     assert!(host.trusts(DEBIAN_BUNDLE));
+
+    // While it is rotated there are two, and a fingerprint says which.
+    ca.run(&["rotate-key", "-n", crate::world::issuer::SIGNER_KEY]).succeeded();
+    let both = host.trust(&[&by_name[..], &["--print", "--json"]].concat()).succeeded().json();
+    let [first, second] = [0, 1].map(|at| both["roots"][at]["sha256_fingerprint"].as_str().unwrap().to_owned());
+    assert_eq!(first, fingerprint);
+    let chosen = host.trust(&[&by_name[..], &["--fingerprint", &second, "--json"]].concat()).succeeded().json();
+    assert_eq!(chosen["roots"].as_array().unwrap().len(), 1, "{chosen}");
+    assert_eq!(chosen["roots"][0]["sha256_fingerprint"], second.as_str());
+    let refused = host.trust(&[&by_name[..], &["--fingerprint", &wrong]].concat()).refused();
+    assert_says(&refused, &[&first, &second, "do not trust"]);
 }
 
 /// A host with its own /etc and its own place for an administrator's roots; everything else is this machine's.
