@@ -155,7 +155,8 @@ impl Client {
             let signature = base64url::encode(self.key.sign(input.as_bytes()));
             let (protected, payload) = input.split_once('.').unwrap();
             let body = format!(r#"{{"protected":"{protected}","payload":"{payload}","signature":"{signature}"}}"#);
-            let mut reply = self.exchange("POST", path(url), &body).expect("a reply");
+            let reply = self.exchange("POST", path(url), &body);
+            let mut reply = reply.unwrap_or_else(|e| panic!("{} gives no reply: {e}", self.target.host));
             self.nonce = reply.nonce.take();
             if reply.status == 400 && String::from_utf8_lossy(&reply.body).contains("badNonce") {
                 continue;
