@@ -190,13 +190,13 @@ fn a_root_comes_from_a_daemon_too_and_in_the_clear_only_by_its_fingerprint() {
 }
 
 /// A host with its own /etc and its own place for an administrator's roots; everything else is this machine's.
-struct Host {
+pub struct Host {
     place: Place,
     path: String,
 }
 
 impl Host {
-    fn new(path: &str) -> Host {
+    pub fn new(path: &str) -> Host {
         let place = Place::new();
         for own in OWN {
             std::fs::create_dir_all(place.file("host").join(&own[1..])).unwrap();
@@ -235,7 +235,7 @@ impl Host {
         outcome.status == Some(0)
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) -> Outcome {
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Outcome {
         const BEGIN: &str = r#"while [ "$1" != run ]; do mount --bind "$HOST$1" "$1"; shift; done; shift; exec "$@""#;
         let mut command = Command::new("/usr/bin/unshare");
         command.arg("--mount");
