@@ -4,6 +4,7 @@ use crate::world::binary::certwright;
 use crate::world::daemon::Ca;
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::{eventually, seconds};
+use crate::world::plain::ask;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -40,6 +41,8 @@ fn a_restart_under_load_refuses_nobody() {
                 again(&|| assert_eq!(issuer.wire().request("GET", &issuer.directory, &[], b"").status, 200))
             });
         }
+        let metrics = activated.metrics;
+        scope.spawn(move || again(&|| assert_eq!(ask(metrics, "GET", "/metrics", &[], b"").unwrap().status, 200)));
         scope.spawn(move || again(&|| drop(ca.run(&["status", "--json"]).succeeded())));
         let pids = (0..5).map(|_| {
             let before = served.load(Ordering::SeqCst);
@@ -130,6 +133,7 @@ fn reach(address: SocketAddr, is_datagram: bool) -> Option<Box<dyn std::any::Any
 /// A daemon that is started by the first connection to one of its sockets, which somebody else holds.
 struct Activated {
     ca: Ca,
+    metrics: SocketAddr,
     supervisor: Child,
 }
 
@@ -144,15 +148,17 @@ impl Activated {
         for address in [&mut ca.listen, &mut ca.plain_listen] {
             address.set_port(ca.place.free_port());
         }
-        let addresses = [ca.listen.to_string(), ca.plain_listen.to_string(), ca.admin_socket().display().to_string()];
+        let metrics = SocketAddr::from((ca.place.address, ca.place.free_port()));
+        let tcp = [ca.listen, ca.plain_listen, metrics].map(|address| address.to_string());
+        let addresses = tcp.into_iter().chain([ca.admin_socket().display().to_string()]);
         let serve = ca.serve_command();
-        let mut command = activate(&["listen", "plain-listen", "admin"], addresses.into_iter());
+        let mut command = activate(&["listen", "plain-listen", "metrics-listen", "admin"], addresses);
         command.current_dir(ca.place.path()).args(["--", "sh", "-c", SUPERVISOR, "sh"]);
         command.arg(serve.get_program()).args(serve.get_args());
         let supervisor = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         eventually("the sockets are there", seconds(10), || UnixStream::connect(ca.admin_socket()).ok());
         eventually("the daemon answers", seconds(30), || ca.status());
-        Activated { ca, supervisor }
+        Activated { ca, metrics, supervisor }
     }
 
     fn pid(&self) -> i32 {
