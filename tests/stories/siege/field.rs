@@ -130,8 +130,8 @@ impl Times {
 
 impl std::fmt::Display for Times {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let median = self.0[self.0.len() / 2];
-        write!(f, "{}/{} ms (median/slowest of {})", median.as_millis(), self.slowest().as_millis(), self.0.len())
+        let [median, p99] = [self.0.len() / 2, (self.0.len() - 1) * 99 / 100].map(|at| self.0[at].as_millis());
+        write!(f, "{median}/{p99}/{} ms (median/p99/slowest of {})", self.slowest().as_millis(), self.0.len())
     }
 }
 
