@@ -7,6 +7,7 @@ use super::known::KnownAddresses;
 use super::peers::Candidate;
 use super::proxies::Proxies;
 use super::refusal::Refusal;
+use super::stream::{Fill, Stream};
 use super::turns::Standing;
 use crate::clock::later;
 use crate::http::Door;
@@ -14,7 +15,6 @@ use crate::identifier::Peer;
 use crate::metrics;
 use mio::net::TcpStream;
 use rustls::ServerConnection;
-use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,14 +27,8 @@ const REPLY: Duration = Duration::from_secs(20);
 /// How long a refused client is listened to, so that it can read the refusal before the connection is reset.
 const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGERING_BYTES: usize = 512 * 1024;
-/// What is read before it is looked at.
-const MOST_INPUT: usize = 32 * 1024;
-/// What a client may send before its handshake is done; there are no client certificates here.
-const LARGEST_HANDSHAKE: usize = 16 * 1024;
 /// How far one client may go before others have their turn.
 const STEPS_PER_TURN: usize = 64;
-/// What rustls may hold for a slow reader; the rest waits in our own buffer.
-const TLS_BUFFER: usize = 64 * 1024;
 
 /// What the event loop has to do after a client was driven.
 pub(super) enum Verdict {
@@ -56,18 +50,9 @@ pub(super) struct Client {
     /// Where it is a proxy that says for whom it asks.
     proxies: Option<Arc<Proxies>>,
     pub(super) door: Door,
-    socket: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    stream: Stream,
     phase: Phase,
     since: Instant,
-    /// Read and not used.
-    input: Vec<u8>,
-    /// To be written.
-    output: Vec<u8>,
-    written: usize,
-    ended: bool,
-    /// Read since the last request, or the beginning, and perhaps still with rustls.
-    unread: usize,
     /// How many requests were answered.
     pub(super) answered: u64,
     /// Whether it waits for its turn to be driven.
@@ -107,10 +92,6 @@ impl Client {
             Some(_) => (Phase::Handshake, HANDSHAKE),
             None => (Phase::Head(HeadScanner::default()), IDLE),
         };
-        let tls = tls.map(|mut tls| {
-            tls.set_buffer_limit(Some(TLS_BUFFER));
-            Box::new(tls)
-        });
         Client {
             id,
             peer: Peer::of(address.ip()),
@@ -118,15 +99,9 @@ impl Client {
             address: address.ip(),
             proxies,
             door,
-            socket,
-            tls,
+            stream: Stream::new(socket, tls),
             phase,
             since: now,
-            input: Vec::new(),
-            output: Vec::new(),
-            written: 0,
-            ended: false,
-            unread: 0,
             answered: 0,
             is_due: false,
         }
@@ -137,18 +112,18 @@ impl Client {
         // RFC 8446, 6: an alert record with the fatal alert handshake_failure.
         const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
         let mut client = Client::new(id, socket, address, Door::Tls, None, None);
-        client.output = HANDSHAKE_FAILURE.to_vec();
+        client.stream.send(HANDSHAKE_FAILURE.to_vec());
         client.enter(Phase::Reply { keep_alive: false }, REPLY);
         client
     }
 
     pub(super) fn socket(&mut self) -> &mut TcpStream {
-        &mut self.socket
+        &mut self.stream.socket
     }
 
     /// Whether it waits for a request to begin, so that it can be closed without loss.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Handshake | Phase::Head(_)) && self.input.is_empty()
+        matches!(self.phase, Phase::Handshake | Phase::Head(_)) && self.stream.input.is_empty()
     }
 
     /// The bytes that it makes us hold.
@@ -157,8 +132,7 @@ impl Client {
             Phase::Body(parts) => parts.1.len(),
             _ => 0,
         };
-        let buffers = self.input.capacity().saturating_add(self.output.capacity());
-        buffers.saturating_add(body).saturating_add(self.unread)
+        self.stream.held().saturating_add(body)
     }
 
     pub(super) fn as_candidate(&self) -> Candidate {
@@ -173,7 +147,7 @@ impl Client {
             Err(e) => {
                 log::debug!(address:% = self.address, error:% = e; "a connection ended");
                 // rustls may have an alert to send.
-                let _ = self.flush();
+                let _ = self.stream.flush();
                 Verdict::Close
             }
         }
@@ -187,12 +161,11 @@ impl Client {
         let asked = self.since;
         match outcome {
             Ok((reply, head)) => {
-                self.output = match (keep_alive, say_keep_alive) {
+                self.stream.send(match (keep_alive, say_keep_alive) {
                     (true, false) => reply,
                     (true, true) => with_field(reply, head, b"Connection: keep-alive\r\n"),
                     (false, _) => with_field(reply, head, b"Connection: close\r\n"),
-                };
-                self.written = 0;
+                });
                 self.enter(Phase::Reply { keep_alive }, REPLY);
             }
             Err(refusal) => self.refuse(refusal),
@@ -220,19 +193,17 @@ impl Client {
     }
 
     pub(super) fn close_politely(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.send_close_notify();
-        }
-        let _ = self.flush();
+        self.stream.send_close_notify();
+        let _ = self.stream.flush();
     }
 
     fn step(&mut self, secret: &str, known: &KnownAddresses) -> std::io::Result<Verdict> {
         for _ in 0..STEPS_PER_TURN {
-            let flushed = self.flush()?;
+            let flushed = self.stream.flush()?;
             match &mut self.phase {
                 Phase::Handshake => {
-                    if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
-                        match self.fill()? {
+                    if self.stream.is_handshaking() {
+                        match self.stream.fill()? {
                             Fill::Some => {}
                             Fill::Blocked => return Ok(Verdict::Keep),
                             Fill::Ended => return Ok(Verdict::Close),
@@ -241,22 +212,22 @@ impl Client {
                         self.begin_request();
                     }
                 }
-                Phase::Head(scanner) => match scanner.scan(&self.input) {
+                Phase::Head(scanner) => match scanner.scan(&self.stream.input) {
                     Err(refusal) => self.refuse(refusal),
                     Ok(Some((head, length))) => {
-                        self.input.drain(..length);
+                        self.stream.input.drain(..length);
                         let reader = BodyReader::new(head.framing);
-                        if head.expects_continue && !reader.is_done() && self.input.is_empty() {
-                            self.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                        if head.expects_continue && !reader.is_done() && self.stream.input.is_empty() {
+                            self.stream.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                         }
-                        self.unread = 0;
+                        self.stream.unread = 0;
                         self.enter(Phase::Body(Box::new((head, reader))), BODY);
                     }
                     Ok(None) => {
-                        let was_idle = self.unread == 0;
-                        match self.fill()? {
+                        let was_idle = self.stream.unread == 0;
+                        match self.stream.fill()? {
                             // Bytes that rustls cannot make anything of yet are a beginning as well.
-                            Fill::Some if was_idle && self.unread > 0 => self.restart_clock(HEAD),
+                            Fill::Some if was_idle && self.stream.unread > 0 => self.restart_clock(HEAD),
                             Fill::Some => {}
                             Fill::Blocked => return Ok(Verdict::Keep),
                             Fill::Ended => return Ok(Verdict::Close),
@@ -264,28 +235,18 @@ impl Client {
                     }
                 },
                 Phase::Body(parts) => {
-                    let taken = parts.1.take(&self.input);
+                    let taken = parts.1.take(&self.stream.input);
                     match taken {
                         Err(refusal) => self.refuse(refusal),
                         Ok(used) => {
-                            self.input.drain(..used);
+                            self.stream.input.drain(..used);
                             if parts.1.is_done() {
-                                let whole = std::mem::replace(&mut self.phase, Phase::Linger { heard: 0 });
-                                let Phase::Body(parts) = whole else { return Ok(Verdict::Close) };
-                                let (head, body) = (parts.0, parts.1.into_body());
-                                let asker = match &self.proxies {
-                                    Some(proxies) => proxies.client(self.address, &head.hops),
-                                    None => Ok(self.address),
-                                };
-                                match asker {
-                                    Ok(asker) => {
-                                        return Ok(Verdict::Submit(self.submit(&head, &body, asker, secret, known)));
-                                    }
-                                    Err(refusal) => self.refuse(refusal),
+                                match self.submit_whole(secret, known) {
+                                    Some(request) => return Ok(Verdict::Submit(request)),
+                                    None => continue,
                                 }
-                                continue;
                             }
-                            match self.fill()? {
+                            match self.stream.fill()? {
                                 Fill::Some => {}
                                 Fill::Blocked => return Ok(Verdict::Keep),
                                 Fill::Ended => return Ok(Verdict::Close),
@@ -306,16 +267,16 @@ impl Client {
                     }
                 }
                 Phase::Linger { heard } => {
-                    *heard = heard.saturating_add(self.input.len());
+                    *heard = heard.saturating_add(self.stream.input.len());
                     let heard = *heard;
-                    self.input = Vec::new();
+                    self.stream.input = Vec::new();
                     if !flushed {
                         return Ok(Verdict::Keep);
                     }
                     if heard > MOST_LINGERING_BYTES {
                         return Ok(Verdict::Close);
                     }
-                    match self.fill()? {
+                    match self.stream.fill()? {
                         Fill::Some => {}
                         Fill::Blocked => return Ok(Verdict::Keep),
                         Fill::Ended => return Ok(Verdict::Close),
@@ -326,10 +287,28 @@ impl Client {
         Ok(Verdict::Again)
     }
 
+    /// Hand on the request that was read, unless nobody knows for whom its proxy asks.
+    fn submit_whole(&mut self, secret: &str, known: &KnownAddresses) -> Option<Request> {
+        let whole = std::mem::replace(&mut self.phase, Phase::Linger { heard: 0 });
+        let Phase::Body(parts) = whole else { return None };
+        let (head, body) = (parts.0, parts.1.into_body());
+        let asker = match &self.proxies {
+            Some(proxies) => proxies.client(self.address, &head.hops),
+            None => Ok(self.address),
+        };
+        match asker {
+            Ok(asker) => Some(self.submit(&head, &body, asker, secret, known)),
+            Err(refusal) => {
+                self.refuse(refusal);
+                None
+            }
+        }
+    }
+
     fn submit(&mut self, head: &Head, body: &[u8], asker: IpAddr, secret: &str, known: &KnownAddresses) -> Request {
         let peer = Peer::of(asker);
-        if self.input.is_empty() {
-            self.input = Vec::new();
+        if self.stream.input.is_empty() {
+            self.stream.input = Vec::new();
         }
         let request = Request {
             client: self.id,
@@ -351,16 +330,14 @@ impl Client {
 
     fn refuse(&mut self, refusal: Refusal) {
         metrics::count(&metrics::TURNED_AWAY, refusal.turned() as usize);
-        self.output.extend_from_slice(&refusal.to_bytes());
+        self.stream.output.extend_from_slice(&refusal.to_bytes());
         self.enter(Phase::Reply { keep_alive: false }, REPLY);
     }
 
     fn begin_lingering(&mut self) -> std::io::Result<()> {
-        if let Some(tls) = &mut self.tls {
-            tls.send_close_notify();
-        }
-        self.flush()?;
-        let _ = self.socket.shutdown(Shutdown::Write);
+        self.stream.send_close_notify();
+        self.stream.flush()?;
+        let _ = self.stream.socket.shutdown(Shutdown::Write);
         self.enter(Phase::Linger { heard: 0 }, LINGER);
         Ok(())
     }
@@ -368,8 +345,8 @@ impl Client {
     /// Wait for a head. One that has begun already, with the end of a handshake or behind the request before, has the
     /// time of a head and not that of an idle connection.
     fn begin_request(&mut self) {
-        self.unread = self.input.len();
-        let time = if self.input.is_empty() { IDLE } else { HEAD };
+        self.stream.unread = self.stream.input.len();
+        let time = if self.stream.input.is_empty() { IDLE } else { HEAD };
         self.enter(Phase::Head(HeadScanner::default()), time);
     }
 
@@ -382,90 +359,6 @@ impl Client {
         self.since = Instant::now();
         self.deadline = later(self.since, time);
     }
-
-    /// Read what there is, a bounded amount, into `input`.
-    fn fill(&mut self) -> std::io::Result<Fill> {
-        if self.ended {
-            return Ok(Fill::Ended);
-        }
-        let Some(tls) = &mut self.tls else {
-            let mut buffer = [0u8; 16 * 1024];
-            return match self.socket.read(&mut buffer) {
-                Ok(0) => Ok(Fill::Ended),
-                Ok(count) => {
-                    self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    self.unread = self.unread.saturating_add(count);
-                    Ok(Fill::Some)
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(Fill::Blocked),
-                Err(e) if e.kind() == ErrorKind::Interrupted => Ok(Fill::Some),
-                Err(e) => Err(e),
-            };
-        };
-        match tls.read_tls(&mut self.socket) {
-            Ok(0) => return Ok(Fill::Ended),
-            Ok(count) => self.unread = self.unread.saturating_add(count),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Fill::Blocked),
-            Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(Fill::Some),
-            Err(e) => return Err(e),
-        }
-        let state = tls.process_new_packets().map_err(std::io::Error::other)?;
-        if tls.is_handshaking() && self.unread > LARGEST_HANDSHAKE {
-            return Err(std::io::Error::other("the handshake is too long"));
-        }
-        let available = state.plaintext_bytes_to_read();
-        let before = self.input.len();
-        self.input.resize(before.saturating_add(available.min(MOST_INPUT)), 0);
-        if let Some(space) = self.input.get_mut(before..).filter(|s| !s.is_empty()) {
-            tls.reader().read_exact(space)?;
-        }
-        self.ended = state.peer_has_closed() && available == 0;
-        Ok(Fill::Some)
-    }
-
-    /// Write what is to be written; true when nothing is left.
-    fn flush(&mut self) -> std::io::Result<bool> {
-        loop {
-            while let Some(rest) = self.output.get(self.written..).filter(|rest| !rest.is_empty()) {
-                let wrote = match &mut self.tls {
-                    Some(tls) => tls.writer().write(rest),
-                    None => self.socket.write(rest),
-                };
-                match wrote {
-                    // rustls's buffer is full.
-                    Ok(0) => break,
-                    Ok(count) => self.written = self.written.saturating_add(count),
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            let all = self.written == self.output.len();
-            if all && !self.output.is_empty() {
-                self.output = Vec::new();
-                self.written = 0;
-            }
-            let Some(tls) = &mut self.tls else { return Ok(all) };
-            while tls.wants_write() {
-                match tls.write_tls(&mut self.socket) {
-                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                    Ok(_) => {}
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            if all {
-                return Ok(true);
-            }
-        }
-    }
-}
-
-enum Fill {
-    Some,
-    Blocked,
-    Ended,
 }
 
 /// The reply with one more field at the end of its head, whose length includes the empty line.

@@ -14,6 +14,7 @@ mod listen;
 mod peers;
 mod proxies;
 mod refusal;
+mod stream;
 mod tls;
 mod turns;
 mod waiting;
