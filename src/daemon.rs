@@ -16,7 +16,7 @@ use crate::issuance::Issuance;
 use crate::keys::{hex, parse_blocked_keys, random, sha256};
 use crate::policy::IssuerPolicy;
 use crate::publication::Publication;
-use crate::settings::Settings;
+use crate::settings::{Origin, Settings};
 use crate::store::{StateLock, Store};
 use crate::systemd::PassedSockets;
 use crate::validation::{ReachableNetworks, Validation};
@@ -68,6 +68,7 @@ impl Daemon {
     /// # Errors
     /// One sentence that says what is in the way.
     pub fn start_on(mut sockets: PassedSockets, settings: &Settings, clock: Clock) -> Result<Daemon> {
+        let settings = &as_passed(settings, &sockets);
         AdminSocket::check_path(&settings.admin_socket)?;
         let (tls_listener, plain_listener) = (sockets.tcp("listen")?, sockets.tcp("plain-listen")?);
         let (metrics_listener, admin_listener) = (sockets.tcp("metrics-listen")?, sockets.unix("admin")?);
@@ -202,6 +203,30 @@ impl Drop for Daemon {
             log::warn!(error:% = e; "certwright.db-wal has to be kept beside certwright.db");
         }
     }
+}
+
+/// The settings with the addresses of the sockets that were passed, which certificates and people are told of.
+fn as_passed(settings: &Settings, sockets: &PassedSockets) -> Settings {
+    let mut settings = settings.clone();
+    let tcp = |name: &str| sockets.address(name)?.parse().ok();
+    let (listen, plain_listen, metrics_listen) = (tcp("listen"), tcp("plain-listen"), tcp("metrics-listen"));
+    let admin_socket = sockets.address("admin").map(PathBuf::from);
+    for (flag, is_passed) in [
+        ("listen", listen.is_some()),
+        ("plain-listen", plain_listen.is_some()),
+        ("metrics-listen", metrics_listen.is_some()),
+        ("admin-socket", admin_socket.is_some()),
+    ] {
+        if is_passed {
+            settings.origins.retain(|(named, _)| named != flag);
+            settings.origins.push((flag.to_owned(), Origin::Systemd));
+        }
+    }
+    settings.listen = listen.unwrap_or(settings.listen);
+    settings.plain_listen = plain_listen.unwrap_or(settings.plain_listen);
+    settings.metrics_listen = metrics_listen.or(settings.metrics_listen);
+    settings.admin_socket = admin_socket.unwrap_or(settings.admin_socket);
+    settings
 }
 
 fn passed_or_bound(passed: Option<TcpListener>, flag: &str, address: SocketAddr) -> Result<Listener> {

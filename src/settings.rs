@@ -63,6 +63,8 @@ pub enum Origin {
     Environment,
     /// The command quickstart.
     Quickstart,
+    /// systemd, by a socket that it passed.
+    Systemd,
 }
 
 /// A setting as a flag would say it.

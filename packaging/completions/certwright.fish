@@ -371,7 +371,7 @@ complete -c certwright -n __fish_use_subcommand -a status -d 'Show the daemon\'s
 complete -c certwright -n '__fish_seen_subcommand_from status' -l json -d 'print JSON'
 complete -c certwright -n '__fish_seen_subcommand_from status' -l admin-socket -r -F -d 'the daemon\'s admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)'
 
-complete -c certwright -n __fish_use_subcommand -a config -d 'Show the settings that the daemon runs with, and where each comes from: flag, environment, or default.'
+complete -c certwright -n __fish_use_subcommand -a config -d 'Show the settings that the daemon runs with, and where each comes from: a flag, the environment, a socket of systemd, or nobody (the default).'
 complete -c certwright -n '__fish_seen_subcommand_from config' -l offline -d 'show what serve would make of the environment of this command instead; no daemon is needed'
 complete -c certwright -n '__fish_seen_subcommand_from config' -l json -d 'print JSON'
 complete -c certwright -n '__fish_seen_subcommand_from config' -l admin-socket -r -F -d 'the daemon\'s admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)'

@@ -22,6 +22,7 @@ pub fn shown_settings(settings: &Settings) -> Value {
             Origin::Flag => "flag",
             Origin::Environment => "environment",
             Origin::Quickstart => "quickstart",
+            Origin::Systemd => "systemd",
         };
         (flag.replace('-', "_"), json!({ "value": value, "from": from }))
     });

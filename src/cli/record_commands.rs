@@ -87,7 +87,7 @@ daemon_command! {
 }
 
 daemon_command! {
-    /// Show the settings that the daemon runs with, and where each comes from: flag, environment, or default.
+    /// Show the settings that the daemon runs with, and where each comes from: a flag, the environment, a socket of systemd, or nobody (the default).
     #[argh(
         subcommand,
         name = "config",

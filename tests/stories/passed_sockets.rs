@@ -1,7 +1,9 @@
 //! systemd listens, and the daemon comes and goes: whoever connects meanwhile waits, and nobody is refused.
 
 use crate::world::binary::certwright;
+use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
+use crate::world::openssl::openssl;
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::{eventually, seconds};
 use crate::world::plain::ask;
@@ -66,6 +68,29 @@ fn a_restart_under_load_refuses_nobody() {
         (socket.ino(), socket.mode(), socket.uid()),
         "it is systemd's"
     );
+}
+
+#[test]
+fn certificates_and_people_are_told_of_the_addresses_that_were_passed() {
+    let activated = Activated::start();
+    let ca = &activated.ca;
+    let settings = ca.run(&["config", "--json"]).succeeded().json();
+    for (name, address) in [
+        ("listen", ca.listen.to_string()),
+        ("plain_listen", ca.plain_listen.to_string()),
+        ("metrics_listen", activated.metrics.to_string()),
+        ("admin_socket", ca.admin_socket().display().to_string()),
+    ] {
+        assert_eq!(settings[name]["value"], address.as_str(), "{settings}");
+        assert_eq!(settings[name]["from"], "systemd", "{settings}");
+    }
+    let issuer = ca.make_issuer("acme.com");
+    let client = ca.unchallenged_client(&issuer, "acme.com");
+    let order = client.order(&["acme.com"]);
+    client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
+    ca.place.write("leaf.pem", &client.certificate(&order));
+    let said = openssl(&ca.place, &["x509", "-in", "leaf.pem", "-noout", "-text"]).succeeded().stdout;
+    assert_says(&said, &[&format!(":{}/crl/", ca.plain_listen.port())]);
 }
 
 #[test]
@@ -154,7 +179,13 @@ impl Activated {
         let serve = ca.serve_command();
         let mut command = activate(&["listen", "plain-listen", "metrics-listen", "admin"], addresses);
         command.current_dir(ca.place.path()).args(["--", "sh", "-c", SUPERVISOR, "sh"]);
-        command.arg(serve.get_program()).args(serve.get_args());
+        // As in the unit: where it listens is said by nobody but systemd.
+        let mut flags: Vec<_> = serve.get_args().map(|flag| flag.to_str().unwrap()).collect();
+        for flag in ["--listen", "--plain-listen", "--admin-socket"] {
+            let at = flags.iter().position(|said| *said == flag).unwrap();
+            flags.drain(at..at + 2);
+        }
+        command.arg(serve.get_program()).args(flags);
         let supervisor = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         eventually("the sockets are there", seconds(10), || UnixStream::connect(ca.admin_socket()).ok());
         eventually("the daemon answers", seconds(30), || ca.status());
