@@ -2,6 +2,7 @@
 
 use super::revocation::parse_serial;
 use super::{Administration, Arguments, Peer, items};
+use crate::acme::problem_type;
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::housekeeping::event_of;
@@ -140,25 +141,26 @@ fn of_order(read: &Read<'_>, order: &Order, now: Time) -> Result<Value> {
     let profile = order.profile.as_ref().map_or_else(String::new, |profile| format!(" by the profile {profile}"));
     story.tell(order.created, format!("ordered {}{profile}: {who}", names.join(", ")));
     let mut challenges = Vec::new();
-    let mut told = Vec::new();
+    // Several names may share one for a domain above them.
+    let mut authorizations: Vec<&Authorization> = Vec::with_capacity(order.authorizations.len());
     for authorization in &order.authorizations {
-        // Several names may share one for a domain above them.
-        if told.contains(&authorization.id) {
-            continue;
+        if authorizations.iter().all(|other| other.id != authorization.id) {
+            authorizations.push(authorization);
         }
-        told.push(authorization.id);
+    }
+    for authorization in &authorizations {
         of_authorization(&mut story, order, authorization);
         challenges.extend(authorization.challenges.iter().map(|c| challenge_members(authorization, c)));
     }
     let certificate = order.certificate.map(|id| read.certificate(id)).transpose()?.flatten();
     let until = certificate.as_ref().map_or(order.expires, |certificate| certificate.issued);
-    audited(read, order, until, &mut story)?;
+    audited(read, order, &authorizations, until, &mut story)?;
     let (certificate, next) = match &certificate {
         Some(certificate) => {
             let (shown, next) = of_certificate(read, certificate, now, &mut story)?;
             (Some(shown), next)
         }
-        None => (None, next_step(order, status, now)),
+        None => (None, next_step(order, &authorizations, status, now)),
     };
     Ok(json!({
         "order_id": order.id.to_string(),
@@ -203,16 +205,23 @@ fn of_authorization(story: &mut Story, order: &Order, authorization: &Authorizat
 }
 
 /// What the audit log has of an order: who asked for what from where, and what was refused.
-fn audited(read: &Read<'_>, order: &Order, until: Time, story: &mut Story) -> Result<()> {
+fn audited(
+    read: &Read<'_>,
+    order: &Order,
+    authorizations: &[&Authorization],
+    until: Time,
+    story: &mut Story,
+) -> Result<()> {
     let whole = format!("order {}", order.id);
-    let mut paths = vec![format!("/order/{}", order.id)];
-    for authorization in &order.authorizations {
-        paths.push(format!("/authz/{}", authorization.id));
-        paths.extend(authorization.challenges.iter().map(|c| format!("/challenge/{}", c.id)));
+    let mut paths = vec![format!("/order/{}/", order.id)];
+    for authorization in authorizations {
+        paths.push(format!("/authz/{}/", authorization.id));
+        paths.extend(authorization.challenges.iter().map(|c| format!("/challenge/{}/", c.id)));
     }
     let is_of_order = |object: &str| {
-        object == whole
-            || paths.iter().any(|path| object.ends_with(path.as_str()) || object.contains(&format!("{path}/")))
+        // The last number of a path ends with it.
+        let ended = format!("{object}/");
+        object == whole || paths.iter().any(|path| ended.contains(path.as_str()))
     };
     for row in read.audit_of(&format!("account {}", order.account), order.created, until, is_of_order)? {
         let what = match row.outcome.as_str() {
@@ -271,16 +280,16 @@ fn challenge_members(authorization: &Authorization, challenge: &Challenge) -> Va
 }
 
 /// What has to be done so that there is a certificate.
-fn next_step(order: &Order, status: OrderStatus, now: Time) -> String {
+fn next_step(order: &Order, authorizations: &[&Authorization], status: OrderStatus, now: Time) -> String {
     match status {
         OrderStatus::Valid => "the certificate is gone: it was tidied after its end".into(),
         OrderStatus::Ready => format!("all names are proved; the client has until {} to finalize", order.expires),
         OrderStatus::Pending => {
-            let waiting: Vec<String> = order.authorizations.iter().filter_map(|a| waits_for(a, now)).collect();
+            let waiting: Vec<String> = authorizations.iter().filter_map(|a| waits_for(a, now)).collect();
             format!("{} (the order ends on {})", waiting.join("; "), order.expires)
         }
         OrderStatus::Invalid => {
-            let failed = order.authorizations.iter().flat_map(|a| a.challenges.iter().map(move |c| (a, c)));
+            let failed = authorizations.iter().flat_map(|a| a.challenges.iter().map(move |c| (a, c)));
             let failed = failed.filter_map(|(a, c)| Some((a, c.error.as_ref().filter(|_| c.failed.is_some())?)));
             let advice: Vec<String> = failed.map(|(a, (class, _))| advice(&a.identifier, class)).collect();
             match advice.is_empty() {
@@ -334,7 +343,6 @@ fn advice(name: &str, class: &str) -> String {
 }
 
 /// The name of RFC 8555, 6.7, which is what clients show.
-fn problem_name(class: &str) -> String {
-    let mut letters = class.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+fn problem_name(class: &str) -> &'static str {
+    problem_type(Class::parse(class).unwrap_or(Class::Internal))
 }

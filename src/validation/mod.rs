@@ -228,7 +228,7 @@ fn attempt(
                 log::debug!(challenge, kind = job.kind, name = job.identifier, error:% = failure.error; "another attempt follows");
                 return Err(Next::Again(*pause));
             }
-            let class = format!("{:?}", failure.error.class());
+            let class = failure.error.class().name().to_owned();
             Ok((job, ValidationResult::Invalid { at, class, detail: failure.error.detail().to_owned() }))
         }
     }
