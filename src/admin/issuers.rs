@@ -265,7 +265,7 @@ fn chain_pem(admin: &Administration, key: i64) -> Result<String> {
     Ok(pem(&admin.issuance.chain_of_key(key)?))
 }
 
-fn pem(certificates: &[Vec<u8>]) -> String {
+pub(super) fn pem(certificates: &[Vec<u8>]) -> String {
     certificates.iter().map(|der| crate::der::to_pem("CERTIFICATE", der)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! What all items have in common: describe-item, list-items, set-item-state, update-item, delete-item.
 
-use super::{Administration, Arguments, Peer, done, item_path};
+use super::{Administration, Arguments, Peer, done, issuers, item_path};
 use crate::clock::Span;
 use crate::der::{to_base64, to_pem};
 use crate::error::{Error, Result};
@@ -258,10 +258,7 @@ fn describe_key(admin: &Administration, item: &Item, members: &mut Map<String, V
     members.insert("split_level".into(), key.split_level.into());
     members.insert("public_value".into(), to_pem("PUBLIC KEY", &key.current.spki).into());
     if let Some(certificate) = &key.current.certificate {
-        let chain = || -> Result<String> {
-            let chain = admin.issuance.chains_above(key.current.id)?.into_iter().next().unwrap_or_default();
-            Ok(chain.iter().map(|der| to_pem("CERTIFICATE", der)).collect())
-        };
+        let chain = || admin.issuance.chain_above(key.current.id).map(|chain| issuers::pem(&chain));
         let shown = if key.certificate_format == "der" { to_base64(certificate) } else { chain()? };
         members.insert("certificates".into(), shown.into());
     }

@@ -38,6 +38,14 @@ impl RootCertificate {
         Ok(RootCertificate { der: der.to_vec(), subject, life: parsed.life()? })
     }
 
+    /// Read all of a PEM text.
+    ///
+    /// # Errors
+    /// As [`RootCertificate::parse`].
+    pub fn parse_all(pem: &str) -> Result<Vec<RootCertificate>> {
+        from_pem("CERTIFICATE", pem)?.iter().map(|der| RootCertificate::parse(der)).collect()
+    }
+
     /// Read the only one of a file, PEM or DER.
     ///
     /// # Errors

@@ -24,9 +24,7 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     let sha256 = receive(&reply, &mut archive, &mut file, &progress)?;
     file.finish(replace)?;
     drop(progress);
-    for warning in reply.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        eprintln!("certwright: note: {warning}");
-    }
+    super::note_warnings(&reply);
     if is_set(given, "json") {
         if let Some(members) = reply.as_object_mut() {
             members.insert("file".into(), path.display().to_string().into());

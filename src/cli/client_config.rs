@@ -8,7 +8,7 @@ use super::client;
 use super::flags::{Given, is_set, text};
 use super::{Failure, quote, usage};
 use crate::ca::RootCertificate;
-use crate::der::{from_pem, to_base64};
+use crate::der::to_base64;
 use crate::error::{Error, Result};
 use crate::identifier::{Identifier, printable};
 use crate::near::nearest;
@@ -58,14 +58,15 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     };
     let needs_eab = acme.requires_eab || eab.is_some();
     let pem: String = acme.roots.iter().map(RootCertificate::to_pem).collect();
+    let mut holding =
+        vec![if needs_eab { "eab" } else { "noeab" }, if webroot.is_some() { "webroot" } else { "standalone" }];
+    if !acme.roots.is_empty() {
+        holding.push("root");
+    }
     let facts = Facts {
-        holding: vec![
-            if needs_eab { "eab" } else { "noeab" },
-            if webroot.is_some() { "webroot" } else { "standalone" },
-            if acme.roots.is_empty() { "noroot" } else { "root" },
-        ],
+        holding,
         values: vec![
-            ("root", shell_root(&acme.roots)),
+            ("root", shell_root(&acme.roots, &pem)),
             ("root_pem", pem.trim_end().to_owned()),
             ("root_base64", to_base64(pem.as_bytes())),
             ("root_file", ROOT_FILE.to_owned()),
@@ -140,14 +141,13 @@ impl Acme {
         let domains = of_policy("allowed_domains_list").and_then(Value::as_array);
         let mut domains = domains.into_iter().flatten().filter_map(Value::as_str);
         let seconds = details.get("max_ttl").and_then(Value::as_i64).unwrap_or_default();
-        let roots = from_pem("CERTIFICATE", member("directory_root_certificates").unwrap_or_default())?;
         Ok(Acme {
             issuer: name,
             directory,
             requires_eab: of_policy("require_eab").and_then(Value::as_bool).unwrap_or(true),
             domain: domains.find(|domain| !domain.starts_with('*')).map(str::to_owned),
             hours: (seconds / 3_600).max(1),
-            roots: roots.iter().map(|der| RootCertificate::parse(der)).collect::<Result<_>>()?,
+            roots: RootCertificate::parse_all(member("directory_root_certificates").unwrap_or_default())?,
         })
     }
 }
@@ -216,7 +216,7 @@ fn directory(path: &str) -> Result<String> {
 }
 
 /// How a POSIX shell writes the root down.
-fn shell_root(roots: &[RootCertificate]) -> String {
+fn shell_root(roots: &[RootCertificate], pem: &str) -> String {
     if roots.is_empty() {
         return format!(
             "# The daemon shows a certificate that it was given (--tls-cert), whose root it does not know.\n\
@@ -228,7 +228,6 @@ fn shell_root(roots: &[RootCertificate]) -> String {
         format!("# The root of this CA: {subject}\n# SHA-256 {}, until {until}\n", root.fingerprint())
     };
     let told: String = roots.iter().map(of).collect();
-    let pem: String = roots.iter().map(RootCertificate::to_pem).collect();
     format!("{told}cat > {ROOT_FILE} <<'END'\n{pem}END")
 }
 

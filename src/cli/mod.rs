@@ -28,6 +28,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs};
 use commands::{Certwright, Command};
 use flags::Given;
 use progress::Progress;
+use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -133,14 +134,20 @@ fn command(name: &str, given: &[Given]) -> Result<(), Failure> {
     if let Some(path) = flags::text(given, "export-fragment") {
         client::keep_fragments(&socket, path, &request, &mut reply)?;
     }
-    if let Some(warnings) = reply.get("warnings").and_then(|w| w.as_array()).filter(|_| name != "status") {
-        for warning in warnings.iter().filter_map(|w| w.as_str()) {
-            eprintln!("certwright: note: {warning}");
-        }
+    // It shows them itself.
+    if name != "status" {
+        note_warnings(&reply);
     }
     let as_json = flags::is_set(given, "json");
     say(&show::reply(name, &reply, as_json)?);
     Ok(())
+}
+
+/// What a reply warns of goes where no program reads.
+fn note_warnings(reply: &Value) {
+    for warning in reply.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        eprintln!("certwright: note: {warning}");
+    }
 }
 
 /// Whether somebody who sees the number is sure.

@@ -5,7 +5,6 @@ use super::offline::fetched;
 use super::{Failure, client, quote, usage};
 use crate::ca::RootCertificate;
 use crate::clock::Clock;
-use crate::der::from_pem;
 use crate::error::{Error, Result};
 use crate::keys::{hex, sha256};
 use crate::publication::{WayLine, ways_to_trust};
@@ -133,8 +132,7 @@ impl<'g> Source<'g> {
                 let pem = pem.ok_or_else(|| {
                     Error::malformed(format!("{name} is no issuer; list-items --type PKI_CERT_ISSUER shows them"))
                 })?;
-                let roots = from_pem("CERTIFICATE", pem)?;
-                roots.iter().map(|der| RootCertificate::parse(der)).collect::<Result<_>>()?
+                RootCertificate::parse_all(pem)?
             }
         })
     }

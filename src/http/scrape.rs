@@ -9,7 +9,7 @@ use crate::metrics::{
     self, Counter, Eviction, Exposition, Issued, Kind, Listener, Resource, SIZES, STATUSES, TIMES, Turned,
 };
 use crate::policy::ChallengeType;
-use crate::store::{CertificateState, End, Store};
+use crate::store::{CertificateState, Read, Store};
 use crate::validation::{VALIDATIONS, Validation, Verdict};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -117,13 +117,8 @@ impl Scrapes {
 
     fn ends(&self, out: &mut Exposition) -> Result<()> {
         let now = self.clock.believed();
-        let (signers, lists, own) = self.store.read(|read| {
-            let mut own = Vec::new();
-            for tls in read.tls_certificates()? {
-                own.push(End { name: read.item(tls.issuer)?.name, not_after: tls.certificate.not_after });
-            }
-            Ok((read.signer_ends()?, read.crl_ends(now)?, own))
-        })?;
+        let ends = |read: &Read<'_>| Ok((read.signer_ends()?, read.crl_ends(now)?, read.tls_ends()?));
+        let (signers, lists, own) = self.store.read(ends)?;
         for (name, label, help, ends) in [
             (
                 "certwright_signer_expiry_timestamp_seconds",

@@ -1,7 +1,7 @@
 //! How many certificates there are in each state, and what ends next, for people and for who watches. Some of it walks over
 //! all certificates, so it is asked for seldom and at length.
 
-use super::{CertificateState, Read};
+use super::{CertificateState, Read, TlsCertificate};
 use crate::clock::Time;
 use crate::error::Result;
 
@@ -89,6 +89,16 @@ impl Read<'_> {
             }
         }
         Ok(ends)
+    }
+
+    /// When the daemon's own TLS certificates end, by the name of their issuer.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn tls_ends(&self) -> Result<Vec<End>> {
+        let end =
+            |tls: TlsCertificate| Ok(End { name: self.item(tls.issuer)?.name, not_after: tls.certificate.not_after });
+        self.tls_certificates()?.into_iter().map(end).collect()
     }
 
     /// When the lists of each signer with a certificate that has not ended have to be there anew at the latest: its key's name,

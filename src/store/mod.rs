@@ -268,7 +268,7 @@ impl Read<'_> {
         parameters: impl rusqlite::Params,
         mut see: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
     ) -> Result<()> {
-        log::trace!("{sql}");
+        tell(sql);
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query(parameters)?;
         while let Some(row) = rows.next()? {
