@@ -29,7 +29,7 @@ const AT_HOME: Rate = Rate { burst: 1, interval: Duration::from_secs(100 * 86_40
 const ACCOUNTS: Rate = Rate { burst: 6_000, interval: Duration::from_micros(3_333) };
 
 /// Refusals of one account, or of one credential, that are audited and logged at the usual level; the others are logged at
-/// debug. The audit log is kept for ever, and a client in a loop would write millions of rows a day.
+/// debug. The audit log is kept for years, and a client in a loop would write millions of rows a day.
 const AUDITED: Rate = Rate { burst: 100, interval: Duration::from_secs(10) };
 
 /// Whose refusals are audited.

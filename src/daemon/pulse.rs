@@ -36,7 +36,7 @@ fn await_progress(whose: &str, mut is_made: impl FnMut() -> bool) {
     let (start, mut is_told) = (Instant::now(), false);
     while !is_made() {
         if !is_told && start.elapsed() >= WORTH_TELLING {
-            log::warn!("nothing has been heard of {whose} for {} s; the watchdog waits", start.elapsed().as_secs());
+            log::warn!(of = whose, seconds = start.elapsed().as_secs(); "nothing is heard, and the watchdog waits");
             is_told = true;
         }
         std::thread::sleep(BETWEEN_LOOKS);

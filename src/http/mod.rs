@@ -1,4 +1,4 @@
-//! The HTTP application: tiny_http on a Unix socket that only the front door connects to, a fixed pool of workers, exact
+//! The HTTP application: tiny_http on a Unix socket that only this daemon connects to, a fixed pool of workers, exact
 //! routes. Each reply is one buffer, written once.
 
 mod probe;

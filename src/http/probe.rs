@@ -32,7 +32,7 @@ impl Probe {
     pub fn is_answered(&mut self) -> bool {
         // One that failed is never used again: its answer may come yet.
         let asked = self.stream.take().map_or_else(|| self.connect(), Ok).and_then(|stream| self.ask(stream));
-        self.stream = asked.inspect_err(|e| log::debug!("the HTTP workers did not answer: {e}")).ok();
+        self.stream = asked.inspect_err(|e| log::debug!(error:% = e; "the HTTP workers did not answer")).ok();
         self.stream.is_some()
     }
 

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tiny_http::Request;
 
-/// What our front door says of a request, in three words: the secret that shows that it is the door, which door the client
-/// came through, and the client's address. The front door takes it away from clients.
+/// What the daemon says of a request that it passes on, in three words: the secret that shows that it is the daemon, which door
+/// the client came through, and the client's address. The front door takes it away from clients.
 pub const HEADER_FROM_DOOR: &str = "X-Certwright";
 
 /// The doors of the daemon.
@@ -27,7 +27,7 @@ pub enum Door {
     Plain,
     /// For who watches the daemon.
     Metrics,
-    /// The front door itself, trying out a connection.
+    /// The daemon itself, trying out a connection.
     Probe,
 }
 

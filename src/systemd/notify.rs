@@ -21,7 +21,7 @@ impl Notifier {
     pub fn from_environment() -> Notifier {
         let to = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let opened = open(&name);
-            opened.inspect_err(|e| log::warn!("systemd cannot be told how the daemon is: {e}")).ok()
+            opened.inspect_err(|e| log::warn!(error:% = e; "systemd cannot be told how the daemon is")).ok()
         });
         let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
@@ -63,7 +63,7 @@ impl Notifier {
         if let Some((socket, address)) = &self.to
             && let Err(e) = socket.send_to_addr(what.as_bytes(), address)
         {
-            log::warn!("systemd could not be told {}: {e}", what.escape_debug());
+            log::warn!(what, error:% = e; "systemd could not be told");
         }
     }
 }
