@@ -3,7 +3,7 @@
 
 use crate::world::acme::Client;
 use crate::world::daemon::Ca;
-use crate::world::patience::{eventually, seconds};
+use crate::world::patience::{Over, eventually, seconds};
 use crate::world::process::Process;
 use crate::world::responder::Responder;
 use crate::world::wire::{Connection, Wire};
@@ -241,15 +241,6 @@ impl Field {
 fn settled(process: &Process) -> usize {
     std::thread::sleep(Duration::from_millis(20));
     process.descriptors()
-}
-
-/// Ends the attack even when the story fails in the middle.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 /// One siege at a time, since they are measured, with as many descriptors as this process may have.
