@@ -4,8 +4,8 @@ use crate::world::base64url;
 use crate::world::daemon::Ca;
 use crate::world::issuer::{ISSUER, SIGNER_KEY, text};
 use crate::world::openssl::openssl;
-use crate::world::outcome::{Outcome, assert_says};
-use std::process::{Command, Stdio};
+use crate::world::outcome::{Outcome, assert_says, fed};
+use std::process::Command;
 
 #[test]
 fn the_page_leads_to_each_root_and_tells_how_it_comes_to_be_trusted() {
@@ -132,13 +132,6 @@ parser.feed(sys.stdin.read())
 parser.close()
 print(' '.join(parser.open))
 ";
-    let mut python = Command::new("/usr/bin/python3")
-        .args(["-I", "-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut python.stdin.take().unwrap(), page.as_bytes()).unwrap();
-    Outcome::new("html.parser", python.wait_with_output().unwrap()).succeeded().stdout.trim().to_owned()
+    let output = fed(Command::new("/usr/bin/python3").args(["-I", "-c", script]), page.as_bytes());
+    Outcome::new("html.parser", output).succeeded().stdout.trim().to_owned()
 }

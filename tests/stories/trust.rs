@@ -4,6 +4,7 @@
 use crate::world::binary::directory;
 use crate::world::daemon::Ca;
 use crate::world::issuer::ISSUER;
+use crate::world::mounted;
 use crate::world::openssl::openssl;
 use crate::world::openssl_ca::{LEAF_EXTENSIONS, OpensslCa, SUBORDINATE_EXTENSIONS};
 use crate::world::outcome::{Outcome, assert_says};
@@ -199,11 +200,7 @@ pub struct Host {
 impl Host {
     pub fn new(path: &str) -> Host {
         let place = Place::new();
-        for own in OWN {
-            std::fs::create_dir_all(place.file("host").join(&own[1..])).unwrap();
-        }
-        // What only root may read is not needed.
-        Command::new("/usr/bin/cp").args(["-a", "/etc/."]).arg(place.file("host/etc")).output().unwrap();
+        mounted::lay_out(&place.file("host"), &OWN);
         let path = format!("{}:{path}", place.path().display());
         let host = Host { place, path };
         // Whatever this machine's administrator trusts.
@@ -237,14 +234,8 @@ impl Host {
     }
 
     pub fn run(&self, program: &str, arguments: &[&str]) -> Outcome {
-        const BEGIN: &str = r#"while [ "$1" != run ]; do mount --bind "$HOST$1" "$1"; shift; done; shift; exec "$@""#;
-        let mut command = Command::new("/usr/bin/unshare");
-        command.arg("--mount");
-        if !running_as_root() {
-            command.arg("--map-root-user");
-        }
-        command.args(["--", "/bin/sh", "-euc", BEGIN, "sh"]).args(OWN).arg("run").arg(program).args(arguments);
-        command.env_clear().env("PATH", &self.path).env("HOST", self.place.file("host"));
+        let mut command = mounted::over(&self.place.file("host"), &OWN);
+        command.arg(program).args(arguments).env_clear().env("PATH", &self.path);
         let output = command.current_dir(self.place.path()).stdin(Stdio::null()).output().unwrap();
         Outcome::new(format!("{program} {}", arguments.join(" ")), output)
     }
