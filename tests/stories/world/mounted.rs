@@ -26,8 +26,7 @@ pub fn lay_out(root: &Path, own: &[&str]) {
     Command::new("/usr/bin/cp").args(["-a", "/etc/."]).arg(root.join("etc")).output().unwrap();
 }
 
-/// A command whose further arguments are run, as root, where these places are the host's own. It dies with the thread that
-/// started it.
+/// A command whose further arguments are run, as root, where these places are the host's own. It dies with whoever started it.
 pub fn over(root: &Path, own: &[&str]) -> Command {
     let mut command = Command::new("/usr/bin/setpriv");
     command.args(["--pdeathsig", "KILL", "--", "/usr/bin/unshare", "--mount"]);
