@@ -147,6 +147,8 @@ fn push_clean(line: &mut String, text: &str) {
         }
         line.push(match c {
             '\n' | '\r' | '\t' => ' ',
+            // Some readers take these for the end of a line too.
+            '\u{2028}' | '\u{2029}' => '\u{fffd}',
             c if c.is_control() || crate::identifier::turns(c) => '\u{fffd}',
             c => c,
         });

@@ -2,6 +2,7 @@
 //! own, and what it does not have (systemd) is noted. Everything else is this machine's.
 
 use crate::stage::Stage;
+use crate::world::mounted;
 use crate::world::outcome::Outcome;
 use crate::world::place::running_as_root;
 use std::path::PathBuf;
@@ -10,16 +11,6 @@ use std::process::Command;
 /// What root would write to.
 const OWN: [&str; 4] = ["/etc", "/var/lib", "/var/log", "/usr/local/share/ca-certificates"];
 
-/// Its arguments are these places, `run`, and who becomes who runs what.
-const BEGIN: &str = r#"
-while [ "$1" != run ]; do
-    mount --bind "$HOME/machine$1" "$1"
-    shift
-done
-shift
-exec "$@"
-"#;
-
 pub struct Machine<'a> {
     stage: &'a Stage,
 }
@@ -27,11 +18,7 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     pub fn new(stage: &Stage) -> Machine<'_> {
         let machine = Machine { stage };
-        for place in OWN {
-            std::fs::create_dir_all(machine.file(place)).unwrap();
-        }
-        // What only root may read is not needed.
-        Command::new("/usr/bin/cp").args(["-a", "/etc/."]).arg(machine.file("/etc")).output().unwrap();
+        mounted::lay_out(&machine.file("/"), &OWN);
         for place in ["/etc/cron.daily", "/var/lib/dehydrated"] {
             std::fs::create_dir_all(machine.file(place)).unwrap();
         }
@@ -87,17 +74,9 @@ impl Machine<'_> {
 
     fn inside(&self, becoming: &[&str], program: &str) -> Command {
         let mut command = Command::new("/usr/bin/timeout");
-        command.args(crate::stage::LIMIT).args([
-            "/usr/bin/setpriv",
-            "--pdeathsig",
-            "KILL",
-            "/usr/bin/unshare",
-            "--mount",
-        ]);
-        if !running_as_root() {
-            command.arg("--map-root-user");
-        }
-        command.args(["--", "/bin/sh", "-euc", BEGIN, "sh"]).args(OWN).arg("run").args(becoming).arg(program);
+        let mounted = mounted::over(&self.file("/"), &OWN);
+        command.args(crate::stage::LIMIT).arg(mounted.get_program()).args(mounted.get_args());
+        command.args(becoming).arg(program);
         self.stage.surround(&mut command);
         command
     }

@@ -5,9 +5,8 @@ use crate::world::daemon::Ca;
 use crate::world::issuer::{ISSUER, SIGNER_KEY, text};
 use crate::world::openssl::openssl;
 use crate::world::openssl_ca::OpensslCa;
-use crate::world::outcome::{Outcome, assert_says};
+use crate::world::outcome::{Outcome, assert_says, fed};
 use serde_json::Value;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -223,14 +222,7 @@ fn all_parts(reply: &Value) -> String {
 /// The documents of a YAML text, as python3-yaml reads them.
 fn yaml(text: &str) -> Vec<Value> {
     let script = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin))))";
-    let mut python = Command::new("/usr/bin/python3")
-        .args(["-I", "-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let outcome = Outcome::new(text, python.wait_with_output().unwrap()).succeeded();
+    let output = fed(Command::new("/usr/bin/python3").args(["-I", "-c", script]), text.as_bytes());
+    let outcome = Outcome::new(text, output).succeeded();
     serde_json::from_value(outcome.json()).unwrap()
 }

@@ -81,16 +81,30 @@ fn manual_pages_tell_of_every_command_and_flag() {
         plain
     };
     let (commands, daemon) = (shown(MANUALS[0]), shown(MANUALS[1]));
+    let common = section(&commands, "COMMON FLAGS");
     for command in definitions().commands {
-        let page = if command.name == "serve" { &daemon } else { &commands };
-        assert!(page.contains(command.name), "{}", command.name);
+        let is_daemon = command.name == "serve";
+        let page = if is_daemon { daemon.clone() } else { section(&commands, &format!("   {}", command.name)) };
+        let is_within_flag = |c: char| c == '-' || c.is_ascii_alphanumeric();
         for flag in flags(command.command.flags) {
-            assert!(page.contains(flag.long), "{} {}", command.name, flag.long);
+            let page = if !is_daemon && man::COMMON.contains(&flag.long) { &common } else { &page };
+            // At the head of an entry; examples have it too.
+            let mut heads = page.lines().filter(|line| line.trim_start().starts_with('-'));
+            let is_told = heads.any(|line| line.split(|c| !is_within_flag(c)).any(|word| word == flag.long));
+            assert!(is_told, "{} {}: {page}", command.name, flag.long);
         }
         for example in command.command.examples {
-            assert!(page.contains(example), "{example}");
+            assert!(page.contains(example), "{example}: {page}");
         }
     }
+}
+
+/// What a shown page says below this heading, to the next one that is as high.
+fn section(page: &str, heading: &str) -> String {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = page.lines().skip_while(|line| line.trim_end() != heading);
+    assert!(lines.next().is_some(), "no section is about {heading}");
+    lines.take_while(|line| line.is_empty() || depth(line) > depth(heading)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

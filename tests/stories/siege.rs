@@ -7,6 +7,7 @@ use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
 use crate::world::base64url;
 use crate::world::wire::{Connection, path, read_reply, read_to_close};
+use field::AtLeast::{Blows, Open};
 use field::{Field, Siege};
 use rustix::net::sockopt::set_socket_linger;
 use std::io::{Read, Write};
@@ -16,13 +17,13 @@ use std::time::Duration;
 
 #[test]
 fn five_thousand_idle_connections_are_borne() {
-    Siege { name: "idle connections", troops: 2, open_at_least: 4_990 }
+    Siege { name: "idle connections", troops: 2, at_least: Open(4_990) }
         .is_withstood(|field, _| field.hold(2_500, |number| field.connect_by_tls(number), |_| Ok(())));
 }
 
 #[test]
 fn slow_handshakes_are_borne() {
-    Siege { name: "slow handshakes", troops: 2, open_at_least: 900 }.is_withstood(|field, troop| {
+    Siege { name: "slow handshakes", troops: 2, at_least: Open(900) }.is_withstood(|field, troop| {
         let begun = |number| {
             let mut stream = field.connect(number)?;
             // One in two says nothing at all. The others begin a record that promises more than ever comes.
@@ -37,7 +38,7 @@ fn slow_handshakes_are_borne() {
 
 #[test]
 fn slow_heads_are_borne() {
-    Siege { name: "slow heads", troops: 2, open_at_least: 900 }.is_withstood(|field, _| {
+    Siege { name: "slow heads", troops: 2, at_least: Open(900) }.is_withstood(|field, _| {
         let begun = |number| {
             let mut connection = field.connect_by_tls(number)?;
             connection.write_all(b"GET / HTTP/1.1\r\nHost: ca.lan\r\nX: ")?;
@@ -49,7 +50,7 @@ fn slow_heads_are_borne() {
 
 #[test]
 fn five_hundred_slow_bodies_are_borne() {
-    Siege { name: "slow bodies", troops: 3, open_at_least: 600 }.is_withstood(|field, troop| {
+    Siege { name: "slow bodies", troops: 3, at_least: Open(600) }.is_withstood(|field, troop| {
         // Those of the first hold a place only, the others as much memory as they can.
         let so_far = if troop == 0 { 1 } else { 120 * 1024 };
         let begun = |number| {
@@ -68,7 +69,7 @@ fn five_hundred_slow_bodies_are_borne() {
 
 #[test]
 fn slow_readers_are_borne() {
-    Siege { name: "slow readers", troops: 2, open_at_least: 250 }.is_withstood(|field, _| {
+    Siege { name: "slow readers", troops: 2, at_least: Open(250) }.is_withstood(|field, _| {
         let asked = |number| {
             let stream = field.connect_to(field.wire().address, number, Some(2_048))?;
             stream.set_write_timeout(Some(Duration::from_millis(20)))?;
@@ -84,7 +85,7 @@ fn slow_readers_are_borne() {
 
 #[test]
 fn connections_that_are_half_closed_or_torn_are_borne() {
-    Siege { name: "half-closed connections", troops: 3, open_at_least: 0 }.is_withstood(|field, troop| {
+    Siege { name: "half-closed connections", troops: 3, at_least: Blows(500) }.is_withstood(|field, troop| {
         let words = |connection: &mut Connection| {
             let whole = format!("GET {} HTTP/1.1\r\nHost: ca.lan\r\n\r\n", path(&field.client.url("newNonce")));
             connection.write_all(whole.as_bytes())
@@ -114,7 +115,7 @@ fn connections_that_are_half_closed_or_torn_are_borne() {
 
 #[test]
 fn floods_of_garbage_are_borne() {
-    Siege { name: "garbage", troops: 4, open_at_least: 0 }.is_withstood(|field, troop| {
+    Siege { name: "garbage", troops: 4, at_least: Blows(3_000) }.is_withstood(|field, troop| {
         let mut noise = Noise(troop as u64 + 1);
         field.strike(|number| {
             let garbage = noise.bytes(4 * 1024);
@@ -131,7 +132,7 @@ fn floods_of_garbage_are_borne() {
 
 #[test]
 fn floods_of_bad_signatures_are_borne() {
-    Siege { name: "bad signatures", troops: 4, open_at_least: 0 }.is_withstood(|field, troop| {
+    Siege { name: "bad signatures", troops: 4, at_least: Blows(4) }.is_withstood(|field, troop| {
         let forger = Client { key: AccountKey::es384(), account: None, ..field.client.clone() };
         let url = field.client.url("newAccount");
         let ask = format!("HEAD {} HTTP/1.1\r\nHost: ca.lan\r\n\r\n", path(&field.client.url("newNonce")));
@@ -174,7 +175,7 @@ fn floods_of_bad_signatures_are_borne() {
 
 #[test]
 fn huge_heads_and_bodies_are_borne() {
-    Siege { name: "huge heads and bodies", troops: 4, open_at_least: 0 }.is_withstood(|field, troop| {
+    Siege { name: "huge heads and bodies", troops: 4, at_least: Blows(400) }.is_withstood(|field, troop| {
         let post = format!("POST {} HTTP/1.1\r\nHost: ca.lan\r\n", path(&field.client.url("newOrder")));
         let endless = "a".repeat(1 << 20);
         let huge = match troop {
@@ -196,7 +197,7 @@ fn huge_heads_and_bodies_are_borne() {
 
 #[test]
 fn connections_that_come_and_go_are_borne() {
-    Siege { name: "connection churn", troops: 4, open_at_least: 0 }.is_withstood(|field, troop| {
+    Siege { name: "connection churn", troops: 4, at_least: Blows(30_000) }.is_withstood(|field, troop| {
         field.strike(|number| match troop {
             0 => field.connect(number).map(drop),
             1 => field.connect_by_tls(number).map(drop),
@@ -214,15 +215,18 @@ fn connections_that_come_and_go_are_borne() {
 #[test]
 fn a_full_house_lets_honest_clients_in() {
     // The daemon keeps some descriptors for itself, and all others are taken.
-    Siege { name: "full house", troops: 2, open_at_least: 3_500 }.is_withstood_by(with_4096_descriptors, |field, _| {
-        let by_tls = |number| field.connect_by_tls(number);
-        field.hold(2_500, by_tls, |connection| Field::is_open(&connection.sock));
-    });
+    Siege { name: "full house", troops: 2, at_least: Open(3_500) }.is_withstood_by(
+        with_4096_descriptors,
+        |field, _| {
+            let by_tls = |number| field.connect_by_tls(number);
+            field.hold(2_500, by_tls, |connection| Field::is_open(&connection.sock));
+        },
+    );
 }
 
 #[test]
 fn floods_of_requests_within_requests_are_borne() {
-    Siege { name: "requests within requests", troops: 4, open_at_least: 0 }.is_withstood(|field, troop| {
+    Siege { name: "requests within requests", troops: 4, at_least: Blows(700) }.is_withstood(|field, troop| {
         let url = field.client.url("newOrder");
         let target = path(&url);
         let hidden = "GET /hidden HTTP/1.1\r\nHost: ca.lan\r\n\r\n";

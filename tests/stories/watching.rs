@@ -10,7 +10,7 @@ use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::faults::Faults;
 use crate::world::issuer::{CERTIFICATES, ISSUER, Issuer, SIGNER_KEY, text};
-use crate::world::outcome::{Outcome, assert_says};
+use crate::world::outcome::{Outcome, assert_says, fed};
 use crate::world::patience::{eventually, seconds};
 use crate::world::plain::{CHECKED, ask};
 use crate::world::responder::{Answer, Responder};
@@ -139,9 +139,15 @@ fn a_balancer_hears_whether_the_daemon_can_do_its_work_and_nothing_else() {
     std::fs::remove_dir(&fragments).unwrap();
     std::fs::rename(&away, &fragments).unwrap();
     well(&ca);
-    // What an administrator has switched off is no trouble.
+
+    // What an administrator has switched off is no trouble. It is switched off while something else is, so that whoever says
+    // well has looked afterwards.
+    std::fs::rename(&fragments, &away).unwrap();
+    ca.restart();
+    unwell(&ca);
     ca.run(&["set-item-state", "-n", SIGNER_KEY, "--desired-state", "Disabled"]).succeeded();
-    std::thread::sleep(seconds(1));
+    std::fs::remove_dir(&fragments).unwrap();
+    std::fs::rename(&away, &fragments).unwrap();
     well(&ca);
 }
 
@@ -290,10 +296,8 @@ fn counted(ca: &Ca) -> String {
 
 /// promtool has nothing to say about it.
 fn judge(text: &str) {
-    let mut child = promtool(&["check", "metrics"]).stdin(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(child.stdin.as_mut().unwrap(), text.as_bytes()).unwrap();
-    drop(child.stdin.take());
-    let outcome = Outcome::new("promtool check metrics", child.wait_with_output().unwrap()).succeeded();
+    let output = fed(&mut promtool(&["check", "metrics"]), text.as_bytes());
+    let outcome = Outcome::new("promtool check metrics", output).succeeded();
     assert_eq!(outcome.seen(), "");
 }
 

@@ -5,7 +5,7 @@ use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use certwright::cli::definitions;
 
 /// Flags that so many commands have are told once.
-const COMMON: [&str; 2] = ["--json", "--admin-socket"];
+pub const COMMON: [&str; 2] = ["--json", "--admin-socket"];
 
 /// The day that a page bears.
 pub fn date(page: &str) -> Option<String> {

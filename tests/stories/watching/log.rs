@@ -10,8 +10,7 @@ use serde_json::json;
 use std::os::unix::fs::MetadataExt;
 
 /// What a line of ours would look like, in every way in which somebody could begin one.
-const FORGED: &str =
-    "x\nERROR 2030-01-01T00:00:00Z forged: line\r\nforged\u{2028}\u{1b}[31m\u{202e}\" request=forged\\\" account=1";
+const FORGED: &str = "x\nERROR 2030-01-01T00:00:00Z forged: line\r\nforged\u{2028}\u{2029}\u{1b}[31m\u{202e}\" request=forged\\\" account=1";
 
 #[test]
 fn nobody_forges_a_line_or_a_key() {
@@ -56,7 +55,7 @@ fn nobody_forges_a_line_or_a_key() {
         assert_ne!(line.place, "forged", "{}", line.whole);
         let quoted_out = line.without_values();
         assert!(!quoted_out.contains("forged"), "{}", line.whole);
-        assert!(!line.whole.chars().any(|c| c.is_control() || c == '\u{202e}'), "{}", line.whole);
+        assert!(!line.whole.chars().any(breaks), "{}", line.whole);
     }
 }
 
@@ -154,6 +153,11 @@ fn under_systemd_lines_begin_with_their_priority() {
     ca.launch_with(|command| _ = command.env("RUST_LOG", "debug").env("JOURNAL_STREAM", "1:1"));
     let after = ca.log()[before..].to_string();
     assert!(after.lines().map(Line::parse).count() > 3);
+}
+
+/// Whether some reader of the log takes it for the end of a line, or is led astray by it.
+fn breaks(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202e}')
 }
 
 /// `LEVEL time place: what happened key=value …`

@@ -6,6 +6,9 @@ use crate::world::outcome::Outcome;
 use serde_json::Value;
 use std::path::Path;
 
+/// Labels that are put there by whoever scrapes, or by the form of a histogram.
+const FOREIGN: [&str; 3] = ["job", "instance", "le"];
+
 #[test]
 fn the_rules_are_well_formed_and_wake_whom_they_should() {
     for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts-test.yml"]] {
@@ -48,9 +51,15 @@ fn dashboard_and_rules_ask_for_what_is_served() {
     collect(&dashboard, &mut queries);
     assert!(queries.len() > 25, "the dashboard asks for hardly anything");
     queries.push(read("packaging/prometheus/alerts.yml"));
-    let mut asked = 0;
+    let (mut asked, mut grouped) = (0, 0);
     for query in &queries {
-        for selector in selectors(query) {
+        let selectors = selectors(query);
+        for label in groupings(query) {
+            grouped += 1;
+            let is_served = selectors.iter().any(|selector| !numbers.values(&selector.name, label).is_empty());
+            assert!(is_served, "nothing of this has a label {label} to be grouped by: {query}");
+        }
+        for selector in selectors {
             asked += 1;
             assert!(numbers.has(&selector.name), "{} is asked for and not served: {query}", selector.name);
             for (label, wanted) in &selector.labels {
@@ -67,6 +76,7 @@ fn dashboard_and_rules_ask_for_what_is_served() {
         }
     }
     assert!(asked > 50, "only {asked} numbers are asked for");
+    assert!(grouped > 15, "only {grouped} labels are grouped by");
 }
 
 #[test]
@@ -74,6 +84,13 @@ fn every_way_of_asking_is_seen() {
     let query = r#"sum by (type) (rate(certwright_a_total{job="x", type!="b", c=~"d|e"}[5m])) / process_f > up{job="certwright"}"#;
     let seen: Vec<String> = selectors(query).iter().map(|s| format!("{} {:?}", s.name, s.labels)).collect();
     assert_eq!(seen, [r#"certwright_a_total [("type", ["b"]), ("c", ["d", "e"])]"#, "process_f []"]);
+}
+
+/// The labels that a text groups by, but for those of whoever scrapes.
+fn groupings(text: &str) -> impl Iterator<Item = &str> {
+    let lists = text.split("by (").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let labels = lists.flat_map(|list| list.split(',')).map(str::trim);
+    labels.filter(|label| !FOREIGN.contains(label))
 }
 
 /// A name with the labels that it is asked for by, and the values that are named.
@@ -97,7 +114,7 @@ fn selectors(text: &str) -> Vec<Selector> {
             let values = value.trim_matches(['=', '~', '"', '\'', ' ']).split('|').map(str::to_owned).collect();
             Some((label.trim().to_owned(), values))
         });
-        let labels = labels.filter(|(label, _)| !["job", "instance", "le"].contains(&label.as_str())).collect();
+        let labels = labels.filter(|(label, _)| !FOREIGN.contains(&label.as_str())).collect();
         found.push(Selector { name: text[at..end].to_owned(), labels });
     }
     found

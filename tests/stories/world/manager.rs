@@ -52,15 +52,26 @@ impl Manager {
         }
     }
 
-    /// The longest time between signs of life, of which there are so many.
+    /// The longest of so many times between signs of life.
     pub fn longest_pause(&self, count: usize) -> Duration {
+        self.pauses(count).max().unwrap()
+    }
+
+    /// The shortest of so many: the pace, whatever else this machine does.
+    pub fn shortest_pause(&self, count: usize) -> Duration {
+        self.pauses(count).min().unwrap()
+    }
+
+    /// The times between so many signs of life from now on.
+    fn pauses(&self, count: usize) -> impl Iterator<Item = Duration> {
+        // What nobody listened to so far would seem to come at once.
+        while self.hear(Duration::from_millis(1)).is_some() {}
         self.await_word(ALIVE);
-        let pause = || {
+        (0..count).map(|_| {
             let start = Instant::now();
             self.await_word(ALIVE);
             start.elapsed()
-        };
-        (0..count).map(|_| pause()).max().unwrap()
+        })
     }
 
     /// Return once there has been no sign of life for so long.

@@ -14,6 +14,7 @@ pub mod hex;
 pub mod issuer;
 pub mod judges;
 pub mod manager;
+pub mod mounted;
 pub mod openssl;
 pub mod openssl_ca;
 pub mod outcome;

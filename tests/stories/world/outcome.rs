@@ -1,7 +1,8 @@
 //! What a program that has ended left behind.
 
 use serde_json::Value;
-use std::process::Output;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -59,6 +60,13 @@ impl Outcome {
         assert_eq!(lines.len(), 1, "{}: not one sentence:\n{}", self.what, self.stderr);
         lines[0].to_string()
     }
+}
+
+/// What becomes of a command that is given all of this to read.
+pub fn fed(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 /// A story's way of saying which words a sentence must hold, whatever their case.
