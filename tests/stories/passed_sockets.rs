@@ -81,7 +81,7 @@ fn certificates_and_people_are_told_of_the_addresses_that_were_passed() {
     let client = ca.unchallenged_client(&issuer, "acme.com");
     let order = client.order(&["acme.com"]);
     client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
-    ca.place.write("leaf.pem", &client.certificate(&order));
+    ca.place.write("leaf.pem", client.certificate(&order));
     let said = openssl(&ca.place, &["x509", "-in", "leaf.pem", "-noout", "-text"]).succeeded().stdout;
     assert_says(&said, &[&format!(":{}/crl/", ca.plain_listen.port())]);
 }
