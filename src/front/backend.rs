@@ -2,6 +2,7 @@
 //! at the start and at each reopening: opened together, some are never served, since its thread pool races. One that
 //! breaks or is overdue is closed and never used again.
 
+use super::pace::Pace;
 use super::refusal::Refusal;
 use super::turns::Standing;
 use super::waiting::Waiting;
@@ -49,6 +50,8 @@ pub(super) struct Backends {
     first_token: usize,
     connections: Vec<Connection>,
     waiting: Waiting,
+    /// Of the workers.
+    pace: Pace,
     renewal: Renewal,
     /// When the application may be begun anew at the earliest; never before it has been there as a whole.
     may_renew: Option<Instant>,
@@ -62,7 +65,7 @@ enum Connection {
 enum Work {
     Idle,
     Probing(Exchange),
-    Answering { client: ClientId, is_known: bool, exchange: Exchange },
+    Answering { client: ClientId, is_known: bool, since: Instant, exchange: Exchange },
 }
 
 /// One request and its reply.
@@ -77,8 +80,8 @@ struct Exchange {
 impl Backends {
     pub(super) fn new(socket: PathBuf, secret: &str, count: usize, first_token: usize, renewal: Renewal) -> Backends {
         let connections = (0..count).map(|_| Connection::Closed).collect();
-        let (probe, waiting) = (probe_request(secret), Waiting::default());
-        Backends { socket, probe, first_token, connections, waiting, renewal, may_renew: None }
+        let (probe, waiting, pace) = (probe_request(secret), Waiting::default(), Pace::new(Instant::now()));
+        Backends { socket, probe, first_token, connections, waiting, pace, renewal, may_renew: None }
     }
 
     /// Whether a token is one of these connections'.
@@ -147,14 +150,30 @@ impl Backends {
 
     /// Hand a request to an idle connection, or let it wait; whatever there is no room for is refused.
     pub(super) fn submit(&mut self, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
-        let idle = self.connections.iter().position(|c| matches!(c, Connection::Open { work: Work::Idle, .. }));
-        match idle.filter(|_| request.standing.is_known || self.has_room_for_strangers()) {
+        match self.idle().filter(|_| request.standing.is_known || self.has_room_for_strangers()) {
             Some(at) => self.assign(at, request, registry, outcomes),
             None => {
                 let given_up = self.waiting.push(request);
                 outcomes.extend(given_up.into_iter().map(|request| (request.client, Err(Refusal::Busy))));
             }
         }
+    }
+
+    /// Hand on what waits for its turn.
+    pub(super) fn hand_on(&mut self, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        while !self.waiting.is_empty()
+            && let Some(at) = self.idle()
+            && let strangers_too = self.has_room_for_strangers()
+            && let Some(next) = self.waiting.pop(strangers_too)
+        {
+            self.assign(at, next, registry, outcomes);
+        }
+    }
+
+    /// How long what waits may wait if nothing happens.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        let rest = self.pace.rest(now);
+        if self.waiting.is_empty() || rest.is_zero() { Duration::MAX } else { rest }
     }
 
     /// Forget what waits for a client that has gone.
@@ -186,18 +205,28 @@ impl Backends {
         self.open_next(registry, outcomes);
     }
 
-    /// Strangers keep a part of the workers busy at most: they compute side by side with those who are known.
+    fn idle(&self) -> Option<usize> {
+        self.connections.iter().position(|c| matches!(c, Connection::Open { work: Work::Idle, .. }))
+    }
+
+    /// Strangers keep a part of the workers busy at most, and while somebody known is served a part of the time.
     fn has_room_for_strangers(&self) -> bool {
         let is_strangers =
             |c: &&Connection| matches!(c, Connection::Open { work: Work::Answering { is_known: false, .. }, .. });
         let most = self.connections.len().div_ceil(PART_OF_STRANGERS);
-        self.connections.iter().filter(is_strangers).count() < most
+        self.pace.lets_strangers(Instant::now()) && self.connections.iter().filter(is_strangers).count() < most
     }
 
     fn assign(&mut self, at: usize, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         if let Some(Connection::Open { work, .. }) = self.connections.get_mut(at) {
+            let (now, is_known) = (Instant::now(), request.standing.is_known);
+            if is_known {
+                self.pace.serves_known(now)
+            } else {
+                self.pace.begins(now)
+            }
             let exchange = Exchange::new(request.bytes, request.head_only, request.deadline);
-            *work = Work::Answering { client: request.client, is_known: request.standing.is_known, exchange };
+            *work = Work::Answering { client: request.client, is_known, since: now, exchange };
             self.progress(at, registry, outcomes);
         }
     }
@@ -220,13 +249,18 @@ impl Backends {
             Ok(Some(head)) => {
                 let reply = std::mem::take(&mut exchange.reply);
                 match std::mem::replace(work, Work::Idle) {
-                    Work::Answering { client, .. } => outcomes.push((client, Ok((reply, head)))),
+                    Work::Answering { client, is_known, since, .. } => {
+                        let now = Instant::now();
+                        if is_known {
+                            self.pace.serves_known(now);
+                        } else {
+                            self.pace.took(now, now.saturating_duration_since(since));
+                        }
+                        outcomes.push((client, Ok((reply, head))));
+                    }
                     Work::Probing(_) | Work::Idle => self.open_next(registry, outcomes),
                 }
-                let strangers_too = self.has_room_for_strangers();
-                if let Some(next) = self.waiting.pop(strangers_too) {
-                    self.assign(at, next, registry, outcomes);
-                }
+                self.hand_on(registry, outcomes);
             }
             Err(e) => {
                 log::error!(error:% = e; "a connection to the HTTP workers broke");

@@ -7,7 +7,7 @@ use super::known::KnownAddresses;
 use super::peers::Candidate;
 use super::proxies::Proxies;
 use super::refusal::Refusal;
-use super::stream::{Fill, Stream};
+use super::stream::{Fill, Stream, has_ended};
 use super::turns::Standing;
 use crate::clock::later;
 use crate::http::Door;
@@ -28,7 +28,7 @@ const REPLY: Duration = Duration::from_secs(20);
 const LINGER: Duration = Duration::from_secs(2);
 const MOST_LINGERING_BYTES: usize = 512 * 1024;
 /// How far one client may go before others have their turn.
-const STEPS_PER_TURN: usize = 64;
+const STEPS_PER_TURN: usize = 8;
 
 /// What the event loop has to do after a client was driven.
 pub(super) enum Verdict {
@@ -55,6 +55,8 @@ pub(super) struct Client {
     since: Instant,
     /// How many requests were answered.
     pub(super) answered: u64,
+    /// Whether it has asked for more before it was answered, as no ACME client does: nobody waits for all that comes then.
+    is_hasty: bool,
     /// Whether it waits for its turn to be driven.
     pub(super) is_due: bool,
 }
@@ -103,6 +105,7 @@ impl Client {
             phase,
             since: now,
             answered: 0,
+            is_hasty: false,
             is_due: false,
         }
     }
@@ -119,6 +122,17 @@ impl Client {
 
     pub(super) fn socket(&mut self) -> &mut TcpStream {
         &mut self.stream.socket
+    }
+
+    /// Where it stands among those who are due. A proxy is never a stranger: for whom it asks, its requests say.
+    pub(super) fn standing(&self, known: &KnownAddresses) -> Standing {
+        let is_known = self.proxies.is_some() || known.contains(self.peer);
+        Standing::new(is_known && !self.is_hasty, self.answered)
+    }
+
+    /// Whether it has gone before it said a word.
+    pub(super) fn has_left(&self) -> bool {
+        self.is_idle() && self.stream.unread == 0 && has_ended(&self.stream.socket)
     }
 
     /// Whether it waits for a request to begin, so that it can be closed without loss.
@@ -263,6 +277,7 @@ impl Client {
                     if !keep_alive {
                         self.begin_lingering()?;
                     } else {
+                        self.is_hasty |= !self.stream.input.is_empty();
                         self.begin_request();
                     }
                 }
@@ -313,7 +328,7 @@ impl Client {
         let request = Request {
             client: self.id,
             peer,
-            standing: Standing::new(known.contains(peer), self.answered),
+            standing: Standing::new(known.contains(peer) && !self.is_hasty, self.answered),
             deadline: later(Instant::now(), OVERDUE),
             bytes: head.to_request(body, asker, self.door, secret),
             head_only: head.method == "HEAD",

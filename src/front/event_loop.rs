@@ -1,17 +1,20 @@
 //! The event loop: accepts, drives clients as their sockets become ready, moves requests and replies, watches deadlines.
 
 use super::backend::{Backends, ClientId, Outcome};
+use super::clients::Clients;
 use super::connection::{Client, Verdict};
 use super::known::KnownAddresses;
 use super::listen::Listener;
-use super::peers::{Counts, choose};
+use super::pace::Pace;
 use super::proxies::Proxies;
+use super::stream::has_ended;
 use super::tls::TlsConfigs;
-use super::turns::{Standing, Turns};
+use super::turns::Turns;
 use super::{FrontSettings, Waker};
 use crate::clock::{Seldom, later};
 use crate::http::Door;
 use crate::metrics::{self, Eviction};
+use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ServerConnection;
@@ -27,9 +30,9 @@ const FIRST_LISTENER: usize = 1;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// New clients of each listener before the loop looks who else has come.
-const ACCEPTS_PER_TURN: usize = 32;
-/// How long clients are driven before that: a handshake takes a tenth of it, and whoever goes first may have just come.
-const DRIVEN_PER_TURN: Duration = Duration::from_millis(1);
+const ACCEPTS_PER_TURN: usize = 16;
+/// How long clients are driven before that: a handshake takes about as long, and whoever goes first may have just come.
+const DRIVEN_PER_TURN: Duration = Duration::from_micros(200);
 /// What all clients together may make us hold.
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
@@ -59,12 +62,10 @@ pub(super) struct EventLoop {
     /// Tokens below are listeners'.
     first_backend: usize,
     first_client: usize,
-    clients: Vec<Option<Client>>,
-    free: Vec<usize>,
-    counts: Counts,
+    clients: Clients,
     known: KnownAddresses,
-    accepted: u64,
-    held: usize,
+    /// Of this loop.
+    pace: Pace,
     /// Clients that made room in memory and were not told of yet.
     let_go: usize,
     /// Clients that can go on.
@@ -113,12 +114,9 @@ impl EventLoop {
             backends,
             first_backend,
             first_client: first_backend.saturating_add(settings.connections),
-            clients: Vec::new(),
-            free: Vec::new(),
-            counts: Counts::default(),
+            clients: Clients::default(),
             known: KnownAddresses::new(Instant::now()),
-            accepted: 0,
-            held: 0,
+            pace: Pace::new(Instant::now()),
             let_go: 0,
             due: Turns::default(),
             no_room: Seldom::default(),
@@ -155,9 +153,8 @@ impl EventLoop {
             if self.stopping.load(Ordering::SeqCst) && self.may_stop(now, &mut stop_at) {
                 return;
             }
-            let more_to_do = !self.due.is_empty() || !self.accepting.is_empty();
-            let timeout = if more_to_do { Duration::ZERO } else { next_tick.saturating_duration_since(now) };
-            if let Err(e) = self.poll.poll(&mut events, Some(timeout)) {
+            let patience = self.patience(now).min(next_tick.saturating_duration_since(now));
+            if let Err(e) = self.poll.poll(&mut events, Some(patience)) {
                 if e.kind() != ErrorKind::Interrupted {
                     log::error!(error:% = e; "the event loop cannot wait for events");
                     std::thread::sleep(TICK);
@@ -165,15 +162,28 @@ impl EventLoop {
                 continue;
             }
             for event in &events {
-                self.handle(event.token());
+                self.handle(event);
             }
+            let mut outcomes = Vec::new();
+            self.backends.hand_on(self.poll.registry(), &mut outcomes);
+            self.deliver(outcomes);
             self.drive_some();
             self.accept_some();
             self.turns.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn handle(&mut self, token: Token) {
+    /// How long to wait for events, where none come.
+    fn patience(&self, now: Instant) -> Duration {
+        if self.due.has_known() || !self.accepting.is_empty() {
+            return Duration::ZERO;
+        }
+        let until_due = if self.due.is_empty() { Duration::MAX } else { self.pace.rest(now) };
+        until_due.min(self.backends.patience(now))
+    }
+
+    fn handle(&mut self, event: &Event) {
+        let token = event.token();
         if token == WAKER {
             return;
         }
@@ -192,48 +202,59 @@ impl EventLoop {
                 let _ = ready.send(());
             }
         } else {
-            self.is_due(token.0.saturating_sub(self.first_client));
+            let slot = token.0.saturating_sub(self.first_client);
+            // Reset by the client: nobody is there to be told anything.
+            if event.is_error() { self.remove(slot) } else { self.is_due(slot) }
         }
     }
 
-    /// A client can go on, when its turn comes.
+    /// A client can go on, when its turn comes. Most of those who leave without a word need none.
     fn is_due(&mut self, slot: usize) {
-        let client = self.clients.get_mut(slot).and_then(Option::as_mut).filter(|client| !client.is_due);
-        if let Some(client) = client {
+        let Some(client) = self.clients.at(slot) else { return };
+        let standing = client.standing(&self.known);
+        if !standing.is_known && client.has_left() {
+            self.remove(slot);
+        } else if !client.is_due {
             client.is_due = true;
-            let standing = Standing::new(self.known.contains(client.peer), client.answered);
             self.due.push(client.peer, standing, client.id);
         }
     }
 
     fn drive_some(&mut self) {
-        let until = later(Instant::now(), DRIVEN_PER_TURN);
-        while Instant::now() < until {
-            let Some(id) = self.due.pop() else { return };
-            if let Some(client) = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id) {
-                client.is_due = false;
-                self.drive(id.slot);
+        let start = Instant::now();
+        let (until, mut now) = (later(start, DRIVEN_PER_TURN), start);
+        let mut for_strangers = Duration::ZERO;
+        while now < until {
+            let Some(id) = self.due.pop(self.pace.lets_strangers(now)) else { break };
+            let Some(client) = self.clients.of(id) else { continue };
+            client.is_due = false;
+            let is_known = client.standing(&self.known).is_known;
+            self.drive(id.slot);
+            let before = std::mem::replace(&mut now, Instant::now());
+            if is_known {
+                self.pace.serves_known(now);
+            } else {
+                for_strangers = for_strangers.saturating_add(now.saturating_duration_since(before));
             }
+        }
+        if !for_strangers.is_zero() {
+            self.pace.took(now, for_strangers);
         }
     }
 
     /// Let a client go on, and do what it needs.
     fn drive(&mut self, slot: usize) {
-        let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
-        let before = client.held();
-        let verdict = client.drive(&self.settings.secret, &self.known);
-        self.held = self.held.saturating_sub(before).saturating_add(client.held());
-        match verdict {
-            Verdict::Keep => {}
-            Verdict::Again => self.is_due(slot),
-            Verdict::Close => self.remove(slot),
-            Verdict::Submit(request) => {
+        match self.clients.run(slot, |client| client.drive(&self.settings.secret, &self.known)) {
+            None | Some(Verdict::Keep) => {}
+            Some(Verdict::Again) => self.is_due(slot),
+            Some(Verdict::Close) => self.remove(slot),
+            Some(Verdict::Submit(request)) => {
                 let mut outcomes = Vec::new();
                 self.backends.submit(request, self.poll.registry(), &mut outcomes);
                 self.deliver(outcomes);
             }
         }
-        if self.held > MOST_HELD {
+        if self.clients.held > MOST_HELD {
             self.evict_for_memory();
         }
     }
@@ -241,13 +262,10 @@ impl EventLoop {
     /// Replies go to their clients, which may have gone, or may have the next request ready already.
     fn deliver(&mut self, outcomes: Vec<Outcome>) {
         for (id, outcome) in outcomes {
-            let client = self.clients.get_mut(id.slot).and_then(Option::as_mut).filter(|c| c.id == id);
-            if let Some(client) = client {
-                let before = client.held();
-                if let Some(peer) = client.answer(outcome) {
+            if self.clients.of(id).is_some() {
+                if let Some(Some(peer)) = self.clients.run(id.slot, |client| client.answer(outcome)) {
                     self.known.add(peer);
                 }
-                self.held = self.held.saturating_sub(before).saturating_add(client.held());
                 self.drive(id.slot);
             }
         }
@@ -291,8 +309,13 @@ impl EventLoop {
             let level = if self.no_proxy.is_due() { log::Level::Warn } else { log::Level::Debug };
             return log::log!(level, address:% = address.ip(); "turned away: --listen is for --behind-proxy only");
         }
-        let open = self.clients.len().saturating_sub(self.free.len());
-        if open >= self.settings.most_clients {
+        count_accepted(door);
+        // Many of those who come and go have gone before anybody looks.
+        if has_ended(&socket) {
+            let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+            return;
+        }
+        if self.clients.count() >= self.settings.most_clients {
             self.evict(Eviction::Places);
         }
         let _ = socket.set_nodelay(true);
@@ -307,72 +330,39 @@ impl EventLoop {
             }
             Door::Plain | Door::Metrics | Door::Probe => None,
         };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.clients.push(None);
-            self.clients.len().saturating_sub(1)
-        });
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(e) =
-            self.poll.registry().register(&mut socket, Token(self.first_client.saturating_add(slot)), interest)
-        {
-            self.free.push(slot);
+        let id = self.clients.next_id();
+        let token = Token(self.first_client.saturating_add(id.slot));
+        if let Err(e) = self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE) {
+            self.clients.give_back(id);
             return log::error!(error:% = e; "a client could not be watched");
         }
-        self.accepted = self.accepted.wrapping_add(1);
-        let id = ClientId { slot, number: self.accepted };
-        let client = match (door, tls) {
+        self.clients.put(match (door, tls) {
             (Door::Tls, None) if !is_proxied => Client::without_certificate(id, socket, address),
             (_, tls) => Client::new(id, socket, address, door, tls, is_proxied.then(|| Arc::clone(&self.proxies))),
-        };
-        self.counts.add(client.peer);
-        count_connection(door, 1);
-        if let Some(place) = self.clients.get_mut(slot) {
-            *place = Some(client);
-        }
+        });
+        count_present(door, 1);
     }
 
     fn remove(&mut self, slot: usize) {
-        if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
+        if let Some(mut client) = self.clients.take(slot) {
             let _ = self.poll.registry().deregister(client.socket());
-            self.counts.remove(client.peer);
-            count_connection(client.door, -1);
-            self.held = self.held.saturating_sub(client.held());
+            count_present(client.door, -1);
             self.backends.forget(client.id);
-            self.free.push(slot);
-            self.shrink();
         }
     }
 
-    /// Give up empty places at the end, so that a crowd that has left is not walked over for ever.
-    fn shrink(&mut self) {
-        while let Some(None) = self.clients.last() {
-            self.clients.pop();
-            let length = self.clients.len();
-            if self.free.last() == Some(&length) {
-                self.free.pop();
-            } else {
-                self.free.retain(|slot| *slot < length);
-            }
-        }
-    }
-
-    /// Close the connection that is least worth keeping. False when there is none.
+    /// Close connections that are least worth keeping. False when there is none.
     fn evict(&mut self, why: Eviction) -> bool {
-        let candidates = self.clients.iter().flatten().map(Client::as_candidate);
-        match choose(candidates, &self.counts) {
-            Some(slot) => {
-                metrics::count(&metrics::EVICTED, why as usize);
-                self.remove(slot);
-                true
-            }
-            None => false,
+        let least_worth = self.clients.least_worth();
+        for slot in &least_worth {
+            metrics::count(&metrics::EVICTED, why as usize);
+            self.remove(*slot);
         }
+        !least_worth.is_empty()
     }
 
-    /// The same among those that hold memory.
     fn evict_for_memory(&mut self) {
-        let holding = self.clients.iter().flatten().filter(|c| c.held() > 4096).map(Client::as_candidate);
-        if let Some(slot) = choose(holding, &self.counts) {
+        if let Some(slot) = self.clients.least_worth_its_memory() {
             self.let_go = self.let_go.saturating_add(1);
             metrics::count(&metrics::EVICTED, Eviction::Memory as usize);
             self.remove(slot);
@@ -387,8 +377,8 @@ impl EventLoop {
         let mut outcomes = Vec::new();
         self.backends.tick(now, self.poll.registry(), &mut outcomes);
         self.deliver(outcomes);
-        for slot in 0..self.clients.len() {
-            let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { continue };
+        for slot in self.clients.slots() {
+            let Some(client) = self.clients.at(slot) else { continue };
             if now >= client.deadline && matches!(client.overdue(), Verdict::Close) {
                 self.remove(slot);
             }
@@ -407,29 +397,26 @@ impl EventLoop {
             let _ = self.poll.registry().deregister(&mut listener);
         }
         self.accepting.clear();
-        for slot in 0..self.clients.len() {
-            let idle = self
-                .clients
-                .get_mut(slot)
-                .and_then(Option::as_mut)
-                .filter(|c| c.is_idle() && (newcomers_too || c.answered > 0));
+        for slot in self.clients.slots() {
+            let idle = self.clients.at(slot).filter(|c| c.is_idle() && (newcomers_too || c.answered > 0));
             if let Some(client) = idle {
                 client.close_politely();
                 self.remove(slot);
             }
         }
-        let nobody = self.clients.iter().all(Option::is_none);
-        nobody || now >= deadline
+        self.clients.is_empty() || now >= deadline
     }
 }
 
-/// One more client of this door, or one fewer.
-fn count_connection(door: Door, change: i64) {
-    let Some(listener) = door.listener() else { return };
-    if let Some(open) = metrics::CONNECTIONS.get(listener as usize) {
-        open.add(change);
-    }
-    if change > 0 {
+fn count_accepted(door: Door) {
+    if let Some(listener) = door.listener() {
         metrics::count(&metrics::ACCEPTED, listener as usize);
+    }
+}
+
+/// One more client of this door is there, or one fewer.
+fn count_present(door: Door, change: i64) {
+    if let Some(open) = door.listener().and_then(|listener| metrics::CONNECTIONS.get(listener as usize)) {
+        open.add(change);
     }
 }

@@ -6,11 +6,13 @@
 
 mod backend;
 mod body;
+mod clients;
 mod connection;
 mod event_loop;
 mod head;
 mod known;
 mod listen;
+mod pace;
 mod peers;
 mod proxies;
 mod refusal;

@@ -24,6 +24,11 @@ impl Counts {
         }
     }
 
+    /// The address that holds most, and how many.
+    fn most(&self) -> Option<(Peer, usize)> {
+        self.0.iter().map(|(peer, count)| (*peer, *count)).max_by_key(|(_, count)| *count)
+    }
+
     fn of(&self, peer: Peer) -> usize {
         self.0.get(&peer).copied().unwrap_or(0)
     }
@@ -40,7 +45,27 @@ pub(super) struct Candidate {
     pub(super) since: Instant,
 }
 
-/// Who makes room. A connection whose request is being answered goes only where there is no other.
+/// A crowd has so many connections at least, and gives up one in so many at a time.
+const PART_OF_A_CROWD: usize = 16;
+
+/// Who makes room. Of a crowd it is more than one, so that a crowd that comes and comes is not looked over for each.
+pub(super) fn make_room(candidates: impl Iterator<Item = Candidate> + Clone, counts: &Counts) -> Vec<usize> {
+    let mut crowd = Vec::new();
+    let (largest, count) = counts.most().unzip();
+    let share = count.unwrap_or_default() / PART_OF_A_CROWD;
+    if share > 0 {
+        crowd.extend(candidates.clone().filter(|c| Some(c.peer) == largest && !c.answering));
+        crowd.sort_unstable_by_key(|c| c.since);
+        crowd.truncate(share);
+    }
+    if crowd.is_empty() {
+        choose(candidates, counts).into_iter().collect()
+    } else {
+        crowd.iter().map(|c| c.slot).collect()
+    }
+}
+
+/// The one who makes room. A connection whose request is being answered goes only where there is no other.
 pub(super) fn choose(candidates: impl Iterator<Item = Candidate>, counts: &Counts) -> Option<usize> {
     candidates
         .min_by(|a, b| {
@@ -73,7 +98,14 @@ mod tests {
         ];
         assert_eq!(choose(all.into_iter(), &counts), Some(2));
         assert_eq!(choose(all.into_iter().filter(|c| c.answering), &counts), Some(3));
+        assert_eq!(make_room(all.into_iter(), &counts), [2], "three are no crowd");
         assert_eq!(peer("[2001:db8::ffff:1]:9"), honest, "one /64 is one client");
         assert_eq!(peer("[::ffff:10.0.0.1]:9"), crowd, "mapped is IPv4");
+
+        (0..40).for_each(|_| counts.add(crowd));
+        let more: Vec<_> = (10..50).map(|slot| candidate(slot, crowd, slot < 48, slot as u64)).chain(all).collect();
+        assert_eq!(make_room(more.iter().copied(), &counts), [49, 48], "a sixteenth of a crowd");
+        let busy = more.into_iter().filter(|c| c.answering);
+        assert_eq!(make_room(busy, &counts), [3], "one that is answered goes alone");
     }
 }

@@ -33,6 +33,14 @@ pub(super) enum Fill {
     Ended,
 }
 
+/// Whether the other side has gone and left nothing to read.
+pub(super) fn has_ended(socket: &TcpStream) -> bool {
+    match socket.peek(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+    }
+}
+
 impl Stream {
     pub(super) fn new(socket: TcpStream, tls: Option<ServerConnection>) -> Stream {
         let tls = tls.map(|mut tls| {

@@ -79,14 +79,15 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Whoever is next.
-    pub(super) fn pop(&mut self) -> Option<T> {
-        next_of(&mut self.ranks)
+    /// Whether somebody is due whose address is known.
+    pub(super) fn has_known(&self) -> bool {
+        self.ranks.iter().take(KNOWN).any(|rank| !rank.lines.order.is_empty())
     }
 
-    /// Whoever is next among those whose address is known.
-    pub(super) fn pop_known(&mut self) -> Option<T> {
-        next_of(self.ranks.get_mut(..KNOWN).unwrap_or_default())
+    /// Whoever is next, among those whose address is known only where it is not strangers' turn.
+    pub(super) fn pop(&mut self, strangers_too: bool) -> Option<T> {
+        let ranks = if strangers_too { RANKS } else { KNOWN };
+        next_of(self.ranks.get_mut(..ranks).unwrap_or_default())
     }
 
     /// The last of the longest line of strangers, or of the longest line where there are none, by this measure of one item.
@@ -183,7 +184,7 @@ mod tests {
     }
 
     fn all(turns: &mut Turns<u32>) -> Vec<u32> {
-        std::iter::from_fn(|| turns.pop()).collect()
+        std::iter::from_fn(|| turns.pop(true)).collect()
     }
 
     #[test]
@@ -205,13 +206,15 @@ mod tests {
         let mut turns = filled(&[(1, 0, 90), (2, YOUNG, 91), (3, 0, 92)]);
         (1..=5).for_each(|item| turns.push(peer(9), Standing::new(true, 0), item));
         turns.push(peer(9), Standing::new(true, YOUNG), 50);
-        assert_eq!(turns.pop_known(), Some(1));
+        assert!(turns.has_known());
+        assert_eq!(turns.pop(false), Some(1));
         assert_eq!(all(&mut turns), [2, 3, 50, 4, 5, 90, 92, 91]);
         turns.push(peer(1), stranger(0), 93);
-        assert_eq!(turns.pop_known(), None);
+        assert!(!turns.has_known());
+        assert_eq!(turns.pop(false), None);
         (1..=5).for_each(|item| turns.push(peer(9), Standing::new(true, 0), item));
         assert_eq!(turns.pop_last_of_longest(|_| 1), Some(93), "strangers give up first");
-        assert_eq!(std::iter::from_fn(|| turns.pop_known()).count(), 5);
+        assert_eq!(std::iter::from_fn(|| turns.pop(false)).count(), 5);
         assert!(turns.is_empty());
     }
 

@@ -18,6 +18,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Let a request wait, and say which ones there is no room for now, perhaps this one.
     pub(super) fn push(&mut self, request: Request) -> Vec<Request> {
         self.count = self.count.saturating_add(1);
@@ -35,9 +39,9 @@ impl Waiting {
         given_up
     }
 
-    /// The request whose turn it is, among those of known addresses only where strangers have enough.
+    /// The request whose turn it is, among those of known addresses only where it is not strangers' turn.
     pub(super) fn pop(&mut self, strangers_too: bool) -> Option<Request> {
-        let next = if strangers_too { self.turns.pop() } else { self.turns.pop_known() }?;
+        let next = self.turns.pop(strangers_too)?;
         self.leaves(&next);
         Some(next)
     }

@@ -2,6 +2,7 @@
 //! that attackers come from.
 
 use crate::world::acme::Client;
+use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::patience::{Over, eventually, seconds};
 use crate::world::process::Process;
@@ -17,8 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const MOST_MEMORY: u64 = 150 << 20;
-/// What is timed, in quiet and under attack.
+/// So many are timed at least.
 const ISSUANCES: usize = 25;
+const IN_QUIET: Duration = Duration::from_millis(1_500);
 const UNDER_ATTACK: Duration = Duration::from_secs(5);
 
 /// An attack as a story announces it.
@@ -63,14 +65,16 @@ impl Siege {
         });
         let client = ca.client(&ca.make_issuer("acme.com"));
         let responder = Responder::start(ca.place.address, ca.http_01_port);
+        // Made before, since openssl would compute on the processors that daemon and attackers share.
+        let csr = Csr::for_names(&["acme.com"]);
         let issue = || {
             let start = Instant::now();
-            client.obtain(&["acme.com"], &responder);
+            client.obtain_by(&csr, &["acme.com"], &responder);
             start.elapsed()
         };
         let process = ca.process();
         // What is opened once and kept is open from now on.
-        let quiet = Times::of(&issue, Duration::ZERO);
+        let quiet = Times::of(&issue, IN_QUIET);
         let descriptors = (0..10).map(|_| settled(&process)).min().unwrap();
 
         let (open_at_least, blows_at_least) = match self.at_least {
@@ -228,8 +232,16 @@ impl Field {
 
     /// Strike until it is over, as fast as it goes, each time with another number. A blow may fail, and is not
     /// counted then.
-    pub fn strike<T>(&self, mut blow: impl FnMut(usize) -> std::io::Result<T>) {
+    pub fn strike<T>(&self, blow: impl FnMut(usize) -> std::io::Result<T>) {
+        self.strike_every(Duration::ZERO, blow);
+    }
+
+    /// The same, no oftener than this.
+    pub fn strike_every<T>(&self, pace: Duration, mut blow: impl FnMut(usize) -> std::io::Result<T>) {
+        let start = Instant::now();
         for number in 0.. {
+            let due = pace.saturating_mul(u32::try_from(number).unwrap());
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
             if blow(number).is_ok() {
                 self.blows.fetch_add(1, Ordering::SeqCst);
             }

@@ -188,8 +188,12 @@ impl Client {
 
     /// The whole way: order, challenge, finalize, certificate.
     pub fn obtain(&self, names: &[&str], responder: &Responder) -> String {
+        self.obtain_by(&Csr::for_names(names), names, responder)
+    }
+
+    pub fn obtain_by(&self, csr: &Csr, names: &[&str], responder: &Responder) -> String {
         let order = self.ready_order(names, responder);
-        self.finalize(&order, &Csr::for_names(names)).expect(200);
+        self.finalize(&order, csr).expect(200);
         self.certificate(&order)
     }
 }
