@@ -101,7 +101,7 @@ impl Siege {
         eventually("the daemon lets go of everything", seconds(45), || {
             (process.descriptors() <= descriptors).then_some(())
         });
-        issue();
+        let afterwards = Times::of(&issue, Duration::ZERO);
 
         let log = ca.log().len();
         let (memory, blows) = (process.peak_memory(), field.blows.load(Ordering::SeqCst));
@@ -114,7 +114,7 @@ impl Siege {
         assert!(memory < MOST_MEMORY, "{name}: {} MiB at most", memory >> 20);
         // What honest clients do is told, and an attack now and then: nobody fills the disk by it.
         assert!(log < (64 << 10) + (quiet.0.len() + besieged.0.len()) * 1024, "{name}: {log} B of log");
-        besieged.assert_bearable(name, &quiet);
+        besieged.assert_bearable(name, &[quiet, afterwards]);
     }
 }
 
@@ -132,22 +132,23 @@ impl Times {
         Times(times)
     }
 
-    fn slowest(&self) -> Duration {
-        self.0[self.0.len() - 1]
+    /// Alone on its processors a daemon built for release stays under twice the quiet time; here are tests for company.
+    fn assert_bearable(&self, name: &str, quiet: &[Times; 2]) {
+        let [before, after] = quiet;
+        let bearable = before.p99().max(after.p99()) * 3 + Duration::from_millis(20);
+        assert!(self.p99() < bearable, "{name}: {self} under attack, {before} in quiet before, {after} after");
     }
 
-    fn assert_bearable(&self, name: &str, quiet: &Times) {
-        let bearable = quiet.slowest() * 10 + Duration::from_millis(500);
-        // One may have met a machine that stood still.
-        let second = self.0[self.0.len() - 2];
-        assert!(second < bearable, "{name}: {self} under attack, {quiet} in quiet");
+    fn p99(&self) -> Duration {
+        self.0[(self.0.len() - 1) * 99 / 100]
     }
 }
 
 impl std::fmt::Display for Times {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [median, p99] = [self.0.len() / 2, (self.0.len() - 1) * 99 / 100].map(|at| self.0[at].as_millis());
-        write!(f, "{median}/{p99}/{} ms (median/p99/slowest of {})", self.slowest().as_millis(), self.0.len())
+        let [median, p99, slowest] =
+            [self.0[self.0.len() / 2], self.p99(), self.0[self.0.len() - 1]].map(|t| t.as_millis());
+        write!(f, "{median}/{p99}/{slowest} ms (median/p99/slowest of {})", self.0.len())
     }
 }
 
