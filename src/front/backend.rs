@@ -50,7 +50,7 @@ pub(super) struct Backends {
     first_token: usize,
     connections: Vec<Connection>,
     waiting: Waiting,
-    /// Of the workers.
+    /// Of handing requests to workers.
     pace: Pace,
     renewal: Renewal,
     /// When the application may be begun anew at the earliest; never before it has been there as a whole.
@@ -78,9 +78,16 @@ struct Exchange {
 }
 
 impl Backends {
-    pub(super) fn new(socket: PathBuf, secret: &str, count: usize, first_token: usize, renewal: Renewal) -> Backends {
+    pub(super) fn new(
+        socket: PathBuf,
+        secret: &str,
+        count: usize,
+        first_token: usize,
+        renewal: Renewal,
+        pace: Pace,
+    ) -> Backends {
         let connections = (0..count).map(|_| Connection::Closed).collect();
-        let (probe, waiting, pace) = (probe_request(secret), Waiting::default(), Pace::new(Instant::now()));
+        let (probe, waiting) = (probe_request(secret), Waiting::default());
         Backends { socket, probe, first_token, connections, waiting, pace, renewal, may_renew: None }
     }
 
@@ -103,7 +110,8 @@ impl Backends {
         };
         let token = Token(self.first_token.saturating_add(at));
         let opened = UnixStream::connect(&self.socket).and_then(|mut stream| {
-            registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            // That there is room to write is told with every request that tiny_http reads.
+            registry.register(&mut stream, token, Interest::READABLE)?;
             Ok(stream)
         });
         match opened {
@@ -112,7 +120,7 @@ impl Backends {
                 if let Some(place) = self.connections.get_mut(at) {
                     *place = Connection::Open { stream, work: Work::Probing(exchange) };
                 }
-                self.progress(at, registry, outcomes);
+                self.begin(at, registry, outcomes);
             }
             // Nobody listens there.
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
@@ -150,7 +158,10 @@ impl Backends {
 
     /// Hand a request to an idle connection, or let it wait; whatever there is no room for is refused.
     pub(super) fn submit(&mut self, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
-        match self.idle().filter(|_| request.standing.is_known || self.has_room_for_strangers()) {
+        // Those who wait go before a stranger who comes now.
+        self.hand_on(registry, outcomes);
+        let at_once = request.standing.is_known || (self.waiting.is_empty() && self.has_room_for_strangers());
+        match self.idle().filter(|_| at_once) {
             Some(at) => self.assign(at, request, registry, outcomes),
             None => {
                 let given_up = self.waiting.push(request);
@@ -170,7 +181,7 @@ impl Backends {
         }
     }
 
-    /// How long what waits may wait if nothing happens.
+    /// How long what waits may wait if nothing happens, once all that could be was handed on.
     pub(super) fn patience(&self, now: Instant) -> Duration {
         let rest = self.pace.rest(now);
         if self.waiting.is_empty() || rest.is_zero() { Duration::MAX } else { rest }
@@ -227,7 +238,24 @@ impl Backends {
             }
             let exchange = Exchange::new(request.bytes, request.head_only, request.deadline);
             *work = Work::Answering { client: request.client, is_known, since: now, exchange };
-            self.progress(at, registry, outcomes);
+            self.begin(at, registry, outcomes);
+        }
+    }
+
+    /// Send a request. That its reply comes is told.
+    fn begin(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        let token = Token(self.first_token.saturating_add(at));
+        let Some(Connection::Open { stream, work: Work::Probing(exchange) | Work::Answering { exchange, .. } }) =
+            self.connections.get_mut(at)
+        else {
+            return;
+        };
+        let sent = exchange.send(stream).and_then(|all| match all {
+            true => Ok(()),
+            false => registry.reregister(stream, token, Interest::READABLE | Interest::WRITABLE),
+        });
+        if let Err(e) = sent {
+            self.broken(at, &e, registry, outcomes);
         }
     }
 
@@ -262,11 +290,13 @@ impl Backends {
                 }
                 self.hand_on(registry, outcomes);
             }
-            Err(e) => {
-                log::error!(error:% = e; "a connection to the HTTP workers broke");
-                self.close(at, registry, outcomes);
-            }
+            Err(e) => self.broken(at, &e, registry, outcomes),
         }
+    }
+
+    fn broken(&mut self, at: usize, why: &std::io::Error, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        log::error!(error:% = why; "a connection to the HTTP workers broke");
+        self.close(at, registry, outcomes);
     }
 
     fn close(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
@@ -287,16 +317,25 @@ impl Exchange {
 
     /// The length of the reply's head once the reply is whole.
     fn run(&mut self, stream: &mut UnixStream) -> std::io::Result<Option<usize>> {
+        if self.send(stream)? { self.receive(stream) } else { Ok(None) }
+    }
+
+    /// Whether all is sent.
+    fn send(&mut self, stream: &mut UnixStream) -> std::io::Result<bool> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match stream.write(rest) {
                 Ok(count) => self.sent = self.sent.saturating_add(count),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
         self.out = Vec::new();
         self.sent = 0;
+        Ok(true)
+    }
+
+    fn receive(&mut self, stream: &mut UnixStream) -> std::io::Result<Option<usize>> {
         let mut buffer = [0u8; 4 * 1024];
         loop {
             if let Some(head) = self.whole()? {

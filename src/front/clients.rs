@@ -11,13 +11,17 @@ pub(super) struct Clients {
     counts: Counts,
     /// How many there were so far.
     numbered: u64,
-    /// The bytes that all of them make us hold.
-    pub(super) held: usize,
+    held: usize,
 }
 
 impl Clients {
     pub(super) fn count(&self) -> usize {
         self.places.len().saturating_sub(self.free.len())
+    }
+
+    /// The bytes that all of them make us hold.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -53,6 +57,10 @@ impl Clients {
 
     pub(super) fn at(&mut self, slot: usize) -> Option<&mut Client> {
         self.places.get_mut(slot).and_then(Option::as_mut)
+    }
+
+    pub(super) fn has(&self, id: ClientId) -> bool {
+        matches!(self.places.get(id.slot), Some(Some(client)) if client.id == id)
     }
 
     pub(super) fn of(&mut self, id: ClientId) -> Option<&mut Client> {

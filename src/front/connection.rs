@@ -55,7 +55,7 @@ pub(super) struct Client {
     since: Instant,
     /// How many requests were answered.
     pub(super) answered: u64,
-    /// Whether it has asked for more before it was answered, as no ACME client does: nobody waits for all that comes then.
+    /// Whether it was seen to ask for more before it was answered, as no ACME client does. It counts as a stranger then.
     is_hasty: bool,
     /// Whether it waits for its turn to be driven.
     pub(super) is_due: bool,
@@ -124,10 +124,19 @@ impl Client {
         &mut self.stream.socket
     }
 
-    /// Where it stands among those who are due. A proxy is never a stranger: for whom it asks, its requests say.
+    /// Where it stands among those who are due. A proxy is nobody's stranger: for whom it asks, its requests say.
     pub(super) fn standing(&self, known: &KnownAddresses) -> Standing {
         let is_known = self.proxies.is_some() || known.contains(self.peer);
         Standing::new(is_known && !self.is_hasty, self.answered)
+    }
+
+    pub(super) fn is_proxied(&self) -> bool {
+        self.proxies.is_some()
+    }
+
+    /// There is something to read, perhaps the last.
+    pub(super) fn may_read(&mut self, is_last: bool) {
+        self.stream.may_read(is_last);
     }
 
     /// Whether it has gone before it said a word.

@@ -1,4 +1,6 @@
-//! The event loop: accepts, drives clients as their sockets become ready, moves requests and replies, watches deadlines.
+//! The event loop: drives clients as their sockets become ready, moves requests and replies, watches deadlines.
+
+mod newcomers;
 
 use super::backend::{Backends, ClientId, Outcome};
 use super::clients::Clients;
@@ -7,7 +9,6 @@ use super::known::KnownAddresses;
 use super::listen::Listener;
 use super::pace::Pace;
 use super::proxies::Proxies;
-use super::stream::has_ended;
 use super::tls::TlsConfigs;
 use super::turns::Turns;
 use super::{FrontSettings, Waker};
@@ -15,11 +16,9 @@ use crate::clock::{Seldom, later};
 use crate::http::Door;
 use crate::metrics::{self, Eviction};
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use rustls::ServerConnection;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -29,10 +28,10 @@ const WAKER: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
-/// New clients of each listener before the loop looks who else has come.
-const ACCEPTS_PER_TURN: usize = 16;
-/// How long clients are driven before that: a handshake takes about as long, and whoever goes first may have just come.
-const DRIVEN_PER_TURN: Duration = Duration::from_micros(200);
+/// How long clients are driven before that.
+const DRIVEN_PER_TURN: Duration = Duration::from_millis(1);
+/// The same for strangers: a handshake takes about as long, and somebody known may have just come.
+const STRANGERS_DRIVEN_PER_TURN: Duration = Duration::from_micros(200);
 /// What all clients together may make us hold.
 const MOST_HELD: usize = 64 << 20;
 /// How long requests that run may take after the daemon was told to stop.
@@ -64,7 +63,7 @@ pub(super) struct EventLoop {
     first_client: usize,
     clients: Clients,
     known: KnownAddresses,
-    /// Of this loop.
+    /// Of driving clients.
     pace: Pace,
     /// Clients that made room in memory and were not told of yet.
     let_go: usize,
@@ -97,6 +96,9 @@ impl EventLoop {
             poll.registry().register(&mut socket, token, Interest::READABLE)?;
             listeners.push((token, door, socket));
         }
+        let now = Instant::now();
+        let processors =
+            std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
         let first_backend = FIRST_LISTENER.saturating_add(listeners.len());
         let backends = Backends::new(
             settings.application.clone(),
@@ -104,6 +106,7 @@ impl EventLoop {
             settings.connections,
             first_backend,
             settings.renewal.clone(),
+            Pace::new(now, processors),
         );
         Ok(EventLoop {
             poll,
@@ -115,8 +118,8 @@ impl EventLoop {
             first_backend,
             first_client: first_backend.saturating_add(settings.connections),
             clients: Clients::default(),
-            known: KnownAddresses::new(Instant::now()),
-            pace: Pace::new(Instant::now()),
+            known: KnownAddresses::new(now),
+            pace: Pace::new(now, processors),
             let_go: 0,
             due: Turns::default(),
             no_room: Seldom::default(),
@@ -153,6 +156,7 @@ impl EventLoop {
             if self.stopping.load(Ordering::SeqCst) && self.may_stop(now, &mut stop_at) {
                 return;
             }
+            self.hand_on();
             let patience = self.patience(now).min(next_tick.saturating_duration_since(now));
             if let Err(e) = self.poll.poll(&mut events, Some(patience)) {
                 if e.kind() != ErrorKind::Interrupted {
@@ -164,13 +168,17 @@ impl EventLoop {
             for event in &events {
                 self.handle(event);
             }
-            let mut outcomes = Vec::new();
-            self.backends.hand_on(self.poll.registry(), &mut outcomes);
-            self.deliver(outcomes);
             self.drive_some();
             self.accept_some();
             self.turns.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Requests that wait go to workers as it is their turn.
+    fn hand_on(&mut self) {
+        let mut outcomes = Vec::new();
+        self.backends.hand_on(self.poll.registry(), &mut outcomes);
+        self.deliver(outcomes);
     }
 
     /// How long to wait for events, where none come.
@@ -203,13 +211,19 @@ impl EventLoop {
             }
         } else {
             let slot = token.0.saturating_sub(self.first_client);
-            // Reset by the client: nobody is there to be told anything.
-            if event.is_error() { self.remove(slot) } else { self.is_due(slot) }
+            if event.is_error() {
+                // Reset by the client: nobody is there to be told anything.
+                return self.remove(slot);
+            }
+            if let Some(client) = self.clients.at(slot) {
+                client.may_read(event.is_read_closed());
+            }
+            self.line_up(slot);
         }
     }
 
-    /// A client can go on, when its turn comes. Most of those who leave without a word need none.
-    fn is_due(&mut self, slot: usize) {
+    /// A client can go on when its turn comes. A stranger who has left without a word needs none.
+    fn line_up(&mut self, slot: usize) {
         let Some(client) = self.clients.at(slot) else { return };
         let standing = client.standing(&self.known);
         if !standing.is_known && client.has_left() {
@@ -225,16 +239,18 @@ impl EventLoop {
         let (until, mut now) = (later(start, DRIVEN_PER_TURN), start);
         let mut for_strangers = Duration::ZERO;
         while now < until {
-            let Some(id) = self.due.pop(self.pace.lets_strangers(now)) else { break };
+            let strangers_too = for_strangers < STRANGERS_DRIVEN_PER_TURN && self.pace.lets_strangers(now);
+            let Some(id) = self.due.pop(strangers_too) else { break };
             let Some(client) = self.clients.of(id) else { continue };
             client.is_due = false;
-            let is_known = client.standing(&self.known).is_known;
+            let (is_known, is_proxied) = (client.standing(&self.known).is_known, client.is_proxied());
             self.drive(id.slot);
             let before = std::mem::replace(&mut now, Instant::now());
-            if is_known {
-                self.pace.serves_known(now);
-            } else {
-                for_strangers = for_strangers.saturating_add(now.saturating_duration_since(before));
+            match (is_known, is_proxied) {
+                (false, _) => for_strangers = for_strangers.saturating_add(now.saturating_duration_since(before)),
+                (true, false) => self.pace.serves_known(now),
+                // Nobody knows yet for whom.
+                (true, true) => {}
             }
         }
         if !for_strangers.is_zero() {
@@ -246,7 +262,7 @@ impl EventLoop {
     fn drive(&mut self, slot: usize) {
         match self.clients.run(slot, |client| client.drive(&self.settings.secret, &self.known)) {
             None | Some(Verdict::Keep) => {}
-            Some(Verdict::Again) => self.is_due(slot),
+            Some(Verdict::Again) => self.line_up(slot),
             Some(Verdict::Close) => self.remove(slot),
             Some(Verdict::Submit(request)) => {
                 let mut outcomes = Vec::new();
@@ -254,7 +270,7 @@ impl EventLoop {
                 self.deliver(outcomes);
             }
         }
-        if self.clients.held > MOST_HELD {
+        if self.clients.held() > MOST_HELD {
             self.evict_for_memory();
         }
     }
@@ -262,7 +278,7 @@ impl EventLoop {
     /// Replies go to their clients, which may have gone, or may have the next request ready already.
     fn deliver(&mut self, outcomes: Vec<Outcome>) {
         for (id, outcome) in outcomes {
-            if self.clients.of(id).is_some() {
+            if self.clients.has(id) {
                 if let Some(Some(peer)) = self.clients.run(id.slot, |client| client.answer(outcome)) {
                     self.known.add(peer);
                 }
@@ -271,94 +287,12 @@ impl EventLoop {
         }
     }
 
-    fn accept_some(&mut self) {
-        for token in std::mem::take(&mut self.accepting) {
-            // There may be more than one turn takes, of which no event tells.
-            let mut more = true;
-            for _ in 0..ACCEPTS_PER_TURN {
-                let Some((_, door, listener)) = self.listeners.iter().find(|(t, _, _)| *t == token) else { break };
-                let door = *door;
-                match listener.accept() {
-                    Ok((socket, address)) => self.welcome(socket, address, door),
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                        more = false;
-                        break;
-                    }
-                    Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
-                    Err(e) => {
-                        // Out of descriptors or memory: somebody makes room, or it is tried again at the next tick.
-                        if self.no_room.is_due() {
-                            log::warn!(error:% = e; "clients can be accepted only when others go");
-                        }
-                        if !self.evict(Eviction::Descriptors) {
-                            more = false;
-                            break;
-                        }
-                    }
-                }
-            }
-            if more && !self.listeners.is_empty() {
-                self.accepting.push(token);
-            }
-        }
-    }
-
-    fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr, door: Door) {
-        let is_proxied = door == Door::Tls && self.proxies.are_there();
-        if is_proxied && !self.proxies.contain(address.ip()) {
-            let level = if self.no_proxy.is_due() { log::Level::Warn } else { log::Level::Debug };
-            return log::log!(level, address:% = address.ip(); "turned away: --listen is for --behind-proxy only");
-        }
-        count_accepted(door);
-        // Many of those who come and go have gone before anybody looks.
-        if has_ended(&socket) {
-            let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-            return;
-        }
-        if self.clients.count() >= self.settings.most_clients {
-            self.evict(Eviction::Places);
-        }
-        let _ = socket.set_nodelay(true);
-        let tls = match door {
-            Door::Tls if is_proxied || self.tls.is_empty() => None,
-            Door::Tls => {
-                let Ok(local) = socket.local_addr() else { return };
-                match ServerConnection::new(self.tls.for_local(local.ip())) {
-                    Ok(tls) => Some(tls),
-                    Err(e) => return log::error!(error:% = e; "TLS could not be begun"),
-                }
-            }
-            Door::Plain | Door::Metrics | Door::Probe => None,
-        };
-        let id = self.clients.next_id();
-        let token = Token(self.first_client.saturating_add(id.slot));
-        if let Err(e) = self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE) {
-            self.clients.give_back(id);
-            return log::error!(error:% = e; "a client could not be watched");
-        }
-        self.clients.put(match (door, tls) {
-            (Door::Tls, None) if !is_proxied => Client::without_certificate(id, socket, address),
-            (_, tls) => Client::new(id, socket, address, door, tls, is_proxied.then(|| Arc::clone(&self.proxies))),
-        });
-        count_present(door, 1);
-    }
-
     fn remove(&mut self, slot: usize) {
         if let Some(mut client) = self.clients.take(slot) {
             let _ = self.poll.registry().deregister(client.socket());
             count_present(client.door, -1);
             self.backends.forget(client.id);
         }
-    }
-
-    /// Close connections that are least worth keeping. False when there is none.
-    fn evict(&mut self, why: Eviction) -> bool {
-        let least_worth = self.clients.least_worth();
-        for slot in &least_worth {
-            metrics::count(&metrics::EVICTED, why as usize);
-            self.remove(*slot);
-        }
-        !least_worth.is_empty()
     }
 
     fn evict_for_memory(&mut self) {
@@ -378,11 +312,13 @@ impl EventLoop {
         self.backends.tick(now, self.poll.registry(), &mut outcomes);
         self.deliver(outcomes);
         for slot in self.clients.slots() {
-            let Some(client) = self.clients.at(slot) else { continue };
-            if now >= client.deadline && matches!(client.overdue(), Verdict::Close) {
+            // Whoever is due waits for us.
+            let is_late = self.clients.at(slot).is_some_and(|client| now >= client.deadline && !client.is_due);
+            if is_late && let Some(Verdict::Close) = self.clients.run(slot, Client::overdue) {
                 self.remove(slot);
             }
         }
+        self.due.take_if(|id| !self.clients.has(*id));
         if !self.stopping.load(Ordering::SeqCst) {
             // One that could not be accepted for want of descriptors gives no new event.
             self.accepting = self.listeners.iter().map(|(token, _, _)| *token).collect();
@@ -398,19 +334,13 @@ impl EventLoop {
         }
         self.accepting.clear();
         for slot in self.clients.slots() {
-            let idle = self.clients.at(slot).filter(|c| c.is_idle() && (newcomers_too || c.answered > 0));
+            let idle = self.clients.at(slot).filter(|c| c.is_idle() && !c.is_due && (newcomers_too || c.answered > 0));
             if let Some(client) = idle {
                 client.close_politely();
                 self.remove(slot);
             }
         }
         self.clients.is_empty() || now >= deadline
-    }
-}
-
-fn count_accepted(door: Door) {
-    if let Some(listener) = door.listener() {
-        metrics::count(&metrics::ACCEPTED, listener as usize);
     }
 }
 

@@ -22,6 +22,10 @@ pub(super) struct Stream {
     /// How much of that was.
     written: usize,
     ended: bool,
+    /// Whether there is nothing to read until an event tells of more.
+    is_drained: bool,
+    /// Whether the other side has said that nothing more comes, of which no further event tells.
+    is_last: bool,
     /// Read since the last request, or the beginning, and perhaps still with rustls.
     pub(super) unread: usize,
 }
@@ -31,6 +35,27 @@ pub(super) enum Fill {
     Some,
     Blocked,
     Ended,
+}
+
+/// A socket and whether the last read left room, after which there is nothing more (epoll(7)): asking again would cost as much.
+struct Measured<'a> {
+    socket: &'a mut TcpStream,
+    is_short: bool,
+}
+
+impl Read for Measured<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.socket.read(buffer)?;
+        self.is_short = count < buffer.len();
+        Ok(count)
+    }
+}
+
+fn read_into(input: &mut Vec<u8>, socket: &mut impl Read) -> std::io::Result<usize> {
+    let mut buffer = [0; 16 * 1024];
+    let count = socket.read(&mut buffer)?;
+    input.extend_from_slice(buffer.get(..count).unwrap_or_default());
+    Ok(count)
 }
 
 /// Whether the other side has gone and left nothing to read.
@@ -47,7 +72,17 @@ impl Stream {
             tls.set_buffer_limit(Some(TLS_BUFFER));
             Box::new(tls)
         });
-        Stream { socket, tls, input: Vec::new(), output: Vec::new(), written: 0, ended: false, unread: 0 }
+        Stream {
+            socket,
+            tls,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            ended: false,
+            is_drained: false,
+            is_last: false,
+            unread: 0,
+        }
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -71,32 +106,35 @@ impl Stream {
         }
     }
 
+    /// There is something to read, perhaps the last.
+    pub(super) fn may_read(&mut self, is_last: bool) {
+        self.is_drained = false;
+        self.is_last |= is_last;
+    }
+
     /// Read what there is, a bounded amount, into `input`.
     pub(super) fn fill(&mut self) -> std::io::Result<Fill> {
         if self.ended {
             return Ok(Fill::Ended);
         }
-        let Some(tls) = &mut self.tls else {
-            let mut buffer = [0u8; 16 * 1024];
-            return match self.socket.read(&mut buffer) {
-                Ok(0) => Ok(Fill::Ended),
-                Ok(count) => {
-                    self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    self.unread = self.unread.saturating_add(count);
-                    Ok(Fill::Some)
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(Fill::Blocked),
-                Err(e) if e.kind() == ErrorKind::Interrupted => Ok(Fill::Some),
-                Err(e) => Err(e),
-            };
+        if self.is_drained {
+            return Ok(Fill::Blocked);
+        }
+        let mut socket = Measured { socket: &mut self.socket, is_short: false };
+        let read = match &mut self.tls {
+            Some(tls) => tls.read_tls(&mut socket),
+            None => read_into(&mut self.input, &mut socket),
         };
-        match tls.read_tls(&mut self.socket) {
+        self.is_drained = socket.is_short && !self.is_last;
+        let count = match read {
             Ok(0) => return Ok(Fill::Ended),
-            Ok(count) => self.unread = self.unread.saturating_add(count),
+            Ok(count) => count,
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Fill::Blocked),
             Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(Fill::Some),
             Err(e) => return Err(e),
-        }
+        };
+        self.unread = self.unread.saturating_add(count);
+        let Some(tls) = &mut self.tls else { return Ok(Fill::Some) };
         let state = tls.process_new_packets().map_err(std::io::Error::other)?;
         if tls.is_handshaking() && self.unread > LARGEST_HANDSHAKE {
             return Err(std::io::Error::other("the handshake is too long"));

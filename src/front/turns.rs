@@ -14,7 +14,7 @@ const PART_OF_THE_OTHERS: u32 = 4;
 /// Who goes before whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Whether somebody has signed something from the address.
+    /// Whether it is no stranger: somebody has signed something from the address.
     pub(super) is_known: bool,
     is_young: bool,
 }

@@ -6,14 +6,17 @@ pub mod field;
 use crate::world::account_key::AccountKey;
 use crate::world::acme::Client;
 use crate::world::base64url;
+use crate::world::csr::Csr;
+use crate::world::daemon::Ca;
+use crate::world::responder::Responder;
 use crate::world::wire::{Connection, path, read_reply, read_to_close};
 use field::AtLeast::{Blows, Open};
 use field::{Field, Siege};
 use rustix::net::sockopt::set_socket_linger;
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn five_thousand_idle_connections_are_borne() {
@@ -132,44 +135,74 @@ fn floods_of_garbage_are_borne() {
 
 #[test]
 fn floods_of_bad_signatures_are_borne() {
-    Siege { name: "bad signatures", troops: 4, at_least: Blows(4) }.is_withstood(|field, troop| {
-        let forger = Client { key: AccountKey::es384(), account: None, ..field.client.clone() };
-        let url = field.client.url("newAccount");
-        let ask = format!("HEAD {} HTTP/1.1\r\nHost: ca.lan\r\n\r\n", path(&field.client.url("newNonce")));
-        let mut noise = Noise(troop as u64 + 1);
-        // More of them than the daemon lets wait in all, each with the next request as soon as the last is answered.
-        let mut forgers: Vec<(Connection, String)> = Vec::new();
-        let mut addresses = (1..).step_by(2);
-        field.strike(|_| {
-            while forgers.len() < 250 {
-                // Not from the address of the honest client.
-                let mut connection = field.connect_by_tls(addresses.next().unwrap())?;
-                connection.write_all(ask.as_bytes())?;
-                let nonce = read_reply(&mut connection, "HEAD")?.required_header("replay-nonce");
-                forgers.push((connection, nonce));
+    Siege { name: "bad signatures", troops: 4, at_least: Blows(4) }.is_withstood(forge);
+}
+
+#[test]
+fn strangers_come_to_their_turn_beside_a_flood_and_somebody_known() {
+    let _alone = field::alone();
+    let ca = Ca::start_with(&["--validation-allow", "127.0.0.0/8"]);
+    let known = ca.client(&ca.make_issuer("acme.com"));
+    let responder = Responder::start(ca.place.address, ca.http_01_port);
+    let csr = Csr::for_names(&["acme.com"]);
+    let field = Field::around(&known, ca.plain_listen);
+    std::thread::scope(|scope| {
+        let _over = field.over();
+        let (field, known, csr, responder) = (&field, &known, &csr, &responder);
+        let at_work = scope.spawn(move || field.strike(|_| Ok(known.obtain_by(csr, &["acme.com"], responder))));
+        for troop in 0..4 {
+            scope.spawn(move || forge(field, troop));
+        }
+        field.has_in_place(5);
+        for host in 1..=20 {
+            let stranger = Client { wire: known.wire.at(Ipv4Addr::new(127, 0, 77, host)), ..known.clone() };
+            let start = Instant::now();
+            stranger.obtain_by(csr, &["acme.com"], responder);
+            assert!(start.elapsed() < Duration::from_secs(2), "a stranger waited for {:?}", start.elapsed());
+            assert!(!at_work.is_finished());
+        }
+    });
+}
+
+/// Signatures that are not true, as fast as they are answered.
+fn forge(field: &Field, troop: usize) {
+    let forger = Client { key: AccountKey::es384(), account: None, ..field.client.clone() };
+    let url = field.client.url("newAccount");
+    let ask = format!("HEAD {} HTTP/1.1\r\nHost: ca.lan\r\n\r\n", path(&field.client.url("newNonce")));
+    let mut noise = Noise(troop as u64 + 1);
+    // More of them than the daemon lets wait in all, each with the next request as soon as the last is answered.
+    let mut forgers: Vec<(Connection, String)> = Vec::new();
+    let mut addresses = (1..).step_by(2);
+    field.strike(|_| {
+        while forgers.len() < 250 {
+            // Not from the address of the honest client.
+            let mut connection = field.connect_by_tls(addresses.next().unwrap())?;
+            connection.write_all(ask.as_bytes())?;
+            let nonce = read_reply(&mut connection, "HEAD")?.required_header("replay-nonce");
+            forgers.push((connection, nonce));
+        }
+        for (connection, nonce) in &mut forgers {
+            let mut jws = forger
+                .sign(&serde_json::json!({"alg": "ES384", "nonce": nonce, "url": url, "jwk": forger.key.jwk}), b"{}");
+            jws.signature = base64url::encode(noise.bytes(96));
+            let body = jws.flattened().to_string();
+            let head = format!(
+                "POST {} HTTP/1.1\r\nHost: ca.lan\r\nContent-Type: application/jose+json\r\nContent-Length: {}\r\n\r\n",
+                path(&url),
+                body.len()
+            );
+            connection.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        }
+        let mut still = Vec::new();
+        for (mut connection, _) in std::mem::take(&mut forgers) {
+            if let Ok(reply) = read_reply(&mut connection, "POST")
+                && let Some(nonce) = reply.header("replay-nonce")
+            {
+                still.push((connection, nonce.to_owned()));
             }
-            for (connection, nonce) in &mut forgers {
-                let mut jws = forger.sign(&serde_json::json!({"alg": "ES384", "nonce": nonce, "url": url, "jwk": forger.key.jwk}), b"{}");
-                jws.signature = base64url::encode(noise.bytes(96));
-                let body = jws.flattened().to_string();
-                let head = format!(
-                    "POST {} HTTP/1.1\r\nHost: ca.lan\r\nContent-Type: application/jose+json\r\nContent-Length: {}\r\n\r\n",
-                    path(&url),
-                    body.len()
-                );
-                connection.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
-            }
-            let mut still = Vec::new();
-            for (mut connection, _) in std::mem::take(&mut forgers) {
-                if let Ok(reply) = read_reply(&mut connection, "POST")
-                    && let Some(nonce) = reply.header("replay-nonce")
-                {
-                    still.push((connection, nonce.to_owned()));
-                }
-            }
-            forgers = still;
-            Ok(())
-        });
+        }
+        forgers = still;
+        Ok(())
     });
 }
 
@@ -198,8 +231,8 @@ fn huge_heads_and_bodies_are_borne() {
 #[test]
 fn connections_that_come_and_go_are_borne() {
     Siege { name: "connection churn", troops: 4, at_least: Blows(30_000) }.is_withstood(|field, troop| {
-        // Four thousand a second. Faster than all, they would take every moment of the processors that they share with the
-        // daemon.
+        // Four thousand a second each. As fast as it goes, they would take every moment of the processors that they share with
+        // the daemon.
         field.strike_every(Duration::from_micros(250), |number| match troop {
             0 => field.connect(number).map(drop),
             1 => field.connect_by_tls(number).map(drop),

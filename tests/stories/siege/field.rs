@@ -83,7 +83,7 @@ impl Siege {
         };
         let field = Field::around(&client, ca.plain_listen);
         let besieged = std::thread::scope(|scope| {
-            let _over = Over(&field.over);
+            let _over = field.over();
             let (field, attack) = (&field, &attack);
             let strike = |number| {
                 // Attackers have processors of their own; ours get what daemon and client leave.
@@ -132,7 +132,7 @@ impl Times {
         Times(times)
     }
 
-    /// Alone on its processors a daemon built for release stays under twice the quiet time; here are tests for company.
+    /// Built for release, a daemon stays under twice the quiet time.
     fn assert_bearable(&self, name: &str, quiet: &[Times; 2]) {
         let [before, after] = quiet;
         let bearable = before.p99().max(after.p99()) * 3 + Duration::from_millis(20);
@@ -162,6 +162,17 @@ impl Field {
             over: AtomicBool::new(false),
             blows: AtomicUsize::new(0),
         }
+    }
+
+    /// Attackers leave it at the end of this.
+    pub fn over(&self) -> Over<'_> {
+        Over(&self.over)
+    }
+
+    /// Wait until so many have begun.
+    pub fn has_in_place(&self, troops: usize) {
+        let all = || self.in_place.load(Ordering::SeqCst) == troops;
+        eventually("the attack is in place", seconds(90), || all().then_some(()));
     }
 
     /// Attackers leave it.
@@ -271,7 +282,7 @@ fn settled(process: &Process) -> usize {
 }
 
 /// One siege at a time, since they are measured, with as many descriptors as this process may have.
-fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let most = getrlimit(Resource::Nofile).maximum;
