@@ -119,7 +119,8 @@ impl EventLoop {
             first_client: first_backend.saturating_add(settings.connections),
             clients: Clients::default(),
             known: KnownAddresses::new(now),
-            pace: Pace::new(now, processors),
+            // The loop is busy on one processor at a time.
+            pace: Pace::new(now, 1),
             let_go: 0,
             due: Turns::default(),
             no_room: Seldom::default(),
