@@ -3,6 +3,7 @@
 use super::table::table;
 use super::terminal::Terminal;
 use crate::clock::{Span, Time};
+use crate::identifier::harmless;
 use serde_json::Value;
 
 pub(super) fn show(reply: &Value, terminal: Terminal) -> String {
@@ -30,7 +31,8 @@ pub(super) fn show(reply: &Value, terminal: Terminal) -> String {
         ("issuer", format!("{} ({}): {}", text("name"), text("state"), text("acme_directory_url")))
     };
     let facts = facts.into_iter().chain(list(reply, "issuers").iter().map(of_issuer));
-    let mut out: Vec<String> = facts.map(|(name, fact)| format!("{name:<14} {fact}")).collect();
+    // Names from before they were looked at may turn the direction of what follows.
+    let mut out: Vec<String> = facts.map(|(name, fact)| format!("{name:<14} {}", harmless(&fact))).collect();
     let mut ends = Vec::new();
     for (what, name) in [("signer", "next_signers_to_end"), ("certificate", "next_certificates_to_end")] {
         for end in list(reply, name) {
@@ -43,7 +45,8 @@ pub(super) fn show(reply: &Value, terminal: Terminal) -> String {
         out.push(format!("\n{}", table(&["ENDS NEXT", "NAME", "AT", "LEFT"], &ends, terminal)));
     }
     let warnings = list(reply, "warnings").iter().filter_map(Value::as_str);
-    out.extend(warnings.enumerate().map(|(at, w)| format!("{}warning: {w}", if at == 0 { "\n" } else { "" })));
+    let begun = |at: usize| if at == 0 { "\n" } else { "" };
+    out.extend(warnings.enumerate().map(|(at, w)| format!("{}warning: {}", begun(at), harmless(w))));
     out.join("\n")
 }
 
@@ -94,6 +97,17 @@ fn coarse(span: Span) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_name_steers_the_terminal() {
+        let name = "/a\u{202e}b\u{1b}[2K";
+        let reply = json!({"issuers": [{"name": name, "state": "enabled"}], "warnings": [name],
+            "next_signers_to_end": [{"name": name, "not_after": "2030-01-01T00:00:00Z"}]});
+        let shown = show(&reply, Terminal { width: None, has_colours: false });
+        assert_eq!(shown.matches("/a\u{fffd}b").count(), 3, "{shown}");
+        assert!(!shown.contains(['\u{202e}', '\u{1b}']), "{shown:?}");
+    }
 
     #[test]
     fn sizes_and_times_are_as_people_say_them() {
