@@ -80,18 +80,8 @@ impl Issuance {
     /// # Errors
     /// The store's.
     pub fn roots_of_door(&self, policy: &IssuerPolicy) -> Result<Option<Arc<Vec<Vec<u8>>>>> {
-        let Some(url) = policy.acme.as_ref().filter(|_| !self.tls.is_given()) else { return Ok(None) };
-        let host = url.host().to_string();
-        let (issuers, stored) = self.store.read(|read| Ok((read.issuers()?, read.tls_certificates()?)))?;
-        let issuer_of = |tls: &TlsCertificate| issuers.iter().find(|i| i.item == tls.issuer && i.acme_enabled);
-        let mut shown: Vec<_> = stored
-            .iter()
-            .filter(|tls| tls.host == host)
-            .filter_map(|tls| Some((!issuer_of(tls)?.tls_issuer, tls.certificate.signer)))
-            .collect();
-        // Stable, as in what is shown: the oldest issuer first, unless another one was chosen.
-        shown.sort_by_key(|(is_not_chosen, _)| *is_not_chosen);
-        shown.first().map(|(_, signer)| self.roots_of_version(*signer)).transpose()
+        let signer = policy.acme.as_ref().and_then(|url| self.tls.signer_above(url.host()));
+        signer.map(|signer| self.roots_of_version(signer)).transpose()
     }
 
     /// Issue a certificate for the host of an issuer's gw-cluster-url. `None` when the issuer has none, or when the daemon
@@ -199,7 +189,7 @@ impl Issuance {
     fn own_certificate(&self, tls: &TlsCertificate, preferred: bool) -> Result<OwnCertificate> {
         let host = Identifier::parse_host(&tls.host)?;
         let chain = [vec![tls.certificate.der.clone()], self.chain_above(tls.certificate.signer)?].concat();
-        OwnCertificate::new(host, preferred, chain, &self.tls_key(tls)?)
+        OwnCertificate::new(host, tls.certificate.signer, preferred, chain, &self.tls_key(tls)?)
     }
 
     /// The private key of one of the daemon's own certificates.

@@ -23,6 +23,8 @@ pub struct TlsTable {
 struct Entry {
     /// `None` for a certificate that was given, which is shown to everybody.
     host: Option<Identifier>,
+    /// The version of the signer that issued it, where the daemon did.
+    signer: Option<i64>,
     preferred: bool,
     key: Arc<CertifiedKey>,
 }
@@ -31,16 +33,23 @@ struct Entry {
 pub(super) struct OwnCertificate(Entry);
 
 impl OwnCertificate {
-    /// `preferred`: whether it goes before those of older issuers. The leaf comes first in the chain.
+    /// `signer`: the version that issued it. `preferred`: whether it goes before those of older issuers. The leaf comes first
+    /// in the chain.
     ///
     /// # Errors
     /// Internal when the key cannot be used.
-    pub(super) fn new(host: Identifier, preferred: bool, chain: Vec<Vec<u8>>, pkcs8: &[u8]) -> Result<OwnCertificate> {
+    pub(super) fn new(
+        host: Identifier,
+        signer: i64,
+        preferred: bool,
+        chain: Vec<Vec<u8>>,
+        pkcs8: &[u8],
+    ) -> Result<OwnCertificate> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8));
         let key = any_supported_type(&key).map_err(|e| Error::internal(format!("the TLS key of {host}: {e}")))?;
         let certified = CertifiedKey::new(chain.into_iter().map(CertificateDer::from).collect(), key);
         certified.keys_match().map_err(|e| Error::internal(format!("the TLS key of {host}: {e}")))?;
-        Ok(OwnCertificate(Entry { host: Some(host), preferred, key: Arc::new(certified) }))
+        Ok(OwnCertificate(Entry { host: Some(host), signer: Some(signer), preferred, key: Arc::new(certified) }))
     }
 }
 
@@ -72,7 +81,7 @@ impl TlsTable {
     pub fn reload_files(&self) -> Result<()> {
         let Some(files) = &self.given else { return Ok(()) };
         let key = Arc::new(read_files(files)?);
-        self.replace(vec![Entry { host: None, preferred: false, key }]);
+        self.replace(vec![Entry { host: None, signer: None, preferred: false, key }]);
         Ok(())
     }
 
@@ -82,6 +91,12 @@ impl TlsTable {
         // Stable: within each kind the oldest issuer stays first.
         entries.sort_by_key(|e| !e.preferred);
         self.replace(entries);
+    }
+
+    /// The signer version above what is shown for a host, where that is the daemon's own certificate.
+    pub(super) fn signer_above(&self, host: &Identifier) -> Option<i64> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().find(|e| e.host.as_ref() == Some(host))?.signer
     }
 
     /// Chooses for connections to one local address.
