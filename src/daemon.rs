@@ -5,7 +5,7 @@ mod pulse;
 pub use pulse::Pulse;
 
 use crate::acme::Acme;
-use crate::admin::{AdminSocket, Administration};
+use crate::admin::{Addresses, AdminSocket, Administration};
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
 use crate::front::{Front, FrontSettings, Listener, listen, raise_descriptor_limit};
@@ -49,7 +49,7 @@ pub struct Daemon {
     validation: Arc<Validation>,
     issuance: Arc<Issuance>,
     store: Arc<Store>,
-    settings: Settings,
+    addresses: Addresses,
     pulse: Option<Pulse>,
     _lock: StateLock,
 }
@@ -85,12 +85,11 @@ impl Daemon {
             (Some(passed), _) => Some(Listener::passed(passed)?),
             (None, Some(address)) => Some(listen("metrics-listen", address)?),
         };
-        // From here on a port that was 0 is the real one.
-        let settings = &Settings {
+        let addresses = Addresses {
             listen: tls_listener.address,
             plain_listen: plain_listener.address,
             metrics_listen: metrics_listener.as_ref().map(|listener| listener.address),
-            ..settings.clone()
+            is_proxied: !settings.behind_proxy.is_empty(),
         };
         let mut listeners: Vec<(Door, Listener)> = vec![(Door::Tls, tls_listener), (Door::Plain, plain_listener)];
         listeners.extend(metrics_listener.map(|listener| (Door::Metrics, listener)));
@@ -116,8 +115,7 @@ impl Daemon {
 
         let secret = hex(&random::<32>()?);
         let (issuers, validators) = (Arc::clone(&issuance), Arc::clone(&validation));
-        let acme =
-            Acme::new(Arc::clone(&store), issuers, validators, clock.clone(), !settings.behind_proxy.is_empty())?;
+        let acme = Acme::new(Arc::clone(&store), issuers, validators, clock.clone(), addresses.is_proxied)?;
         let publication = Publication::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone());
         let health = Arc::new(Health::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone()));
         let scrapes = Scrapes::new(
@@ -145,8 +143,11 @@ impl Daemon {
         front.wait_until_ready()?;
         let pulse = Pulse { turns: front.turns(), probe, store: Arc::clone(&store) };
 
+        let (listen, plain_listen) = (addresses.listen, addresses.plain_listen);
+        let metrics_listen = addresses.metrics_listen;
+        let in_use = Settings { listen, plain_listen, metrics_listen, ..settings.clone() };
         let administration =
-            Administration::new(Arc::clone(&store), Arc::clone(&issuance), health, clock, settings.clone());
+            Administration::new(Arc::clone(&store), Arc::clone(&issuance), health, clock, addresses, in_use);
         let admin = AdminSocket::start(&settings.admin_socket, admin_listener, Arc::new(administration))?;
         Ok(Daemon {
             admin: Some(admin),
@@ -157,15 +158,15 @@ impl Daemon {
             validation,
             issuance,
             store,
-            settings: settings.clone(),
+            addresses,
             pulse: Some(pulse),
             _lock: lock,
         })
     }
 
-    /// What it runs with; a port that was 0 is the real one here.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// Where a watchdog feels whether it still works, for the first who asks.

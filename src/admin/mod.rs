@@ -22,6 +22,7 @@ mod status;
 
 pub use config::shown_settings;
 pub use socket::AdminSocket;
+pub use status::Addresses;
 
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
@@ -43,6 +44,7 @@ pub struct Administration {
     issuance: Arc<Issuance>,
     health: Arc<Health>,
     clock: Clock,
+    addresses: Addresses,
     settings: Settings,
 }
 
@@ -122,9 +124,10 @@ impl Administration {
         issuance: Arc<Issuance>,
         health: Arc<Health>,
         clock: Clock,
+        addresses: Addresses,
         settings: Settings,
     ) -> Administration {
-        Administration { store, issuance, health, clock, settings }
+        Administration { store, issuance, health, clock, addresses, settings }
     }
 
     /// Carry out one request line.
