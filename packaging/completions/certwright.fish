@@ -347,7 +347,7 @@ complete -c certwright -n '__fish_seen_subcommand_from audit' -l admin-socket -r
 
 complete -c certwright -n __fish_use_subcommand -a backup -d 'Write everything that a daemon needs to go on into one file, while it runs.'
 complete -c certwright -n '__fish_seen_subcommand_from backup' -l to -r -F -d 'the file to write'
-complete -c certwright -n '__fish_seen_subcommand_from backup' -l with-fragments -d 'put the key fragments into it as well, for root and the daemon\'s user only; who has the file then has the keys'
+complete -c certwright -n '__fish_seen_subcommand_from backup' -l with-fragments -d 'put the key fragments and the daemon\'s TLS keys into it as well, for root and the daemon\'s user only; who has the file then has the keys'
 complete -c certwright -n '__fish_seen_subcommand_from backup' -l force -d 'replace the file if there is one'
 complete -c certwright -n '__fish_seen_subcommand_from backup' -l json -d 'print JSON'
 complete -c certwright -n '__fish_seen_subcommand_from backup' -l admin-socket -r -F -d 'the daemon\'s admin socket (else CERTWRIGHT_ADMIN_SOCKET, else /run/certwright/admin.sock)'

@@ -14,7 +14,7 @@ pub(super) struct Sending {
     backup: Backup,
 }
 
-/// Gather a backup. The group may have one of everything but the fragments.
+/// Gather a backup. The group may have one without a private key in it.
 pub(super) fn gather(admin: &Administration, peer: Peer, arguments: &mut Arguments) -> Result<Sending> {
     let with_fragments = arguments.boolean("with-fragments")?.unwrap_or(false);
     arguments.finish()?;

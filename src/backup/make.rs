@@ -35,10 +35,10 @@ impl Backup {
     pub fn gather(store: &Store, issuance: &Issuance, with_fragments: bool, now: Time) -> Result<Backup> {
         let database = store.copy()?;
         let mut small = Vec::new();
-        for (name, content) in key_files(issuance.key_directory())? {
-            small.push((format!("{KEYS}/{name}"), content));
-        }
         if with_fragments {
+            for (name, content) in key_files(issuance.key_directory())? {
+                small.push((format!("{KEYS}/{name}"), content));
+            }
             // Those that the copy names: the keys may have others in a moment.
             for needed in &database.needs {
                 let set = issuance.fragments(&needed.fragments, needed.split_level).map_err(|e| {

@@ -1,7 +1,8 @@
 //! Backups: one file with everything that a daemon needs to go on, made while it runs, and put in the place of what is lost.
 //!
-//! An archive (`archive`) holds `backup.json`, which says what it is; `certwright.db`; what is in `keys/`; and where that was
-//! asked for the key fragments, without which no signer in it can be used.
+//! An archive (`archive`) holds `backup.json`, which says what it is, and `certwright.db`; where that was asked for also the key
+//! fragments, without which no signer in it can be used, and the keys of the daemon's TLS certificates and OCSP responders,
+//! which it makes anew where they are not there.
 
 mod archive;
 mod make;

@@ -76,7 +76,8 @@ pub fn restore(wanted: &Restore<'_>) -> Result<Restored> {
     let (about, fragments) = unpack(wanted.archive, &staging.path)?;
     let made = about.get("made").and_then(Value::as_str).unwrap_or("an unknown moment").to_owned();
     let mut restored = settle(wanted, &target, &staging.path, made)?;
-    keep_fragments(&target.path.join(FRAGMENTS), &staging.path.join(FRAGMENTS))?;
+    keep_files(FRAGMENTS, &target.path, &staging.path, Places::is_fragment)?;
+    keep_files(KEYS, &target.path, &staging.path, is_key_file)?;
     // Held to the end, so that no daemon starts in the middle.
     let _lock = StateLock::take(&staging.path)?;
     target.give_owner(&staging.path)?;
@@ -241,13 +242,14 @@ fn write_database(path: &Path, from: &mut dyn Read) -> Result<()> {
     copied.map_err(|e| unwritable(path, &e))
 }
 
-/// The fragments of the replaced state go on being those of the new one; which of them fit is looked at in the end.
-fn keep_fragments(from: &Path, to: &Path) -> Result<()> {
-    let Ok(entries) = std::fs::read_dir(from) else { return Ok(()) };
+/// The fragments and keys of the replaced state go on being those of the new one. Which fragments fit is looked at in the end;
+/// a key without its certificate in the database is removed by the daemon.
+fn keep_files(directory: &str, from: &Path, to: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(from.join(directory)) else { return Ok(()) };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let path = to.join(&name);
-        if !name.to_str().is_some_and(Places::is_fragment) || path.exists() {
+        let path = to.join(directory).join(&name);
+        if !name.to_str().is_some_and(&is_ours) || path.exists() {
             continue;
         }
         let text = read_own(&entry.path());

@@ -76,8 +76,8 @@ fn sentence(path: &Path, reply: &Value) -> String {
     let needs: Vec<String> =
         needs.iter().map(|need| format!("{} of {}", text(need, "fragments"), text(need, "key"))).collect();
     format!(
-        "{path} holds everything but the key fragments ({bytes} bytes); to be of use it needs those that are kept elsewhere: \
-         {}.",
+        "{path} holds everything but private keys ({bytes} bytes); to be of use it needs the key fragments that are kept \
+         elsewhere: {}.",
         needs.join(", ")
     )
 }

@@ -109,14 +109,15 @@ daemon_command! {
         subcommand,
         name = "backup",
         example = "certwright backup --to certwright-backup.tar --with-fragments",
-        note = "The file is a tar archive. Without the fragments no signer key in it can be used, so keep them elsewhere.",
+        note = "The file is a tar archive. Without the fragments there is no private key in it that can be used, so keep them \
+                elsewhere; what the daemon's own TLS certificates need is made anew.",
         note = "restore puts it back."
     )]
     struct Backup {
         /// the file to write
         #[argh(option, arg_name = "file")]
         to: Text,
-        /// put the key fragments into it as well, for root and the daemon's user only; who has the file then has the keys
+        /// put the key fragments and the daemon's TLS keys into it as well, for root and the daemon's user only; who has the file then has the keys
         #[argh(switch)]
         with_fragments: bool,
         /// replace the file if there is one

@@ -3,9 +3,11 @@
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::issuer::{SIGNER_KEY, text};
+use crate::world::openssl::{blocks, ocsp_request};
 use crate::world::outcome::{Outcome, assert_says};
 use crate::world::patience::{eventually, seconds};
 use crate::world::place::{NOBODY, STRANGER};
+use crate::world::plain::CHECKED;
 use crate::world::reading::{contains, serial_of};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,9 +18,13 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Every fragment file of the state, with its content.
+/// Every fragment of the state, with its content.
 fn fragments(ca: &Ca) -> Vec<(String, Vec<u8>)> {
-    let entries = std::fs::read_dir(ca.state_dir().join("fragments")).unwrap();
+    files(ca, "fragments")
+}
+
+fn files(ca: &Ca, directory: &str) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(ca.state_dir().join(directory)).unwrap();
     entries
         .map(|entry| {
             let entry = entry.unwrap();
@@ -40,17 +46,23 @@ fn names(ca: &Ca) -> BTreeSet<String> {
 }
 
 #[test]
-fn it_holds_everything_but_the_fragments() {
+fn it_holds_everything_but_private_keys() {
     let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
     // What a crash in the middle of another one left.
     ca.place.write("state/certwright.db.copy", "half of it");
     ca.launch();
     assert!(!ca.state_dir().join("certwright.db.copy").exists(), "it is removed at the start");
-    let issuer = ca.make_issuer("acme.com");
-    ca.unchallenged_client(&issuer, "acme.com");
+    let issuer = ca.make_issuer_with("acme.com", &CHECKED);
+    let client = ca.unchallenged_client(&issuer, "acme.com");
+    let order = client.order(&["acme.com"]);
+    client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
+    // Whoever asks for a status makes the daemon make a responder's key.
+    let leaf = &blocks(&client.certificate(&order))[0];
+    let request = ocsp_request(&ca.place, &issuer.root_pem, leaf, &[]);
+    ca.ask_ocsp(&ca.key_identifier(SIGNER_KEY), &request).expect(200);
     let before = names(&ca);
     let said = ca.run(&["backup", "--to", "a.tar"]).succeeded().stdout;
-    assert_says(&said, &["a.tar", "but the key fragments", SIGNER_KEY]);
+    assert_says(&said, &["a.tar", "but private keys", "fragments", SIGNER_KEY]);
     let mut expected = before;
     expected.insert("a.tar".into());
     assert_eq!(names(&ca), expected, "nothing else is left beside it");
@@ -61,21 +73,29 @@ fn it_holds_everything_but_the_fragments() {
     for member in ["backup.json", "certwright.db", "SHA256"] {
         assert!(members.contains(member), "{member} in {members:?}");
     }
-    assert!(members.iter().any(|m| m.starts_with("keys/tls-")), "{members:?}");
-    assert!(!members.iter().any(|m| m.starts_with("fragments/")), "{members:?}");
+    assert_eq!(members.len(), 3, "{members:?}");
     let archive = std::fs::read(ca.place.file("a.tar")).unwrap();
     for (name, content) in fragments(&ca) {
         let share = String::from_utf8(content).unwrap();
         let share = share.lines().find_map(|line| line.strip_prefix("share ")).unwrap();
         assert!(!contains(&archive, share.as_bytes()), "{name} is in it");
     }
+    let keys = files(&ca, "keys");
+    for kind in ["tls-", "ocsp-"] {
+        assert!(keys.iter().any(|(name, _)| name.starts_with(kind)), "there is no {kind} key to look for");
+    }
+    for (name, content) in &keys {
+        assert!(!contains(&archive, content), "{name} is in it");
+    }
 
     ca.run(&["backup", "--to", "whole.tar", "--with-fragments"]).succeeded();
     let members = tar_list(&ca, "whole.tar");
     let whole = std::fs::read(ca.place.file("whole.tar")).unwrap();
-    for (name, content) in fragments(&ca) {
-        assert!(members.contains(&format!("fragments/{name}")), "{name} in {members:?}");
-        assert!(contains(&whole, &content), "{name} is not in it");
+    for (directory, files) in [("fragments", fragments(&ca)), ("keys", keys)] {
+        for (name, content) in files {
+            assert!(members.contains(&format!("{directory}/{name}")), "{name} in {members:?}");
+            assert!(contains(&whole, &content), "{name} is not in it");
+        }
     }
     let state: BTreeSet<String> =
         std::fs::read_dir(ca.state_dir()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

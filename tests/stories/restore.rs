@@ -293,6 +293,9 @@ fn fragments_that_do_not_fit_are_named_and_those_that_come_later_are_found() {
     scene.ca.launch();
     scene.ca.run(&["check"]).succeeded();
     scene.complete_crl();
+    // The daemon's TLS key was not in the backup, and is made anew.
+    let client = scene.ca.unchallenged_client(&scene.issuer, "acme.com");
+    assert_trusted_by_webpki(&scene.issue(&client), &scene.issuer.root_pem, "acme.com");
 }
 
 #[test]

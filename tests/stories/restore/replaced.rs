@@ -30,6 +30,7 @@ fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
     let serial = format!("0x{}", serial_of(&chain));
     scene.ca.run(&[&["revoke-certificate", "--serial-number", &serial][..], &reason].concat()).succeeded();
     let lost = scene.ca.client(&scene.issuer);
+    let shown = lost.wire.handshake().unwrap().0;
     let number = crl_number(&scene.complete_crl());
     scene.ca.make_signer_key("/Late/Key");
     let rows = scene.ca.query("SELECT count(*) FROM audit");
@@ -37,7 +38,7 @@ fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
     // What happened last stands in the WAL.
     scene.ca.kill();
     let told = scene.restore(&[]).succeeded().json();
-    // The fragments are those of the replaced state.
+    // The fragments and the daemon's TLS keys are those of the replaced state.
     let [told_of] = told["warnings"].as_array().unwrap().as_slice() else { panic!("{told}") };
     assert_says(&told_of.to_string(), &["the signer /Late/Key, version 1, was made since the backup"]);
     assert_eq!((&told["accounts"], &told["withdrawn_eabs"]), (&json!([]), &json!(1)));
@@ -54,6 +55,7 @@ fn over_a_later_state_what_was_taken_back_since_stays_taken_back() {
 
     scene.ca.launch();
     scene.ca.run(&["check"]).succeeded();
+    assert_eq!(lost.wire.handshake().unwrap().0, shown);
     // The log of the replaced state goes on in the restored one.
     let rows_after: u64 = scene.ca.query("SELECT count(*) FROM audit").parse().unwrap();
     assert!(rows_after > rows.parse().unwrap(), "{rows_after} after {rows}");
