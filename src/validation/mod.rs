@@ -45,8 +45,8 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
 /// How long whoever asks for a validation waits for its result.
 const ASKER_WAITS: Duration = Duration::from_millis(100);
-/// One worker in so many may wait so.
-const PART_OF_ASKERS: usize = 4;
+/// One worker in so many may wait so: the others are for those who wait for nobody else.
+const PART_OF_ASKERS: usize = 2;
 /// Addresses of a name that are tried in one attempt.
 const MOST_ADDRESSES: usize = 4;
 /// A valid authorization lasts this long, or as long as the issuer reuses it.
