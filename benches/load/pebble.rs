@@ -68,6 +68,8 @@ impl Pebble {
         let target = Target::new(SocketAddr::from((place.address, listen)), "pebble.lan", roots(&root));
         crate::world::patience::eventually("Pebble listens", Duration::from_secs(30), || target.connect().ok());
         let responder = Responder::start(SocketAddr::from((place.address, http)));
+        // What is good for the one may be good for the other.
+        crate::service::schedule_as_the_unit_does(Pid::from_child(&child));
         Some(Pebble { child, target, responder, dns, place, named: 0 })
     }
 

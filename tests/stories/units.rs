@@ -46,6 +46,7 @@ fn the_service_is_limited_as_the_documents_say_and_shows_who_administers() {
         ("LimitNOFILE", "65536"),
         ("LimitCORE", "0"),
         ("MemorySwapMax", "0"),
+        ("CPUSchedulingPolicy", "batch"),
         ("Sockets", "certwright.socket certwright-plain.socket certwright-admin.socket"),
     ] {
         assert_eq!(service.get(name).map(String::as_str), Some(value), "{name}=");
