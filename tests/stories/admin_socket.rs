@@ -110,7 +110,8 @@ fn whatever_comes_in_is_answered_or_hung_up_on_and_harms_nobody() {
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         socket.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
         // It may hang up in the middle.
-        let _ = socket.write_all(bytes);
+        let taken = socket.write_all(bytes);
+        assert!(what != "a line without end" || taken.is_err(), "all of it was taken");
         let _ = socket.shutdown(Shutdown::Write);
         let mut reply = Vec::new();
         let end = socket.read_to_end(&mut reply);
