@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 const LONGEST_PATH: usize = 107;
 /// A former CRL may be large.
 const LONGEST_LINE: u64 = 16 << 20;
-const MOST_CONNECTIONS: usize = 64;
+/// How many connections may wait for a request.
+const MOST_IDLE: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
 /// The same while nobody else can be served meanwhile.
 const IDLE_ALONE: Duration = Duration::from_secs(1);
@@ -215,23 +216,20 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stop: &
                 continue;
             }
         };
-        if Arc::strong_count(&open) > MOST_CONNECTIONS {
-            let oldest = idle.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            if let Some((_, oldest)) = oldest {
-                let _ = oldest.shutdown(Shutdown::Both);
-            }
-        }
+        let (Ok(kept), Ok(waiting)) = (stream.try_clone(), stream.try_clone()) else { continue };
         number = number.saturating_add(1);
+        // Here and not in its thread, which may begin after many more have come.
+        wait_idle(&idle, number, waiting);
         let serve = |stream, longest| {
             let (administration, idle, guard) = (Arc::clone(administration), Arc::clone(&idle), Arc::clone(&open));
             move || {
                 if let Err(e) = converse(number, stream, longest, &administration, &idle) {
                     log::debug!(error:% = e; "an admin connection ended");
                 }
+                no_longer_idle(&idle, number);
                 drop(guard);
             }
         };
-        let Ok(kept) = stream.try_clone() else { continue };
         let spawned = std::thread::Builder::new().name("admin-connection".into()).spawn(serve(stream, IDLE));
         if let Err(e) = spawned {
             // An administrator is needed most when something is short: one after the other, then.
@@ -239,6 +237,21 @@ fn accept(listener: &UnixListener, administration: &Arc<Administration>, stop: &
             serve(kept, IDLE_ALONE)();
         }
     }
+}
+
+/// One more waits for a request, and those that have waited longest make room.
+fn wait_idle(idle: &Idle, number: u64, stream: UnixStream) {
+    let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+    while idle.len() >= MOST_IDLE
+        && let Some((_, oldest)) = idle.pop_front()
+    {
+        let _ = oldest.shutdown(Shutdown::Both);
+    }
+    idle.push_back((number, stream));
+}
+
+fn no_longer_idle(idle: &Idle, number: u64) {
+    idle.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != number);
 }
 
 fn converse(
@@ -255,9 +268,8 @@ fn converse(
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream.try_clone()?;
     loop {
-        idle.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, stream.try_clone()?));
         let line = read_line(&mut reader);
-        idle.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != number);
+        no_longer_idle(idle, number);
         let answer = match line? {
             Line::End => return Ok(()),
             Line::TooLong => {
@@ -270,6 +282,7 @@ fn converse(
             Answer::Line(reply) => writer.write_all(format!("{reply}\n").as_bytes())?,
             Answer::Backup(sending) => sending.write_to(&mut writer)?,
         }
+        wait_idle(idle, number, stream.try_clone()?);
     }
 }
 

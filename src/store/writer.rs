@@ -415,6 +415,7 @@ mod tests {
                         if n == lost {
                             // What SQLite does by itself when the disk is full or memory is short.
                             w.db.execute_batch("ROLLBACK")?;
+                            return Err(Error::unavailable("the disk is full"));
                         }
                         Ok(n)
                     })
@@ -424,7 +425,9 @@ mod tests {
             batch.into_iter().for_each(|job| job.finish(&committed));
             for answer in answers {
                 let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
-                assert_eq!(answer.map_err(|e| e.class()), Err(Class::Unavailable), "{lost}");
+                let error = answer.unwrap_err();
+                assert_eq!(error.class(), Class::Unavailable, "{lost}");
+                assert!(error.to_string().contains("the disk is full"), "{lost}: everybody is told why: {error}");
             }
             let rows = || db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!(rows(), 0, "what came before and after the change that lost it is gone");

@@ -159,6 +159,34 @@ fn a_flipped_byte_in_what_the_database_keeps_is_named() {
     scene.check().succeeded();
 }
 
+/// Each page is as it was written, and what is written there does not fit together.
+#[test]
+fn rows_that_do_not_fit_together_are_named() {
+    let scene = Scene::new();
+    let whole = std::fs::read(scene.database()).unwrap();
+    for (sql, words) in [
+        ("UPDATE orders SET account = 999", &["a row of orders refers to none"][..]),
+        ("UPDATE revocations SET reason = 5", &["the CRL of everything", "does not say how", "was revoked"]),
+        ("UPDATE crls SET next_update = 1", &["filed as another", "is overdue"]),
+        ("UPDATE certificates SET not_after = not_after + 1", &[&scene.serial, "not what was signed"]),
+        ("DELETE FROM audit WHERE id = 3", &["the audit log"]),
+    ] {
+        let db = rusqlite::Connection::open(scene.database()).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        let mut triggers = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").unwrap();
+        let names: Vec<String> = triggers.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        drop(triggers);
+        for name in names {
+            db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+        }
+        assert!(db.execute(sql, []).unwrap() > 0, "{sql}");
+        db.close().unwrap();
+        assert_says(&scene.check().refused(), words);
+        std::fs::write(scene.database(), &whole).unwrap();
+    }
+    scene.check().succeeded();
+}
+
 fn place_of(value: &[u8], file: &[u8]) -> Option<usize> {
     let places = |part: &[u8]| -> Vec<usize> {
         file.windows(part.len()).enumerate().filter(|(_, bytes)| *bytes == part).map(|(at, _)| at).take(2).collect()

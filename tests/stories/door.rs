@@ -25,6 +25,39 @@ fn a_head_that_trickles_in_is_cut_off_at_an_absolute_deadline() {
 }
 
 #[test]
+fn a_body_that_trickles_in_is_cut_off_at_an_absolute_deadline() {
+    let (_ca, issuer) = ca();
+    let mut connection = issuer.wire().connect();
+    let start = Instant::now();
+    let path = path_of(&issuer.directory);
+    let head = format!("POST {path} HTTP/1.1\r\nHost: ca.lan\r\nContent-Length: 1000\r\n\r\n");
+    connection.write_all(head.as_bytes()).unwrap();
+    connection.sock.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    while !is_closed(&mut connection) {
+        assert!(start.elapsed() < Duration::from_secs(40), "an endless body is still listened to");
+        let _ = connection.write_all(b"x").and_then(|()| connection.flush());
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_its_replies_is_let_go() {
+    let (ca, _issuer) = ca();
+    let mut stream = TcpStream::connect(ca.plain_listen).unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4_096).unwrap();
+    let start = Instant::now();
+    // More than the system keeps for it, so that a reply stands in the door.
+    let asked = b"GET /ca HTTP/1.1\r\nHost: ca.lan\r\n\r\n".repeat(10_000);
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    while stream.write(&asked).is_ok() {}
+    // What is written to a connection that the other end has closed is an error after the first time.
+    let is_gone = |e: &std::io::Error| matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
+    while !stream.write(b"G").is_err_and(|e| is_gone(&e)) {
+        assert!(start.elapsed() < Duration::from_secs(40), "who does not read is still waited for");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
 fn a_handshake_that_does_not_begin_is_cut_off() {
     let (ca, _) = ca();
     let mut stream = TcpStream::connect(ca.listen).unwrap();

@@ -10,6 +10,7 @@ use crate::world::hex::unhex;
 use crate::world::issuer::{ISSUER, Issuer, SIGNER_KEY, text};
 use crate::world::judges::{assert_trusted_by_webpki, judge_crl};
 use crate::world::outcome::{Outcome, assert_says};
+use crate::world::patience::{eventually, seconds};
 use crate::world::plain::CHECKED;
 use crate::world::reading::{crl_number, lists, serial_of, shard_path};
 use crate::world::responder::Responder;
@@ -97,9 +98,15 @@ fn after_losing_the_machine_a_client_renews_with_its_old_account() {
     client.obtain(&["acme.com"], &responder);
     let own = client.wire.handshake().unwrap().0;
     scene.backup(&["--with-fragments"]);
+    // Lists that the backup knows nothing of.
+    for _ in 0..2 {
+        scene.revoke(&client.obtain(&["acme.com"], &responder));
+    }
     let last_before = crl_number(&scene.complete_crl());
 
     scene.lose_machine();
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    eventually("a second in which no list was signed", seconds(10), || (now() > last_before).then_some(()));
     let told = scene.restore(&[]).succeeded().json();
     assert_eq!(
         (&told["replaced"], &told["from_replaced"], &told["warnings"]),

@@ -69,6 +69,37 @@ fn unsafe_code_is_where_it_has_a_reason() {
     assert_eq!(found, BTreeSet::from([Path::new("lib.rs"), Path::new("systemd/sockets.rs")]));
 }
 
+/// What comes from outside makes nothing panic and wraps no number, and nobody says that here it may.
+#[test]
+fn what_could_panic_or_wrap_is_denied_everywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let lints = manifest.split("\n[lints.clippy]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    for lint in ["unwrap_used", "expect_used", "panic", "unreachable", "indexing_slicing", "string_slice"] {
+        // tests/run makes an error of each warning.
+        assert!(lints.lines().any(|line| line == format!("{lint} = \"warn\"")), "{lint}");
+    }
+    let release = manifest.split("\n[profile.release]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    assert!(release.lines().any(|line| line == "overflow-checks = true"), "{release}");
+    let (source, mut files, mut allowed) = (root.join("src"), Vec::new(), BTreeSet::new());
+    collect(&source, &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let shown = file.strip_prefix(&source).unwrap().to_path_buf();
+        if shown == Path::new("lib.rs") {
+            assert!(text.contains("\n#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]\n"));
+        }
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+        let exempts = |line: &str| {
+            (line.contains("allow(") || line.contains("expect("))
+                && (line.contains("clippy::") || line.contains("warnings"))
+        };
+        allowed.extend(code.lines().any(exempts).then_some(shown));
+    }
+    // Sums of the calendar, and a table that is made while compiling.
+    assert_eq!(allowed, BTreeSet::from(["clock.rs", "der/base64.rs"].map(PathBuf::from)));
+}
+
 /// Another door to the signer, beside the one that asks for a ready order or a command, is how others signed what nobody
 /// was authorized to have.
 #[test]
