@@ -65,7 +65,7 @@ pub use stories::RevokedBy;
 pub use tidying::{EndedShard, Met, Past, UnknownRevocation};
 
 use crate::clock::{Span, Time};
-use crate::error::{Class, Error, Result};
+use crate::error::{Error, Result};
 use readers::Readers;
 use rusqlite::Connection;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -318,15 +318,18 @@ kept_as_seconds!(Time, Span);
 impl From<rusqlite::Error> for Error {
     fn from(e: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode::{
-            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
+            CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
         };
-        let class = match e.sqlite_error_code() {
+        match e.sqlite_error_code() {
             Some(CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | ReadOnly | SystemIoFailure) => {
-                Class::Unavailable
+                Error::unavailable(format!("the database: {e}"))
             }
-            _ => Class::Internal,
-        };
-        Error::new(class, format!("the database: {e}"))
+            // SQLite says the same of a block that the disk does not read and of one that makes no sense.
+            Some(DatabaseCorrupt) => Error::unavailable(format!(
+                "the database cannot be read ({e}); see whether the disk is well, and run `certwright check`"
+            )),
+            _ => Error::internal(format!("the database: {e}")),
+        }
     }
 }
 

@@ -141,6 +141,39 @@ fn a_disk_that_fails_in_the_middle_of_a_commit_leaves_nothing_half_written() {
     }
 }
 
+/// Wherever in a change or in an answer a block cannot be read: who asked is put off, and nothing is taken for absent that is
+/// there.
+#[test]
+fn a_block_that_cannot_be_read_refuses_nobody_for_good() {
+    let mut scene = Scene::begin(&[]);
+    let csr = Csr::for_names(&[NAME]);
+    let refused = AtomicUsize::new(0);
+    let mut told: Vec<Order> = Vec::new();
+    let mut changes_met = 0;
+    for number in 0..40 {
+        // What is remembered is not read again.
+        scene.ca.restart();
+        scene.faults.order(&format!("eio-read {number}"));
+        std::thread::scope(|scope| {
+            let issue = || (0..2).filter_map(|_| scene.ask_for_a_certificate(&csr, &refused)).collect::<Vec<_>>();
+            let clients: Vec<_> = (0..4).map(|_| scope.spawn(issue)).collect();
+            told.extend(clients.into_iter().flat_map(|client| client.join().unwrap()));
+        });
+        scene.faults.order("");
+        changes_met += usize::from(scene.ca.log().contains("changes are refused until this is over"));
+    }
+    assert!(changes_met > 3, "{changes_met} changes met it");
+    assert!(refused.load(Ordering::SeqCst) > changes_met, "no answer met it");
+    scene.cut_power();
+    for order in &told {
+        let body = scene.client.fetch(&order.url).expect(200).json();
+        if body["status"] == "ready" {
+            scene.client.finalize(order, &csr).expect(200);
+        }
+        scene.client.certificate(order);
+    }
+}
+
 #[test]
 fn a_slow_disk_keeps_only_those_waiting_who_change_something() {
     let scene = Scene::begin(&["--workers", "4"]);
@@ -255,13 +288,7 @@ impl Scene {
 
     /// An order that was told of, and the certificate if it was told of as well.
     fn issue(&self, csr: &Csr, failed: &AtomicUsize) -> Option<(Order, Option<String>)> {
-        let is_done = |reply: &Reply, status: u16| {
-            if reply.status != status {
-                come_again(reply);
-                failed.fetch_add(1, Ordering::SeqCst);
-            }
-            reply.status == status
-        };
+        let is_done = |reply: &Reply, status: u16| is_done(reply, status, failed);
         let reply = self.client.ask_for(&[NAME]);
         if !is_done(&reply, 201) {
             return None;
@@ -270,6 +297,18 @@ impl Scene {
         let reply = self.client.finalize(&order, csr);
         let chain = is_done(&reply, 200).then(|| self.client.certificate(&order));
         Some((order, chain))
+    }
+
+    /// An order that was told of, whatever became of it since.
+    fn ask_for_a_certificate(&self, csr: &Csr, refused: &AtomicUsize) -> Option<Order> {
+        let is_done = |reply: &Reply, status: u16| is_done(reply, status, refused);
+        let reply = self.client.ask_for(&[NAME]);
+        let order = is_done(&reply, 201).then(|| Order::from(reply))?;
+        let reply = self.client.finalize(&order, csr);
+        if is_done(&reply, 200) {
+            is_done(&self.client.fetch(&text(&reply.json(), "certificate")), 200);
+        }
+        Some(order)
     }
 
     /// Everything that was not synced goes, and what is left fits together.
@@ -281,6 +320,15 @@ impl Scene {
         assert_says(&self.ca.run(&["audit", "--verify"]).succeeded().stdout, &["whole"]);
         self.reads_go_on();
     }
+}
+
+/// Whether a reply has the status that is wanted; one that puts the client off is counted.
+fn is_done(reply: &Reply, status: u16, refused: &AtomicUsize) -> bool {
+    if reply.status != status {
+        come_again(reply);
+        refused.fetch_add(1, Ordering::SeqCst);
+    }
+    reply.status == status
 }
 
 /// A problem document that says when to come again (RFC 9110, 10.2.3), and nothing of what is behind it.

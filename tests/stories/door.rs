@@ -40,6 +40,17 @@ fn a_body_that_trickles_in_is_cut_off_at_an_absolute_deadline() {
 }
 
 #[test]
+fn a_connection_that_asks_nothing_more_is_closed() {
+    let (_ca, issuer) = ca();
+    let mut connection = issuer.wire().connect();
+    let path = path_of(&issuer.directory);
+    connection.write_all(format!("GET {path} HTTP/1.1\r\nHost: ca.lan\r\n\r\n").as_bytes()).unwrap();
+    read_reply(&mut connection, "GET").unwrap().expect(200);
+    connection.sock.set_read_timeout(Some(Duration::from_secs(100))).unwrap();
+    assert!(is_closed(&mut connection), "who asks nothing is still waited for");
+}
+
+#[test]
 fn a_client_that_does_not_read_its_replies_is_let_go() {
     let (ca, _issuer) = ca();
     let mut stream = TcpStream::connect(ca.plain_listen).unwrap();

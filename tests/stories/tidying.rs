@@ -1,6 +1,7 @@
 //! What has ended long ago goes by itself, and nothing goes that anybody still needs: a daemon in this process whose clock the
 //! story turns.
 
+mod killed;
 mod log;
 mod year;
 
@@ -333,21 +334,26 @@ fn lists_whose_leaves_are_all_gone_are_signed_no_more() {
     verifies(&turned);
 }
 
+/// Orders of the first account that ended long ago, with their authorizations and challenges.
+fn backlog(name: &str, orders: u32) -> String {
+    let last = 1000 + orders - 1;
+    format!(
+        "PRAGMA foreign_keys = OFF;
+         CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+             SELECT i FROM n;
+         INSERT INTO orders (id, account, created, expires) SELECT i, 1, 0, 1 FROM n;
+         INSERT INTO authorizations (id, account, identifier_type, identifier, wildcard, created, expires)
+             SELECT i, 1, 'dns', '{name}', 0, 0, 1 FROM n;
+         INSERT INTO order_authorizations SELECT i, 0, 'dns', '{name}', i FROM n;
+         INSERT INTO challenges (authorization, type, token) SELECT i, 'http-01', i FROM n;"
+    )
+}
+
 #[test]
 fn clients_are_served_while_a_backlog_goes() {
     let (turned, client) = start(730);
     let db = Connection::open(turned.settings.state_dir.join("certwright.db")).unwrap();
-    db.execute_batch(
-        "PRAGMA foreign_keys = OFF;
-         CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 20999)
-             SELECT i FROM n;
-         INSERT INTO orders (id, account, created, expires) SELECT i, 1, 0, 1 FROM n;
-         INSERT INTO authorizations (id, account, identifier_type, identifier, wildcard, created, expires)
-             SELECT i, 1, 'dns', 'a.lan', 0, 0, 1 FROM n;
-         INSERT INTO order_authorizations SELECT i, 0, 'dns', 'a.lan', i FROM n;
-         INSERT INTO challenges (authorization, type, token) SELECT i, 'http-01', i FROM n;",
-    )
-    .unwrap();
+    db.execute_batch(&backlog("a.lan", 20_000)).unwrap();
     let left = |db: &Connection| {
         db.query_row("SELECT count(*) FROM orders WHERE expires = 1", [], |row| row.get::<_, i64>(0)).unwrap()
     };

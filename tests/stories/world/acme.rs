@@ -46,8 +46,11 @@ impl Client {
     }
 
     pub fn nonce(&self) -> String {
-        let reply = self.wire.request("HEAD", &self.url("newNonce"), &[], b"").expect(200);
-        reply.required_header("replay-nonce")
+        let ask = || self.wire.request("HEAD", &self.url("newNonce"), &[], b"");
+        let reply = ask();
+        // Who is put off comes again, as clients do.
+        let reply = if reply.status == 503 { ask() } else { reply };
+        reply.expect(200).required_header("replay-nonce")
     }
 
     pub fn url(&self, resource: &str) -> String {

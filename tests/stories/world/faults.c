@@ -9,6 +9,7 @@
  * The file FAULTS_ORDERS holds one order, which is read at each call:
  *   enospc N     all writes but the next N fail, the first of them after half of its bytes
  *   eio-write N  the same, with an input/output error
+ *   eio-read N   one read at a place in a file fails, after N that do not
  *   eio-fsync N  all syncs but the next N fail
  *   rofs         nothing can be changed
  *   slow MS      each sync takes so many milliseconds longer
@@ -49,6 +50,7 @@ static size_t known;
 
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
+static ssize_t (*real_pread)(int, void *, size_t, off_t);
 static int (*real_ftruncate)(int, off_t);
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
@@ -62,6 +64,7 @@ static void find_the_real_ones(void) {
     if (real_pthread_create) return;
     real_write = dlsym(RTLD_NEXT, "write");
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
+    real_pread = dlsym(RTLD_NEXT, "pread64");
     real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
@@ -133,7 +136,7 @@ static struct file *entry(const char *path) {
     if (copy >= 0) {
         int from = real_open(path, O_RDONLY | O_CLOEXEC);
         ssize_t length;
-        for (off_t at = 0; from >= 0 && (length = pread(from, bytes, sizeof bytes, at)) > 0; at += length)
+        for (off_t at = 0; from >= 0 && (length = real_pread(from, bytes, sizeof bytes, at)) > 0; at += length)
             if (real_pwrite(copy, bytes, length, at) != length) abort();
         if (from >= 0) close(from);
         close(copy);
@@ -167,7 +170,7 @@ static void reach_the_disk(struct file *file) {
         struct range range = file->dirty[number];
         while (range.from < range.to && range.from < found.st_size) {
             size_t wanted = range.to - range.from;
-            ssize_t length = pread(from, bytes, wanted < sizeof bytes ? wanted : sizeof bytes, range.from);
+            ssize_t length = real_pread(from, bytes, wanted < sizeof bytes ? wanted : sizeof bytes, range.from);
             if (length <= 0) break;
             if (real_pwrite(to, bytes, length, range.from) != length) abort();
             range.from += length;
@@ -231,6 +234,26 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) {
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
     return write_at(fd, bytes, count, at, 1);
+}
+
+ssize_t pread64(int fd, void *bytes, size_t count, off_t at) {
+    char path[PATH_MAX];
+    long number, met;
+    find_the_real_ones();
+    if (watched_path(fd, path)) {
+        pthread_mutex_lock(&lock);
+        int fails = ordered("eio-read", &number, &met) && met == number + 1;
+        pthread_mutex_unlock(&lock);
+        if (fails) {
+            errno = EIO;
+            return -1;
+        }
+    }
+    return real_pread(fd, bytes, count, at);
+}
+
+ssize_t pread(int fd, void *bytes, size_t count, off_t at) {
+    return pread64(fd, bytes, count, at);
 }
 
 int ftruncate64(int fd, off_t length) {

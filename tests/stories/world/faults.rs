@@ -41,6 +41,13 @@ impl Faults {
         fs::rename(fresh, &self.orders).unwrap();
     }
 
+    /// While no daemon runs: all that is there is on the disk, also what others wrote.
+    pub fn everything_is_synced(&self) {
+        for entry in fs::read_dir(&self.disk).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+
     /// After the daemon was killed: its files become what the disk has of them. Of what was not synced a block is there
     /// after all where `survives` says so, since a disk writes in whatever order it likes. Says how many bytes were lost.
     pub fn cut_power(&self, mut survives: impl FnMut() -> bool) -> usize {
