@@ -5,7 +5,7 @@ mod pulse;
 pub use pulse::Pulse;
 
 use crate::acme::Acme;
-use crate::admin::{Addresses, AdminSocket, Administration};
+use crate::admin::{AdminSocket, Administration};
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
 use crate::front::{Front, FrontSettings, Listener, listen, raise_descriptor_limit};
@@ -49,7 +49,7 @@ pub struct Daemon {
     validation: Arc<Validation>,
     issuance: Arc<Issuance>,
     store: Arc<Store>,
-    addresses: Addresses,
+    settings: Settings,
     pulse: Option<Pulse>,
     _lock: StateLock,
 }
@@ -85,11 +85,12 @@ impl Daemon {
             (Some(passed), _) => Some(Listener::passed(passed)?),
             (None, Some(address)) => Some(listen("metrics-listen", address)?),
         };
-        let addresses = Addresses {
+        // Where a port was 0 this has the real one. What is written into certificates may not: it is another one at each start.
+        let in_use = Settings {
             listen: tls_listener.address,
             plain_listen: plain_listener.address,
             metrics_listen: metrics_listener.as_ref().map(|listener| listener.address),
-            is_proxied: !settings.behind_proxy.is_empty(),
+            ..settings.clone()
         };
         let mut listeners: Vec<(Door, Listener)> = vec![(Door::Tls, tls_listener), (Door::Plain, plain_listener)];
         listeners.extend(metrics_listener.map(|listener| (Door::Metrics, listener)));
@@ -115,7 +116,8 @@ impl Daemon {
 
         let secret = hex(&random::<32>()?);
         let (issuers, validators) = (Arc::clone(&issuance), Arc::clone(&validation));
-        let acme = Acme::new(Arc::clone(&store), issuers, validators, clock.clone(), addresses.is_proxied)?;
+        let acme =
+            Acme::new(Arc::clone(&store), issuers, validators, clock.clone(), !settings.behind_proxy.is_empty())?;
         let publication = Publication::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone());
         let health = Arc::new(Health::new(Arc::clone(&store), Arc::clone(&issuance), clock.clone()));
         let scrapes = Scrapes::new(
@@ -143,11 +145,8 @@ impl Daemon {
         front.wait_until_ready()?;
         let pulse = Pulse { turns: front.turns(), probe, store: Arc::clone(&store) };
 
-        let (listen, plain_listen) = (addresses.listen, addresses.plain_listen);
-        let metrics_listen = addresses.metrics_listen;
-        let in_use = Settings { listen, plain_listen, metrics_listen, ..settings.clone() };
         let administration =
-            Administration::new(Arc::clone(&store), Arc::clone(&issuance), health, clock, addresses, in_use);
+            Administration::new(Arc::clone(&store), Arc::clone(&issuance), health, clock, in_use.clone());
         let admin = AdminSocket::start(&settings.admin_socket, admin_listener, Arc::new(administration))?;
         Ok(Daemon {
             admin: Some(admin),
@@ -158,15 +157,15 @@ impl Daemon {
             validation,
             issuance,
             store,
-            addresses,
+            settings: in_use,
             pulse: Some(pulse),
             _lock: lock,
         })
     }
 
-    /// Where it listens.
-    pub fn addresses(&self) -> Addresses {
-        self.addresses
+    /// What it runs with; a port that was 0 is the real one here.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Where a watchdog feels whether it still works, for the first who asks.

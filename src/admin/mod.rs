@@ -22,7 +22,6 @@ mod status;
 
 pub use config::shown_settings;
 pub use socket::AdminSocket;
-pub use status::Addresses;
 
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Result};
@@ -44,7 +43,6 @@ pub struct Administration {
     issuance: Arc<Issuance>,
     health: Arc<Health>,
     clock: Clock,
-    addresses: Addresses,
     settings: Settings,
 }
 
@@ -124,10 +122,9 @@ impl Administration {
         issuance: Arc<Issuance>,
         health: Arc<Health>,
         clock: Clock,
-        addresses: Addresses,
         settings: Settings,
     ) -> Administration {
-        Administration { store, issuance, health, clock, addresses, settings }
+        Administration { store, issuance, health, clock, settings }
     }
 
     /// Carry out one request line.

@@ -7,7 +7,6 @@ use crate::issuance;
 use crate::logging::last_error;
 use crate::store::{CertificateState, End};
 use serde_json::{Map, Value, json};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Somebody who looks has perhaps just done something.
@@ -16,19 +15,6 @@ const OLDEST_COUNT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What ends next, of signers and of certificates each.
 const MOST_ENDS: usize = 5;
-
-/// Where the daemon listens; ports that were 0 are the real ones here.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses {
-    /// ACME over TLS.
-    pub listen: SocketAddr,
-    /// In the clear.
-    pub plain_listen: SocketAddr,
-    /// For who watches the daemon.
-    pub metrics_listen: Option<SocketAddr>,
-    /// Whether a proxy ends TLS.
-    pub is_proxied: bool,
-}
 
 /// Look whether everything fits together, over one snapshot.
 pub(super) fn check(admin: &Administration, _: Peer, arguments: &mut Arguments) -> Result<Value> {
@@ -73,16 +59,16 @@ pub(super) fn show(admin: &Administration, _: Peer, arguments: &mut Arguments) -
         space.filter(|space| space.is_low()).map(|space| format!("the disk has {} MiB left", space.free >> 20)),
     );
     let (database, wal) = admin.store.size();
-    let (addresses, started) = (admin.addresses, admin.health.started());
+    let (settings, started) = (&admin.settings, admin.health.started());
     let next_certificates = counts.as_deref().map(|counts| ends(&counts.next_ends));
     let last_backup = counts.as_deref().and_then(|counts| counts.last_backup);
     let last_error = last_error().map(|error| json!({ "at": error.at.to_string(), "line": error.line }));
     let members: [(&str, Value); 18] = [
         ("version", env!("CARGO_PKG_VERSION").into()),
-        ("listen", addresses.listen.to_string().into()),
-        ("plain_listen", addresses.plain_listen.to_string().into()),
-        ("metrics_listen", addresses.metrics_listen.map(|address| address.to_string()).into()),
-        ("behind_proxy", addresses.is_proxied.into()),
+        ("listen", settings.listen.to_string().into()),
+        ("plain_listen", settings.plain_listen.to_string().into()),
+        ("metrics_listen", settings.metrics_listen.map(|address| address.to_string()).into()),
+        ("behind_proxy", (!settings.behind_proxy.is_empty()).into()),
         ("started", started.to_string().into()),
         ("uptime_seconds", now.since(started).0.into()),
         ("clock", now.to_string().into()),

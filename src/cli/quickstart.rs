@@ -61,7 +61,7 @@ pub(super) fn run(command: &Quickstart) -> std::result::Result<(), Failure> {
 
 /// Make key and issuer unless an earlier run did, and say how to go on.
 fn introduce(daemon: &Daemon, settings: &Settings, data: &Path, command: &Quickstart) -> Result<()> {
-    let said = set_up(settings, daemon.addresses().listen).and_then(|()| instructions(settings, data, command));
+    let said = set_up(settings, daemon.settings().listen).and_then(|()| instructions(settings, data, command));
     match said {
         Ok(text) => {
             super::say(&text);

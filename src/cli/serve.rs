@@ -4,7 +4,6 @@ use super::client::DEFAULT_SOCKET;
 use super::environment::{by_its_origin, complete, list, variables};
 use super::flags::{Given, text};
 use super::{Failure, usage};
-use crate::admin::Addresses;
 use crate::clock::{Clock, Span};
 use crate::daemon::{Daemon, Pulse};
 use crate::error::{Error, Result};
@@ -40,12 +39,12 @@ pub(super) fn run(given: &[Given]) -> std::result::Result<(), Failure> {
     check_addresses(&given, &sockets).map_err(usage)?;
     logging::start("info");
     serve(&settings, sockets, |daemon| {
-        let addresses = daemon.addresses();
+        let settings = daemon.settings();
         log::info!(
             version = env!("CARGO_PKG_VERSION"),
-            listen:% = addresses.listen,
-            plain_listen:% = addresses.plain_listen,
-            metrics_listen:% = addresses.metrics_listen.map_or("off".to_owned(), |address| address.to_string());
+            listen:% = settings.listen,
+            plain_listen:% = settings.plain_listen,
+            metrics_listen:% = settings.metrics_listen.map_or("off".to_owned(), |address| address.to_string());
             "serving"
         );
     })?;
@@ -88,7 +87,7 @@ pub(super) fn serve(settings: &Settings, sockets: PassedSockets, started: impl F
         feed_watchdog(Arc::clone(&systemd), limit, pulse)?;
     }
     started(&daemon);
-    let Addresses { listen, plain_listen, .. } = daemon.addresses();
+    let Settings { listen, plain_listen, .. } = daemon.settings();
     let serving = format!("ACME on {listen}, CA certificates on {plain_listen}");
     systemd.ready(&serving);
     loop {

@@ -294,6 +294,11 @@ mod tests {
         move |write| write.insert("INSERT INTO t (n) VALUES (?1)", [n])
     }
 
+    fn commit(db: &Connection, mut batch: Vec<Box<dyn Job>>) {
+        let committed = commit_together(db, &mut batch, &AtomicU64::default()).map(|_| ());
+        batch.into_iter().for_each(|job| job.finish(&committed));
+    }
+
     fn count(writer: &Writer) -> i64 {
         writer.change(|w| Ok(w.optional("SELECT count(*) FROM t", [], |r| r.get(0))?.unwrap_or(-1))).unwrap()
     }
@@ -408,7 +413,7 @@ mod tests {
         for lost in 0..3 {
             let db = Connection::open_in_memory().unwrap();
             db.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
-            let (mut batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
+            let (batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
                 .map(|n| {
                     job(move |w| {
                         insert(n)(w)?;
@@ -421,8 +426,7 @@ mod tests {
                     })
                 })
                 .unzip();
-            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
-            batch.into_iter().for_each(|job| job.finish(&committed));
+            commit(&db, batch);
             for answer in answers {
                 let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
                 let error = answer.unwrap_err();
@@ -433,9 +437,7 @@ mod tests {
             assert_eq!(rows(), 0, "what came before and after the change that lost it is gone");
 
             let (next, answer) = job(insert(10));
-            let mut batch = vec![next];
-            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
-            batch.into_iter().for_each(|job| job.finish(&committed));
+            commit(&db, vec![next]);
             assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))) && rows() == 1, "the next batch commits as ever");
         }
     }
@@ -447,7 +449,7 @@ mod tests {
             let db = Connection::open(dir.path().join("db")).unwrap();
             db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY, b BLOB)").unwrap();
             db.execute_batch("PRAGMA max_page_count = 8").unwrap();
-            let (mut batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
+            let (batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
                 .map(|n| {
                     job(move |w| {
                         insert(n)(w)?;
@@ -462,8 +464,7 @@ mod tests {
                     })
                 })
                 .unzip();
-            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
-            batch.into_iter().for_each(|job| job.finish(&committed));
+            commit(&db, batch);
             for (n, answer) in (0..3).zip(answers) {
                 let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
                 let there: bool = db.query_row("SELECT count(*) FROM t WHERE n = ?1", [n], |row| row.get(0)).unwrap();
@@ -471,9 +472,7 @@ mod tests {
                 assert!(n != bad || !there);
             }
             let (next, answer) = job(insert(10));
-            let mut batch = vec![next];
-            let committed = commit_together(&db, &mut batch, &AtomicU64::default()).map(|_| ());
-            batch.into_iter().for_each(|job| job.finish(&committed));
+            commit(&db, vec![next]);
             assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))), "the next commit is as ever");
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::world::account_key::AccountKey;
 use crate::world::acme::{Client, Order, external_account_binding};
+use crate::world::base64url;
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
 use crate::world::faults::Faults;
@@ -153,10 +154,15 @@ fn a_block_that_cannot_be_read_refuses_nobody_for_good() {
     for number in 0..40 {
         // What is remembered is not read again.
         scene.ca.restart();
+        let nonces: Vec<[String; 3]> = (0..8).map(|_| [(); 3].map(|()| scene.client.nonce())).collect();
         scene.faults.order(&format!("eio-read {number}"));
         std::thread::scope(|scope| {
-            let issue = || (0..2).filter_map(|_| scene.ask_for_a_certificate(&csr, &refused)).collect::<Vec<_>>();
-            let clients: Vec<_> = (0..4).map(|_| scope.spawn(issue)).collect();
+            let (scene, csr, refused) = (&scene, &csr, &refused);
+            let issue = move |nonces| scene.ask_for_a_certificate(nonces, csr, refused);
+            let clients: Vec<_> = nonces
+                .chunks(2)
+                .map(|nonces| scope.spawn(move || nonces.iter().filter_map(issue).collect::<Vec<_>>()))
+                .collect();
             told.extend(clients.into_iter().flat_map(|client| client.join().unwrap()));
         });
         scene.faults.order("");
@@ -300,13 +306,16 @@ impl Scene {
     }
 
     /// An order that was told of, whatever became of it since.
-    fn ask_for_a_certificate(&self, csr: &Csr, refused: &AtomicUsize) -> Option<Order> {
+    fn ask_for_a_certificate(&self, nonces: &[String; 3], csr: &Csr, refused: &AtomicUsize) -> Option<Order> {
         let is_done = |reply: &Reply, status: u16| is_done(reply, status, refused);
-        let reply = self.client.ask_for(&[NAME]);
+        let [first, second, third] = nonces;
+        let names = json!({"identifiers": [{"type": "dns", "value": NAME}]});
+        let reply = self.client.post_with(first, &self.client.url("newOrder"), Some(&names));
         let order = is_done(&reply, 201).then(|| Order::from(reply))?;
-        let reply = self.client.finalize(&order, csr);
+        let csr = json!({"csr": base64url::encode(&csr.der)});
+        let reply = self.client.post_with(second, &text(&order.body, "finalize"), Some(&csr));
         if is_done(&reply, 200) {
-            is_done(&self.client.fetch(&text(&reply.json(), "certificate")), 200);
+            is_done(&self.client.post_with(third, &text(&reply.json(), "certificate"), None), 200);
         }
         Some(order)
     }

@@ -22,9 +22,9 @@ fn a_kill_in_the_middle_of_tidying_leaves_nothing_half_gone() {
     ca.launch();
     let left = |ca: &Ca| ca.query("SELECT count(*) FROM orders WHERE expires = 1").parse::<u32>().unwrap();
     assert_eq!(left(&ca), BACKLOG, "tidying begins a minute after the start");
-    eventually("some of it is gone", seconds(100), || (left(&ca) < BACKLOG).then_some(()));
-    // One step after the other, so that there is a middle.
+    // So that there is a middle.
     faults.order("slow 200");
+    eventually("some of it is gone", seconds(100), || (left(&ca) < BACKLOG).then_some(()));
     ca.kill();
     faults.cut_power(|| false);
     faults.order("");

@@ -46,11 +46,8 @@ impl Client {
     }
 
     pub fn nonce(&self) -> String {
-        let ask = || self.wire.request("HEAD", &self.url("newNonce"), &[], b"");
-        let reply = ask();
-        // Who is put off comes again, as clients do.
-        let reply = if reply.status == 503 { ask() } else { reply };
-        reply.expect(200).required_header("replay-nonce")
+        let reply = self.wire.request("HEAD", &self.url("newNonce"), &[], b"").expect(200);
+        reply.required_header("replay-nonce")
     }
 
     pub fn url(&self, resource: &str) -> String {
@@ -69,6 +66,12 @@ impl Client {
         let payload = payload.map(Value::to_string).unwrap_or_default();
         let body = self.sign(&header, payload.as_bytes()).flattened().to_string();
         self.wire.try_request("POST", url, &[JOSE], body.as_bytes())
+    }
+
+    /// The same with a nonce that was fetched before; without a payload it is a POST-as-GET.
+    pub fn post_with(&self, nonce: &str, url: &str, payload: Option<&Value>) -> Reply {
+        let payload = payload.map(Value::to_string).unwrap_or_default();
+        self.send(url, &self.sign(&self.header_with(url, nonce), payload.as_bytes()))
     }
 
     /// POST-as-GET.

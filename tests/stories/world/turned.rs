@@ -45,8 +45,8 @@ impl Turned {
         let mut turned = Turned { daemon: None, clock, place, settings };
         turned.boot();
         // Where clients find it again.
-        let addresses = turned.daemon().addresses();
-        (turned.settings.listen, turned.settings.plain_listen) = (addresses.listen, addresses.plain_listen);
+        let Settings { listen, plain_listen, .. } = *turned.daemon().settings();
+        (turned.settings.listen, turned.settings.plain_listen) = (listen, plain_listen);
         turned
     }
 
@@ -152,13 +152,13 @@ impl Turned {
     }
 
     pub fn ask_ocsp(&self, request: &[u8]) -> Vec<u8> {
-        plain::ask_ocsp(self.daemon().addresses().plain_listen, &self.key_identifier(), request)
+        plain::ask_ocsp(self.daemon().settings().plain_listen, &self.key_identifier(), request)
             .unwrap()
             .expect(200)
             .body
     }
 
     pub fn fetch(&self, path: &str) -> Reply {
-        plain::ask(self.daemon().addresses().plain_listen, "GET", path, &[], b"").unwrap()
+        plain::ask(self.daemon().settings().plain_listen, "GET", path, &[], b"").unwrap()
     }
 }
