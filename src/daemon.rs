@@ -114,7 +114,7 @@ impl Daemon {
         let housekeeping = Housekeeping::start(Arc::clone(&store), Arc::clone(&issuance), clock.clone(), settings)?;
         let events = Events::start(Arc::clone(&store), clock.clone(), settings)?;
 
-        let secret = hex(&random::<32>()?);
+        let secret = hex(&random::<16>()?);
         let (issuers, validators) = (Arc::clone(&issuance), Arc::clone(&validation));
         let acme =
             Acme::new(Arc::clone(&store), issuers, validators, clock.clone(), !settings.behind_proxy.is_empty())?;

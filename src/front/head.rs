@@ -46,23 +46,20 @@ impl HeadScanner {
     pub(super) fn scan(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         // Empty lines before a request are allowed (RFC 9112, 2.2), but not needed by anybody we know.
         let limit = input.len().min(LARGEST_HEAD);
-        while self.scanned < limit {
-            let at = self.scanned;
-            let byte = input.get(at).copied().unwrap_or_default();
-            let before = at.checked_sub(1).and_then(|b| input.get(b)).copied();
-            if byte == b'\n' && before != Some(b'\r') {
-                return Err(Refusal::Malformed("lines end with CR LF"));
-            }
-            if before == Some(b'\r') && byte != b'\n' {
-                return Err(Refusal::Malformed("a CR stands without its LF"));
-            }
-            if (byte < 0x20 && !matches!(byte, b'\r' | b'\n' | b'\t')) || byte == 0x7f {
-                return Err(Refusal::Malformed("the head has a control character"));
-            }
+        let mut before = self.scanned.checked_sub(1).and_then(|at| input.get(at)).copied();
+        for byte in input.get(self.scanned..limit).unwrap_or_default() {
             self.scanned = self.scanned.saturating_add(1);
-            let so_far = input.get(..self.scanned).unwrap_or(input);
-            if so_far.ends_with(b"\r\n\r\n") {
-                return parse(so_far).map(|head| Some((head, so_far.len())));
+            match (before.replace(*byte), byte) {
+                (Some(b'\r'), b'\n') => {
+                    let so_far = input.get(..self.scanned).unwrap_or(input);
+                    if so_far.ends_with(b"\r\n\r\n") {
+                        return parse(so_far).map(|head| Some((head, so_far.len())));
+                    }
+                }
+                (_, b'\n') => return Err(Refusal::Malformed("lines end with CR LF")),
+                (Some(b'\r'), _) => return Err(Refusal::Malformed("a CR stands without its LF")),
+                (_, b'\r' | b'\t' | b' '..0x7f | 0x80..) => {}
+                _ => return Err(Refusal::Malformed("the head has a control character")),
             }
         }
         if input.len() > LARGEST_HEAD { Err(Refusal::HeadTooLarge) } else { Ok(None) }
@@ -181,13 +178,10 @@ impl Head {
     pub(super) fn to_request(&self, body: &[u8], peer: IpAddr, door: Door, secret: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(body.len().saturating_add(512));
         let (method, target, door, peer) = (&self.method, &self.target, door.as_str(), peer.to_canonical());
-        // Each field costs a thread of tiny_http some parsing, so ours are one.
-        let ours = format_args!("{HEADER_FROM_DOOR}: {secret} {door} {peer}");
-        // Writing to memory does not fail.
-        let _ = write!(out, "{method} {target} HTTP/1.1\r\nHost: door\r\n{ours}\r\n");
-        if let Some(content_type) = &self.content_type {
-            let _ = write!(out, "Content-Type: {content_type}\r\n");
-        }
+        let content_type = self.content_type.as_deref().unwrap_or_default();
+        // Each field costs a thread of tiny_http some parsing, so ours are one. Writing to memory does not fail.
+        let ours = format_args!("{HEADER_FROM_DOOR}: {secret} {door} {peer} {content_type}");
+        let _ = write!(out, "{method} {target} HTTP/1.1\r\n{ours}\r\n");
         if !body.is_empty() {
             let _ = write!(out, "Content-Length: {}\r\n", body.len());
         }
@@ -216,7 +210,7 @@ mod tests {
         let (head, length) = scanner.scan(text.as_bytes()).unwrap().unwrap();
         assert_eq!((length, head.framing, head.target.as_str()), (end, Framing::Length(7), "/acme/x?y"));
         let sent = String::from_utf8(head.to_request(b"1234567", IpAddr::from([1, 2, 3, 4]), Door::Tls, "s")).unwrap();
-        assert!(sent.contains("X-Certwright: s tls 1.2.3.4\r\n") && !sent.contains("6.6.6.6"), "{sent}");
+        assert!(sent.contains("X-Certwright: s tls 1.2.3.4 \r\n") && !sent.contains("6.6.6.6"), "{sent}");
     }
 
     #[test]

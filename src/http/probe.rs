@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The request that is answered by 204 and costs nothing.
 pub fn probe_request(secret: &str) -> Vec<u8> {
     let door = Door::Probe.as_str();
-    format!("GET / HTTP/1.1\r\nHost: door\r\n{HEADER_FROM_DOOR}: {secret} {door} -\r\n\r\n").into_bytes()
+    format!("GET / HTTP/1.1\r\n{HEADER_FROM_DOOR}: {secret} {door} -\r\n\r\n").into_bytes()
 }
 
 /// A connection to the workers beside those of the front door, so that nobody else's requests are in its way.

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tiny_http::Request;
 
-/// What the daemon says of a request that it passes on, in three words: the secret that shows that it is the daemon, which door
-/// the client came through, and the client's address. The front door takes it away from clients.
+/// What the daemon says of a request that it passes on: the secret that shows that it is the daemon, which door the client came
+/// through, the client's address, and the media type of the body, if it has one. The front door takes it away from clients.
 pub const HEADER_FROM_DOOR: &str = "X-Certwright";
 
 /// The doors of the daemon.
@@ -57,6 +57,13 @@ impl Door {
     }
 }
 
+/// What the front door says of a request.
+struct Said<'r> {
+    door: Option<Door>,
+    peer: &'r str,
+    content_type: Option<&'r str>,
+}
+
 /// What the workers need.
 pub struct Routes {
     acme: Acme,
@@ -90,31 +97,27 @@ impl Routes {
     pub(super) fn answer(&self, request: &Request, body: &[u8]) -> Answer {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{number}", self.run);
-        let mut words = header(request, HEADER_FROM_DOOR).unwrap_or_default().split(' ');
-        let secret = words.next().unwrap_or_default();
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(secret.as_bytes(), self.secret.as_bytes())) {
+        let Some(said) = self.said(request) else {
             return Answer::problem(403, "unauthorized", "this socket is for the front door");
-        }
-        let door = words.next().and_then(Door::parse);
-        let peer = words.next().unwrap_or("-");
+        };
         let of_request = OfRequest::begin(&id);
         let begun = Instant::now();
-        let (resource, answer) = match door {
-            Some(Door::Tls) => self.over_tls(request, body, &id, peer),
-            Some(Door::Plain) => self.in_the_clear(request, body, peer),
+        let (resource, answer) = match said.door {
+            Some(Door::Tls) => self.over_tls(request, &said, body, &id),
+            Some(Door::Plain) => self.in_the_clear(request, &said, body),
             Some(Door::Metrics) => self.to_watchers(request),
             Some(Door::Probe) => (Resource::Other, Answer::new(204)),
             None => (Resource::Other, not_found()),
         };
         let took = begun.elapsed();
-        if door != Some(Door::Probe) {
+        if said.door != Some(Door::Probe) {
             answered(resource, answer.status(), took);
             log::debug!(
                 method = request.method().as_str(),
                 path = request.url(),
                 status = answer.status(),
                 ms = took.as_millis() as u64,
-                address = peer;
+                address = said.peer;
                 "answered"
             );
         }
@@ -122,7 +125,20 @@ impl Routes {
         answer.at(self.clock.now())
     }
 
-    fn over_tls(&self, request: &Request, body: &[u8], id: &str, peer: &str) -> (Resource, Answer) {
+    /// What the front door says of a request; nothing from anybody else.
+    fn said<'r>(&self, request: &'r Request) -> Option<Said<'r>> {
+        let field = request.headers().iter().find(|h| h.field.equiv(HEADER_FROM_DOOR))?;
+        let mut words = field.value.as_str().splitn(4, ' ');
+        let secret = words.next().unwrap_or_default();
+        let is_ours: bool = subtle::ConstantTimeEq::ct_eq(secret.as_bytes(), self.secret.as_bytes()).into();
+        is_ours.then(|| Said {
+            door: words.next().and_then(Door::parse),
+            peer: words.next().unwrap_or("-"),
+            content_type: words.next().filter(|said| !said.is_empty()),
+        })
+    }
+
+    fn over_tls(&self, request: &Request, said: &Said<'_>, body: &[u8], id: &str) -> (Resource, Answer) {
         let (path, query) = match request.url().split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (request.url(), None),
@@ -134,15 +150,15 @@ impl Routes {
             method: request.method().as_str(),
             path,
             query,
-            content_type: header(request, "Content-Type"),
+            content_type: said.content_type,
             body,
-            address: peer,
+            address: said.peer,
             id,
         });
         (reply.resource, Answer::from_acme(reply))
     }
 
-    fn in_the_clear(&self, request: &Request, body: &[u8], peer: &str) -> (Resource, Answer) {
+    fn in_the_clear(&self, request: &Request, said: &Said<'_>, body: &[u8]) -> (Resource, Answer) {
         let path = request.url();
         let resource = match path.split('/').nth(1) {
             Some("ca") => Resource::CaCertificate,
@@ -160,8 +176,7 @@ impl Routes {
         if resource == Resource::Health {
             return (resource, self.say_how_it_is());
         }
-        let content_type = header(request, "Content-Type");
-        let question = Question { is_post, path, content_type, body, address: peer };
+        let question = Question { is_post, path, content_type: said.content_type, body, address: said.peer };
         let answer = match self.publication.find(&question) {
             Ok(Some(document)) => Answer::from_document(document),
             Ok(None) => Answer::problem(
@@ -200,8 +215,4 @@ impl Routes {
 
 fn not_found() -> Answer {
     Answer::problem(404, "malformed", "there is nothing here; an ACME client is given the URL of an issuer's directory")
-}
-
-fn header<'r>(request: &'r Request, name: &'static str) -> Option<&'r str> {
-    request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str())
 }
