@@ -29,8 +29,9 @@ impl Alphabet {
         Alphabet { characters: *characters, values }
     }
 
-    fn character(&self, bits: u32) -> char {
-        self.characters.get((bits & 0x3f) as usize).copied().map_or('=', char::from)
+    /// What stands for the last six bits.
+    fn character(&self, bits: u32) -> u8 {
+        self.characters.get((bits & 0x3f) as usize).copied().unwrap_or(b'=')
     }
 
     fn value(&self, character: u8) -> u8 {
@@ -61,11 +62,12 @@ pub fn from_base64(text: &str) -> Result<Vec<u8>> {
 
 /// Encode without padding.
 pub fn encode(alphabet: &Alphabet, bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
     let (groups, rest) = bytes.as_chunks::<3>();
-    for &[a, b, c] in groups {
+    let mut out = Vec::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
+    out.resize(groups.len().saturating_mul(4), 0);
+    for (place, &[a, b, c]) in out.as_chunks_mut::<4>().0.iter_mut().zip(groups) {
         let bits = u32::from_be_bytes([0, a, b, c]);
-        out.extend([18, 12, 6, 0].map(|shift| alphabet.character(bits >> shift)));
+        *place = [18, 12, 6, 0].map(|shift| alphabet.character(bits >> shift));
     }
     if let [a, tail @ ..] = rest {
         let bits = u32::from_be_bytes([0, *a, tail.first().copied().unwrap_or_default(), 0]);
@@ -73,7 +75,8 @@ pub fn encode(alphabet: &Alphabet, bytes: &[u8]) -> String {
         let characters = [18, 12, 6].into_iter().take(rest.len().saturating_add(1));
         out.extend(characters.map(|shift| alphabet.character(bits >> shift)));
     }
-    out
+    // Both alphabets are ASCII.
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Decode what has no padding.
@@ -82,16 +85,20 @@ pub fn encode(alphabet: &Alphabet, bytes: &[u8]) -> String {
 /// Why not, when there is padding, white space, a foreign character, an impossible length, or a stray bit at the end.
 pub fn decode(alphabet: &Alphabet, text: &str) -> std::result::Result<Vec<u8>, &'static str> {
     const FOREIGN_CHARACTER: &str = "it has a character outside the alphabet (padding is one)";
-    let mut out = Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3));
     let (groups, rest) = text.as_bytes().as_chunks::<4>();
-    for group in groups {
+    let mut out = Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3));
+    out.resize(groups.len().saturating_mul(3), 0);
+    // All in one go, and then one look at what was foreign.
+    let mut all = 0;
+    for (place, group) in out.as_chunks_mut::<3>().0.iter_mut().zip(groups) {
         let [a, b, c, d] = group.map(|character| alphabet.value(character));
-        if a.max(b).max(c).max(d) == FOREIGN {
-            return Err(FOREIGN_CHARACTER);
-        }
+        all |= a | b | c | d;
         let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
         let [_, bytes @ ..] = bits.to_be_bytes();
-        out.extend_from_slice(&bytes);
+        *place = bytes;
+    }
+    if all >= 64 {
+        return Err(FOREIGN_CHARACTER);
     }
     let mut bits: u32 = 0;
     for &character in rest {
