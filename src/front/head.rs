@@ -58,7 +58,7 @@ impl HeadScanner {
                 }
                 (_, b'\n') => return Err(Refusal::Malformed("lines end with CR LF")),
                 (Some(b'\r'), _) => return Err(Refusal::Malformed("a CR stands without its LF")),
-                (_, b'\r' | b'\t' | b' '..0x7f | 0x80..) => {}
+                (_, b'\r' | b'\t' | b' '..=b'~' | 0x80..) => {}
                 _ => return Err(Refusal::Malformed("the head has a control character")),
             }
         }
