@@ -204,10 +204,11 @@ fn place_of(value: &[u8], file: &[u8]) -> Option<usize> {
 fn a_page_of_noise_is_a_finding_and_never_a_crash() {
     let scene = Scene::new();
     let whole = std::fs::read(scene.database()).unwrap();
-    let noise: Vec<u8> = (0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    for page in 0..whole.len() / 4096 {
+    let size: u32 = scene.ca.query("PRAGMA page_size").parse().unwrap();
+    let noise: Vec<u8> = (0..size).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for page in 0..whole.len() / noise.len() {
         let mut damaged = whole.clone();
-        damaged[page * 4096..(page + 1) * 4096].copy_from_slice(&noise);
+        damaged[page * noise.len()..(page + 1) * noise.len()].copy_from_slice(&noise);
         std::fs::write(scene.database(), damaged).unwrap();
         let outcome = scene.check();
         assert_eq!(outcome.status, Some(1), "page {page}: {}", outcome.seen());

@@ -201,7 +201,8 @@ fn of_a_replaced_state_that_is_damaged_what_can_be_read_is_taken_over() {
     let page: usize = scene.ca.query("SELECT rootpage FROM sqlite_schema WHERE name = 'accounts'").parse().unwrap();
     let path = scene.ca.state_dir().join("certwright.db");
     let mut pages = std::fs::read(&path).unwrap();
-    pages[(page - 1) * 4096..page * 4096].fill(0x5a);
+    let size: usize = scene.ca.query("PRAGMA page_size").parse().unwrap();
+    pages[(page - 1) * size..page * size].fill(0x5a);
     std::fs::write(&path, pages).unwrap();
     let told = scene.restore(&[]).succeeded().json();
     assert_eq!(told["from_replaced"]["taken_over"]["revocations"], 1, "{told}");
