@@ -28,7 +28,7 @@ impl Acme {
             return Err(Error::new(Class::AccountDoesNotExist, "no account is registered with this key"));
         }
         issuer.check_enabled()?;
-        self.check_not_blocked(&key.to_spki())?;
+        self.store.check_not_blocked(&key.to_spki())?;
         self.issuance.check_can_sign(&issuer.policy)?;
         let terms_agreed = boolean(&payload, "termsOfServiceAgreed")?;
         if let (Some(terms), false) = (&issuer.policy.terms_of_service, terms_agreed) {

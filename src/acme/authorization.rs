@@ -47,19 +47,17 @@ impl Acme {
             unchallenged: false,
             expires: now.plus(PENDING_LIFETIME),
         };
-        let (account, issuer_id) = (request.account.id, issuer.item.id);
+        let (account, limits) = (request.account.id, self.store.limits(issuer.item.id)?);
         let caa_since = issuer.policy.caa_since(&identifier, now);
-        let (id, created) = self.store.change(move |write| {
+        let (authorization, status) = self.store.change(move |write| {
             write.touch_account(account, now)?;
             match write.reusable_authorization(account, &new.name, subdomains, now, None, caa_since)? {
-                Some(id) => Ok((id, false)),
-                None => Ok((new_authorization(write, issuer_id, account, &new, now)?, true)),
+                Some(id) => Ok((write.authorization(id)?.ok_or_else(|| no_such("authorization"))?, 200)),
+                None => Ok((new_authorization(write, &limits, account, &new, now)?, 201)),
             }
         })?;
-        let authorization = self.own_authorization(request, id)?;
-        let status = if created { 201 } else { 200 };
         Ok(Reply::json(status, &authorization_object(issuer, &authorization, now))
-            .header("Location", issuer.url_of(Resource::Authorization(id))))
+            .header("Location", issuer.url_of(Resource::Authorization(authorization.id))))
     }
 
     /// An authorization is read and deactivated at its URL (RFC 8555, 7.5 and 7.5.2).

@@ -18,9 +18,11 @@ impl Acme {
         if asks {
             request.object()?;
         }
+        let limits = self.store.limits(request.issuer.item.id)?;
         let (mut challenge, job) = self.store.read(|read| {
-            let challenge = read.challenge(id)?.ok_or_else(|| no_such("challenge"))?;
-            let authorization = read.authorization(challenge.authorization)?.ok_or_else(|| no_such("challenge"))?;
+            let authorization = read.authorization_of(id)?.ok_or_else(|| no_such("challenge"))?;
+            let challenge = authorization.challenges.iter().find(|challenge| challenge.id == id).cloned();
+            let challenge = challenge.ok_or_else(|| no_such("challenge"))?;
             request.check_owns(Some(authorization.account), "authorization")?;
             if asks {
                 request.issuer.check_enabled()?;
@@ -29,7 +31,7 @@ impl Acme {
                 return Ok((challenge, None));
             }
             let job = job(request, &challenge, authorization, now)?;
-            read.check_failures(job.issuer, job.account, &job.identifier, now)?;
+            read.check_failures(&limits, job.account, &job.identifier, now)?;
             Ok((challenge, Some(job)))
         })?;
         if let Some(job) = job {

@@ -41,7 +41,7 @@ impl Acme {
     fn change_key(&self, request: &Authenticated<'_>, new_key: &PublicKey, address: &str) -> Result<Reply> {
         let issuer = request.issuer;
         let (spki, new_thumbprint) = (new_key.to_spki(), thumbprint(new_key));
-        self.check_not_blocked(&spki)?;
+        self.store.check_not_blocked(&spki)?;
         let account = Account::clone(&request.account);
         let changed = Account { spki: spki.clone(), thumbprint: new_thumbprint.clone(), ..account.clone() };
         let now = self.clock.now();

@@ -243,11 +243,6 @@ impl Acme {
         }
     }
 
-    /// A key that is known to be compromised neither gets certificates nor signs requests.
-    fn check_not_blocked(&self, spki: &[u8]) -> Result<()> {
-        self.store.read(|read| read.check_not_blocked(spki))
-    }
-
     /// RFC 8555, 7.2: 200 to HEAD, 204 to GET.
     fn new_nonce(&self, head: bool) -> Reply {
         Reply::new(if head { 200 } else { 204 })

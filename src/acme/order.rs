@@ -11,7 +11,9 @@ use crate::identifier::{DnsName, Identifier, printable};
 use crate::jose::base64url;
 use crate::keys::random;
 use crate::policy::{ChallengeType, EabBounds, IssuerPolicy, Permission};
-use crate::store::{Eab, LimitKind, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Write};
+use crate::store::{
+    Authorization, Eab, LimitKind, Limits, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Write,
+};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -47,39 +49,38 @@ impl Acme {
             Span(0) => None,
             reuse => Some(now.minus(reuse)),
         };
-        let issuer_id = issuer.item.id;
+        let limits = self.store.limits(issuer.item.id)?;
         let subdomains = issuer.policy.authorizes_subdomains();
         let new = NewOrder { account, expires, not_before, not_after, profile, replaces };
         let order = self.store.change(move |write| {
             write.touch_account(account, now)?;
             let limited = [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek];
-            write.check_limits(issuer_id, account, &limited, now)?;
-            let mut names: Vec<(OrderName, i64)> = Vec::with_capacity(wanted.len());
-            let mut made: Vec<(&Name, i64)> = Vec::new();
+            write.check_limits(&limits, account, &limited, now)?;
+            let mut names: Vec<(OrderName, Authorization)> = Vec::with_capacity(wanted.len());
+            let mut made: Vec<(&Name, Authorization)> = Vec::new();
             let proved = if subdomains { write.proved_domains(account, now)? } else { Vec::new() };
             for Wanted { order_name, authorization, below, caa_since } in &wanted {
                 let name = &authorization.name;
                 // Several names may be proved by one domain above them.
-                let already = made.iter().find(|(other, _)| *below && *other == name).map(|(_, id)| *id);
-                let reusable = match (already, authorization.unchallenged) {
-                    (Some(id), _) => Some(id),
-                    (None, true) => None,
+                let already = made.iter().find(|(other, _)| *below && *other == name).map(|(_, made)| made.clone());
+                let standing = match (&already, authorization.unchallenged) {
+                    (Some(_), _) | (None, true) => None,
                     (None, false) => {
                         let own = write.reusable_authorization(account, name, *below, now, since, *caa_since)?;
                         own.or_else(|| domain_above(&proved, name).filter(|_| subdomains))
                     }
                 };
-                let id = match reusable {
-                    Some(id) => id,
-                    None => new_authorization(write, issuer_id, account, authorization, now)?,
+                let authorization = match (already, standing) {
+                    (Some(already), _) => already,
+                    (None, Some(id)) => write.authorization(id)?.ok_or_else(|| no_such("authorization"))?,
+                    (None, None) => new_authorization(write, &limits, account, authorization, now)?,
                 };
                 if *below {
-                    made.push((name, id));
+                    made.push((name, authorization.clone()));
                 }
-                names.push((order_name.clone(), id));
+                names.push((order_name.clone(), authorization));
             }
-            let id = write.insert_order(&new, &names, now)?;
-            write.order(id)?.ok_or_else(|| Error::internal("a new order is not there"))
+            write.insert_order(new, names, now)
         })?;
         let location = issuer.url_of(Resource::Order(order.id));
         Ok(Reply::json(201, &self.order_object(issuer, &order, now)?).header("Location", location))
@@ -249,15 +250,15 @@ fn domain_instead(permission: &Permission, identifier: &Identifier, ancestor: &s
 /// Make an authorization, within the limits that are set.
 pub(super) fn new_authorization(
     write: &Write<'_>,
-    issuer: i64,
+    limits: &Limits,
     account: i64,
     new: &NewAuthorization,
     now: Time,
-) -> Result<i64> {
+) -> Result<Authorization> {
     // What needs no challenge is never pending and never fails.
     if !new.unchallenged {
-        write.check_limits(issuer, account, &[LimitKind::PendingAuthorizations], now)?;
-        write.check_failures(issuer, account, &new.name.base, now)?;
+        write.check_limits(limits, account, &[LimitKind::PendingAuthorizations], now)?;
+        write.check_failures(limits, account, &new.name.base, now)?;
     }
     write.insert_authorization(account, new, now)
 }

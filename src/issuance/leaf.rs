@@ -89,7 +89,7 @@ impl Issuance {
         let spki = ready.request.public_key().to_spki();
         let signer_key = ready.policy.signer_key;
         // Before anything is signed for it.
-        self.store.read(|read| read.check_not_blocked(&spki))?;
+        self.store.check_not_blocked(&spki)?;
         let (ca, signer) = self.signing(signer_key)?;
         if !ca.validity.covers(now) {
             return Err(Error::unavailable(
@@ -140,6 +140,7 @@ impl Issuance {
         let mut order = ready.order;
         let (id, account, csr_hash) = (order.id, order.account, ready.csr_hash);
         order.csr_hash = Some(csr_hash.clone());
+        let limits = self.store.limits(new.issuer)?;
         let certificate = self.store.change(move |write| {
             // What may have changed since it was looked at.
             if !write.is_usable(new.issuer)? || !write.is_usable(signer_key)? {
@@ -147,7 +148,7 @@ impl Issuance {
             }
             check_chain(write, new.signer)?;
             write.check_not_blocked(&spki)?;
-            write.check_limits(new.issuer, account, &[LimitKind::CertificatesPerWeek], now)?;
+            write.check_limits(&limits, account, &[LimitKind::CertificatesPerWeek], now)?;
             write.finalize_order(id, &csr_hash, now)?;
             let item = item.map(|item| certificate_item(write, &item, now)).transpose()?;
             let id = write.insert_certificate(&NewCertificate { item, ..new }, now)?;
@@ -167,12 +168,12 @@ fn item_name(folder: &str, name: &str) -> String {
 
 /// The item that the certificate is a version of, made if it is the first.
 fn certificate_item(write: &Write<'_>, new: &NewItem, now: Time) -> Result<i64> {
-    match write.item_by_name(&new.name)? {
-        Some(item) if item.kind == ItemKind::Certificate => Ok(item.id),
-        Some(item) => Err(Error::conflict(format!(
+    match write.holder_of_name(&new.name)? {
+        Some((item, ItemKind::Certificate)) => Ok(item),
+        Some((_, kind)) => Err(Error::conflict(format!(
             "the certificate cannot be filed as {}, which is a {}; its administrator has to move one of them",
             new.name,
-            item.kind.as_str()
+            kind.as_str()
         ))),
         None => write.insert_item(new, now),
     }

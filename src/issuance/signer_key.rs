@@ -106,7 +106,7 @@ impl Issuance {
     pub fn prepare_former_signer(&self, former: &FormerSigner) -> Result<PreparedSigner<'_>> {
         let signer = Signer::from_pkcs8(former.algorithm, former.algorithm.default_hash(), &former.pkcs8)
             .map_err(|e| Error::malformed(format!("--key-file: {e}")))?;
-        self.store.read(|read| read.check_not_blocked(&signer.public_key().to_spki()))?;
+        self.store.check_not_blocked(&signer.public_key().to_spki())?;
         let chain = CaChain::verify(&former.chain, self.clock.trusted()?).map_err(|e| e.context("--chain-file"))?;
         let certificate = chain.signer()?;
         if certificate.spki != signer.public_key().to_spki() {
@@ -226,7 +226,7 @@ impl Issuance {
         lifetime: Span,
     ) -> Result<NewCaCertificate> {
         let now = self.clock.trusted()?;
-        self.store.read(|read| read.check_not_blocked(&signer.public_key().to_spki()))?;
+        self.store.check_not_blocked(&signer.public_key().to_spki())?;
         if !chain.validity.covers(now) {
             return Err(Error::unavailable("the certificate that is to sign has ended"));
         }

@@ -114,8 +114,23 @@ impl Read<'_> {
     /// The database's.
     pub fn authorization(&self, id: i64) -> Result<Option<Authorization>> {
         let sql = format!("SELECT {COLUMNS} FROM authorizations a WHERE a.id = ?1");
-        let Some(mut authorization) = self.optional(&sql, [id], authorization_from)? else { return Ok(None) };
-        authorization.challenges = self.challenges_of(id)?;
+        self.with_challenges(self.optional(&sql, [id], authorization_from)?)
+    }
+
+    /// The authorization of a challenge, with its challenges.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn authorization_of(&self, challenge: i64) -> Result<Option<Authorization>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM authorizations a WHERE a.id = (SELECT authorization FROM challenges WHERE id = ?1)"
+        );
+        self.with_challenges(self.optional(&sql, [challenge], authorization_from)?)
+    }
+
+    fn with_challenges(&self, found: Option<Authorization>) -> Result<Option<Authorization>> {
+        let Some(mut authorization) = found else { return Ok(None) };
+        authorization.challenges = self.challenges_of(authorization.id)?;
         Ok(Some(authorization))
     }
 
@@ -210,7 +225,7 @@ impl Write<'_> {
     ///
     /// # Errors
     /// The database's.
-    pub fn insert_authorization(&self, account: i64, new: &NewAuthorization, now: Time) -> Result<i64> {
+    pub fn insert_authorization(&self, account: i64, new: &NewAuthorization, now: Time) -> Result<Authorization> {
         let id = self.insert(
             "INSERT INTO authorizations
              (account, identifier_type, identifier, wildcard, created, expires, standing, subdomains, unchallenged)
@@ -228,13 +243,38 @@ impl Write<'_> {
             ],
         )?;
         let validated = new.unchallenged.then_some(now);
-        for (kind, token) in &new.challenges {
-            self.insert(
+        let challenge = |(kind, token): &(String, String)| {
+            let id = self.insert(
                 "INSERT INTO challenges (authorization, type, token, requested, validated) VALUES (?1, ?2, ?3, ?4, ?4)",
                 (id, kind, token, validated),
             )?;
-        }
-        Ok(id)
+            Ok((id, kind.clone(), token.clone()))
+        };
+        let made = new.challenges.iter().map(challenge).collect::<Result<Vec<_>>>()?;
+        let challenges = made.into_iter().map(|(challenge, kind, token)| Challenge {
+            id: challenge,
+            authorization: id,
+            kind,
+            token,
+            requested: validated,
+            validated,
+            failed: None,
+            caa_checked: None,
+            error: None,
+        });
+        Ok(Authorization {
+            id,
+            account,
+            identifier_type: new.name.kind.to_owned(),
+            identifier: new.name.base.clone(),
+            wildcard: new.name.wildcard,
+            created: now,
+            expires: new.expires,
+            deactivated: None,
+            subdomains: new.subdomains,
+            unchallenged: new.unchallenged,
+            challenges: challenges.collect(),
+        })
     }
 
     /// Deactivate an authorization (RFC 8555, 7.5.2).

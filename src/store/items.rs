@@ -144,6 +144,18 @@ impl Read<'_> {
         self.item_where("name = ?1 AND deleted IS NULL", name)
     }
 
+    /// What has this name: its row id and kind.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn holder_of_name(&self, name: &str) -> Result<Option<(i64, ItemKind)>> {
+        let sql = "SELECT id, kind FROM items WHERE name = ?1 AND deleted IS NULL";
+        let found = self.optional(sql, [name], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let parsed =
+            |(id, kind): (_, String)| Ok((id, ItemKind::parse(&kind).ok_or_else(|| damaged("an item of a kind"))?));
+        found.map(parsed).transpose()
+    }
+
     /// The item with this short identifier.
     ///
     /// # Errors

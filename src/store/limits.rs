@@ -1,12 +1,14 @@
 //! Limits that an administrator set, and the counts that they bound.
 
 use super::orders::NOT_INVALID;
-use super::{Read, Write};
+use super::{Read, Store, Write, damaged};
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What can be limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum LimitKind {
     PendingOrders,
@@ -35,12 +37,26 @@ impl LimitKind {
     }
 }
 
-/// Of an account, or of its issuer as a whole: a kind, and how many.
-struct Limits(Vec<(Option<i64>, String, i64)>);
+/// What an issuer and its accounts may have at most.
+pub struct Limits {
+    issuer: i64,
+    /// By account, or `None` for the issuer as a whole.
+    values: HashMap<(Option<i64>, LimitKind), i64>,
+}
 
 impl Limits {
     fn of(&self, account: Option<i64>, kind: LimitKind) -> Option<i64> {
-        self.0.iter().find(|(whose, name, _)| *whose == account && name == kind.name()).map(|(_, _, limit)| *limit)
+        self.values.get(&(account, kind)).copied()
+    }
+}
+
+impl Store {
+    /// The limits of an issuer, as they were set last.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn limits(&self, issuer: i64) -> Result<Arc<Limits>> {
+        self.limits.read(self, issuer, |read| read.limits_of(issuer))
     }
 }
 
@@ -57,22 +73,14 @@ impl Read<'_> {
         )
     }
 
-    /// Everything that bounds an account, read by one statement, since most installations have set nothing.
-    fn limits_of(&self, issuer: i64, account: i64) -> Result<Limits> {
-        let limits = self.all(
-            "SELECT account, kind, value FROM limits WHERE issuer = ?1 AND coalesce(account, 0) IN (0, ?2)",
-            (issuer, account),
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
-        Ok(Limits(limits))
-    }
-
-    /// Whether any limit is set for an issuer.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn has_limits(&self, issuer: i64) -> Result<bool> {
-        Ok(self.optional("SELECT 1 FROM limits WHERE issuer = ?1 LIMIT 1", [issuer], |_| Ok(()))?.is_some())
+    fn limits_of(&self, issuer: i64) -> Result<Limits> {
+        let sql = "SELECT account, kind, value FROM limits WHERE issuer = ?1";
+        let rows = self.all(sql, [issuer], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
+        let limit = |(account, name, value): (_, String, _)| {
+            let kind = LimitKind::ALL.into_iter().find(|kind| kind.name() == name);
+            Ok(((account, kind.ok_or_else(|| damaged("a limit"))?), value))
+        };
+        Ok(Limits { issuer, values: rows.into_iter().map(limit).collect::<Result<_>>()? })
     }
 
     /// How much of a kind there is: of one account, or of all of an issuer.
@@ -144,8 +152,8 @@ impl Read<'_> {
     ///
     /// # Errors
     /// RateLimited, with how long to wait where that is known.
-    pub fn check_limits(&self, issuer: i64, account: i64, kinds: &[LimitKind], now: Time) -> Result<()> {
-        let limits = self.limits_of(issuer, account)?;
+    pub fn check_limits(&self, limits: &Limits, account: i64, kinds: &[LimitKind], now: Time) -> Result<()> {
+        let issuer = limits.issuer;
         for (kind, whose) in kinds.iter().flat_map(|kind| [(*kind, Some(account)), (*kind, None)]) {
             let Some(limit) = limits.of(whose, kind) else { continue };
             let count = self.count_of(issuer, whose, kind, now)?;
@@ -171,9 +179,8 @@ impl Read<'_> {
     ///
     /// # Errors
     /// RateLimited, with how long to wait.
-    pub fn check_failures(&self, issuer: i64, account: i64, identifier: &str, now: Time) -> Result<()> {
+    pub fn check_failures(&self, limits: &Limits, account: i64, identifier: &str, now: Time) -> Result<()> {
         let kind = LimitKind::FailedValidations;
-        let limits = self.limits_of(issuer, account)?;
         let Some(limit) = limits.of(Some(account), kind).or_else(|| limits.of(None, kind)) else { return Ok(()) };
         let (count, first) = self.failed_validations(account, identifier, now)?;
         if count < limit {

@@ -53,7 +53,7 @@ pub use fragments::DataKey;
 pub use issuers::Issuer;
 pub use items::{Item, ItemFilter, ItemKind, NewItem};
 pub use keys::{Key, KeyVersion, NewKey, NewVersion};
-pub use limits::LimitKind;
+pub use limits::{LimitKind, Limits};
 pub use merge::{LostCertificate, Merged};
 pub use offline::OfflineDatabase;
 pub use orders::{NewOrder, Order, OrderName, OrderStatus};
@@ -83,6 +83,9 @@ pub struct Store {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    limits: Remembered<i64, Limits>,
+    /// Whether any key is blocked.
+    blocks_keys: Remembered<(), bool>,
     /// Held while a copy is made.
     copying: Mutex<()>,
     /// Held while somebody reads at length.
@@ -101,6 +104,8 @@ impl Store {
             path: path.to_owned(),
             readers: Readers::open(path)?,
             writer: Writer::new(connection),
+            limits: Remembered::default(),
+            blocks_keys: Remembered::default(),
             copying: Mutex::new(()),
             at_length: Mutex::new(()),
         })

@@ -177,7 +177,7 @@ impl Write<'_> {
     ///
     /// # Errors
     /// AlreadyReplaced when another order replaces the same certificate.
-    pub fn insert_order(&self, order: &NewOrder, names: &[(OrderName, i64)], now: Time) -> Result<i64> {
+    pub fn insert_order(&self, order: NewOrder, names: Vec<(OrderName, Authorization)>, now: Time) -> Result<Order> {
         if let Some(certificate) = order.replaces
             && self.replacing_order(certificate, now)?.is_some()
         {
@@ -192,10 +192,25 @@ impl Write<'_> {
             self.execute(
                 "INSERT INTO order_authorizations (order_id, position, identifier_type, identifier, authorization)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
-                (id, position, &name.kind, &name.value, authorization),
+                (id, position, &name.kind, &name.value, authorization.id),
             )?;
         }
-        Ok(id)
+        let NewOrder { account, expires, not_before, not_after, profile, replaces } = order;
+        let (names, authorizations) = names.into_iter().unzip();
+        Ok(Order {
+            id,
+            account,
+            created: now,
+            expires,
+            not_before,
+            not_after,
+            profile,
+            replaces,
+            csr_hash: None,
+            certificate: None,
+            names,
+            authorizations,
+        })
     }
 
     /// Note the CSR that an order is finalized with, in the same change as its certificate.

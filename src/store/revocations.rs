@@ -1,6 +1,6 @@
 //! Revocations (RFC 5280, 5.3) and keys that are blocked for ever.
 
-use super::{Read, Write};
+use super::{Read, Store, Write};
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::keys::sha256;
@@ -65,6 +65,21 @@ pub(super) fn revocation_from(row: &Row<'_>) -> rusqlite::Result<Revocation> {
     Ok(Revocation { serial: row.get(0)?, at: row.get(1)?, reason: row.get(2)?, invalid_since: row.get(3)? })
 }
 
+impl Store {
+    /// A key that is known to be compromised gets neither certificates nor accounts. Where none is blocked, which is nearly
+    /// everywhere, nothing is read for it.
+    ///
+    /// # Errors
+    /// BadPublicKey when the key with this SubjectPublicKeyInfo is blocked.
+    pub fn check_not_blocked(&self, spki: &[u8]) -> Result<()> {
+        let any = |read: &Read<'_>| Ok(read.optional("SELECT 1 FROM blocked_keys LIMIT 1", [], |_| Ok(()))?.is_some());
+        match *self.blocks_keys.read(self, (), any)? {
+            true => self.read(|read| read.check_not_blocked(spki)),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Read<'_> {
     /// Whether a certificate is revoked.
     ///
@@ -84,10 +99,10 @@ impl Read<'_> {
         self.optional(&sql, (signer, serial), revocation_from)
     }
 
-    /// A key that is known to be compromised gets neither certificates nor accounts.
+    /// The same as [`Store::check_not_blocked`], in this snapshot.
     ///
     /// # Errors
-    /// BadPublicKey when the key with this SubjectPublicKeyInfo is blocked.
+    /// As there.
     pub fn check_not_blocked(&self, spki: &[u8]) -> Result<()> {
         match self.optional("SELECT 1 FROM blocked_keys WHERE hash = ?1", [sha256(spki)], |_| Ok(()))? {
             None => Ok(()),
