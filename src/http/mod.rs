@@ -26,9 +26,6 @@ use tiny_http::{Method, Request, Server};
 
 /// Bodies are no longer than the front door lets through.
 const LARGEST_BODY: u64 = 128 * 1024;
-/// How often a worker lets go first who is ready to run, before it sleeps: that may bring the next request, and a worker that is
-/// awake takes it for less than one that has to be woken.
-const LET_GO: usize = 2;
 /// How long a worker whose server has ended waits before it looks for another.
 const BETWEEN_SERVERS: Duration = Duration::from_millis(20);
 
@@ -65,8 +62,8 @@ impl HttpServer {
             let (shared, routes) = (Arc::clone(&started.shared), Arc::clone(&routes));
             let work = move || {
                 while let Some(server) = shared.current() {
-                    // This server has ended; there is or will be another, or the end has come.
-                    while let Some(request) = shared.next_request(&server) {
+                    // An error says that this server has ended; there is or will be another, or the end has come.
+                    while let Ok(request) = server.recv() {
                         serve(&routes, request);
                     }
                     std::thread::sleep(BETWEEN_SERVERS);
@@ -106,24 +103,6 @@ impl Shared {
 
     fn current(&self) -> Option<Arc<Server>> {
         self.server().clone()
-    }
-
-    fn is_current(&self, server: &Arc<Server>) -> bool {
-        self.server().as_ref().is_some_and(|current| Arc::ptr_eq(current, server))
-    }
-
-    /// Wait for a request of this server; `None` once it has ended.
-    fn next_request(&self, server: &Arc<Server>) -> Option<Request> {
-        for _ in 0..LET_GO {
-            std::thread::yield_now();
-            match server.try_recv() {
-                Ok(Some(request)) => return Some(request),
-                // Nothing, which is also what the word to wait no more looks like here.
-                Ok(None) if self.is_current(server) => {}
-                Ok(None) | Err(_) => return None,
-            }
-        }
-        server.recv().ok()
     }
 
     /// Whoever waits for a request of this server waits no more.
