@@ -1,7 +1,7 @@
 //! Proving control of names, off the request path: a durable queue, a bounded pool, one file for each kind of challenge.
 //!
 //! The queue is the database: a challenge that was asked for and has no result is due, and is taken up at every start. Most
-//! have their result within milliseconds, so whoever asks waits that long, and what was asked for is stored with it.
+//! have their result within milliseconds, so whoever asks tries for that long itself, and what was asked for is stored with it.
 
 mod caa;
 mod dns;
@@ -43,9 +43,9 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 /// What proving a name may take in one attempt, asking CAA after it as long again, and all attempts together.
 const ATTEMPT: Duration = Duration::from_secs(10);
 const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
-/// How long whoever asks for a validation waits for its result.
-const ASKER_WAITS: Duration = Duration::from_millis(100);
-/// One worker in so many may wait so: the others are for those who wait for nobody else.
+/// The same for whoever asks for it. What takes longer is begun anew by a validator.
+const ASKERS_ATTEMPT: Duration = Duration::from_millis(100);
+/// One worker in so many may be kept by it: the others are for those who wait for nobody else.
 const PART_OF_ASKERS: usize = 2;
 /// Addresses of a name that are tried in one attempt.
 const MOST_ADDRESSES: usize = 4;
@@ -55,8 +55,17 @@ const VALID_AUTHORIZATION: Span = Span::DAY;
 /// The validators and their queue.
 pub struct Validation {
     queue: Arc<Queue>,
-    /// How many more may wait for a result.
-    may_wait: AtomicUsize,
+    scene: Scene,
+    /// How many more askers may try themselves.
+    may_try: AtomicUsize,
+}
+
+/// Where validations take place.
+#[derive(Clone)]
+struct Scene {
+    store: Arc<Store>,
+    clock: Clock,
+    prober: Arc<Prober>,
 }
 
 impl Validation {
@@ -80,33 +89,43 @@ impl Validation {
             crypto: Arc::new(rustls::crypto::ring::default_provider()),
             put_off: Seldom::default(),
         });
+        let scene = Scene { store, clock, prober };
         for number in 0..VALIDATORS {
-            let (queue, store, clock, prober) =
-                (Arc::clone(&queue), Arc::clone(&store), clock.clone(), Arc::clone(&prober));
+            let (queue, scene) = (Arc::clone(&queue), scene.clone());
             let thread = std::thread::Builder::new().name(format!("validator-{number}")).spawn(move || {
                 while let Some(mut ticket) = queue.take() {
-                    let next = work(&store, &clock, &prober, &mut ticket);
+                    let next = work(&scene, &mut ticket, ATTEMPT);
                     queue.done(ticket, next);
                 }
             });
             thread.map_err(|e| Error::unavailable(format!("a validator thread cannot be started: {e}")))?;
         }
-        let now = clock.now();
-        for job in store.read(|read| read.due_validations(now))? {
+        let now = scene.clock.now();
+        for job in scene.store.read(|read| read.due_validations(now))? {
             queue.add(Ticket::new(job, now));
         }
         // Slow targets keep few of the workers waiting.
-        Ok(Validation { queue, may_wait: AtomicUsize::new(settings.workers / PART_OF_ASKERS) })
+        Ok(Validation { queue, scene, may_try: AtomicUsize::new(settings.workers / PART_OF_ASKERS) })
     }
 
     /// Validate a challenge that the client asks for now. The result, where it is there and stored within a moment; otherwise
     /// it comes later, and the asker has to store that it was asked for.
     pub fn ask(&self, job: ValidationJob, now: Time) -> Option<ValidationResult> {
-        let told = self.queue.add(Ticket::new(job, now))?;
+        let ticket = Ticket::new(job, now);
         let enter = |places: usize| places.checked_sub(1);
-        self.may_wait.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).ok()?;
-        let result = told.recv_timeout(ASKER_WAITS).ok();
-        self.may_wait.fetch_add(1, Ordering::Relaxed);
+        if self.may_try.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).is_err() {
+            self.queue.add(ticket);
+            return None;
+        }
+        // To wake a validator and be woken by it costs more than most of what it does.
+        let result = self.queue.take_up(ticket).and_then(|mut ticket| {
+            let next = work(&self.scene, &mut ticket, ASKERS_ATTEMPT);
+            let result = if let Next::Over(result) = &next { result.clone() } else { None };
+            self.queue.done(ticket, next);
+            self.queue.wake();
+            result
+        });
+        self.may_try.fetch_add(1, Ordering::Relaxed);
         result
     }
 
@@ -173,30 +192,29 @@ struct Proof {
     caa_checked: bool,
 }
 
-/// Make one attempt, or store what came out of it before.
-fn work(store: &Store, clock: &Clock, prober: &Prober, ticket: &mut Ticket) -> Next {
+/// Make one attempt, which may take so long, or store what came out of it before.
+fn work(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> Next {
     // A proof lasts until a moment.
-    if clock.trusted().is_err() {
+    if scene.clock.trusted().is_err() {
         return Next::PutOff(PAUSES[1]);
     }
     let found = match ticket.found.take() {
         Some(found) => Ok(found),
-        None => attempt(store, clock, prober, ticket),
+        None => attempt(scene, ticket, patience),
     };
     match found {
-        Ok((job, result)) => keep(store, ticket, job, result),
+        Ok((job, result)) => keep(&scene.store, ticket, job, result),
         Err(next) => next,
     }
 }
 
 /// What comes out, or what becomes of the ticket without that.
 fn attempt(
-    store: &Store,
-    clock: &Clock,
-    prober: &Prober,
+    scene: &Scene,
     ticket: &mut Ticket,
+    patience: Duration,
 ) -> std::result::Result<(ValidationJob, ValidationResult), Next> {
-    let challenge = ticket.challenge;
+    let (Scene { store, clock, prober }, challenge, begun) = (scene, ticket.challenge, Instant::now());
     let job = match ticket.job.take() {
         Some(job) => Ok(Some(job)),
         None => store.read(|read| read.validation_job(challenge, clock.now())),
@@ -206,12 +224,17 @@ fn attempt(
         Next::PutOff(PAUSES[0])
     })?;
     let job = job.ok_or(Next::Over(None))?;
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| probe(store, prober, &job, clock.now())))
+    let probed = || probe(store, prober, &job, clock.now(), patience);
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(probed))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
     let at = clock.now();
     match outcome {
         Ok(Proof { lifetime, caa_checked }) => {
             Ok((job, ValidationResult::Valid { at, expires: at.plus(lifetime), caa_checked }))
+        }
+        // It was not given the time that everybody has.
+        Err(failure) if failure.passing && patience < ATTEMPT && begun.elapsed() >= patience => {
+            Err(Next::PutOff(Duration::ZERO))
         }
         // A fault of ours is no answer about the name.
         Err(failure) if failure.error.class() == Class::Unavailable => {
@@ -371,10 +394,16 @@ impl Prober {
     }
 }
 
-/// Where a challenge type comes in: its name, then its own file. CAA is asked for whoever has proved a name.
-fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std::result::Result<Proof, Failure> {
+/// Where a challenge type comes in: its name, then its own file. CAA is asked for whoever has proved a name, for as long again.
+fn probe(
+    store: &Store,
+    prober: &Prober,
+    job: &ValidationJob,
+    now: Time,
+    patience: Duration,
+) -> std::result::Result<Proof, Failure> {
     let subject = Subject::load(store, prober, job, now).map_err(|e| Failure { error: e, passing: true })?;
-    let deadline = later(Instant::now(), ATTEMPT);
+    let deadline = later(Instant::now(), patience);
     let kind = ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })?;
     if !subject.policy().challenges.contains(&kind) {
         return Err(Failure::last(Class::Unauthorized, format!("this issuer no longer offers {}", kind.name())));
@@ -388,7 +417,7 @@ fn probe(store: &Store, prober: &Prober, job: &ValidationJob, now: Time) -> std:
     }?;
     let caa_checked = subject.policy().caa_since(&subject.identifier, now).is_some();
     if caa_checked {
-        caa::check(&subject, later(Instant::now(), ATTEMPT))?;
+        caa::check(&subject, later(Instant::now(), patience))?;
     }
     let full = VALID_AUTHORIZATION.max(subject.policy().reuse_authorizations);
     // Where CAA was asked, no longer than its answer is believed.

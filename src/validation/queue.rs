@@ -5,7 +5,6 @@
 use crate::clock::{Time, later};
 use crate::store::{ValidationJob, ValidationResult};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,25 +27,12 @@ pub(super) struct Ticket {
     account: i64,
     name: String,
     due: Instant,
-    /// Who hears of the first attempt.
-    asker: Option<SyncSender<ValidationResult>>,
 }
 
 impl Ticket {
     pub(super) fn new(job: ValidationJob, asked: Time) -> Ticket {
         let (challenge, account, name, now) = (job.challenge, job.account, job.identifier.clone(), Instant::now());
-        Ticket {
-            challenge,
-            asked,
-            job: Some(job),
-            found: None,
-            attempts: 0,
-            started: now,
-            account,
-            name,
-            due: now,
-            asker: None,
-        }
+        Ticket { challenge, asked, job: Some(job), found: None, attempts: 0, started: now, account, name, due: now }
     }
 }
 
@@ -78,18 +64,38 @@ struct State {
 }
 
 impl Queue {
-    /// Where the result of the first attempt is heard of, if it has one; `None` for a challenge that is at work already.
-    pub(super) fn add(&self, mut ticket: Ticket) -> Option<Receiver<ValidationResult>> {
-        let (asker, told) = sync_channel(1);
-        ticket.asker = Some(asker);
+    /// Let a ticket wait for a validator, unless its challenge is at work already.
+    pub(super) fn add(&self, ticket: Ticket) {
         let mut state = self.lock();
-        if state.closed || !state.known.insert(ticket.challenge) {
+        if state.admit(&ticket) {
+            state.waiting.push_back(ticket);
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The ticket itself where whoever brings it may work on it at once, to be followed by [`Queue::done`] and
+    /// [`Queue::wake`]. Where its name or account has no room for it, it waits like others.
+    pub(super) fn take_up(&self, mut ticket: Ticket) -> Option<Ticket> {
+        let mut state = self.lock();
+        if !state.admit(&ticket) {
             return None;
         }
-        state.waiting.push_back(ticket);
-        drop(state);
-        self.changed.notify_one();
-        Some(told)
+        if !state.has_room(&ticket) {
+            // Whoever makes room looks for it.
+            state.waiting.push_back(ticket);
+            return None;
+        }
+        state.running.push((ticket.account, ticket.name.clone()));
+        ticket.started = Instant::now();
+        Some(ticket)
+    }
+
+    /// Have a validator look whether anything may go now.
+    pub(super) fn wake(&self) {
+        if !self.lock().waiting.is_empty() {
+            self.changed.notify_one();
+        }
     }
 
     /// Wait for the next ticket; `None` when the queue is closed. Whoever has worked on one asks for the next at once, so
@@ -124,21 +130,16 @@ impl Queue {
         }
     }
 
-    /// A ticket has been worked on; to be followed by [`Queue::take`].
-    pub(super) fn done(&self, mut ticket: Ticket, next: Next) {
-        let asker = ticket.asker.take();
+    /// A ticket has been worked on; to be followed by [`Queue::take`] or [`Queue::wake`].
+    pub(super) fn done(&self, ticket: Ticket, next: Next) {
         let mut state = self.lock();
         let at = state.running.iter().position(|(account, name)| *account == ticket.account && *name == ticket.name);
         if let Some(at) = at {
             state.running.swap_remove(at);
         }
         let (pause, attempts) = match next {
-            Next::Over(result) => {
+            Next::Over(_) => {
                 state.known.remove(&ticket.challenge);
-                drop(state);
-                if let (Some(asker), Some(result)) = (asker, result) {
-                    let _ = asker.send(result);
-                }
                 return;
             }
             Next::Again(pause) => (pause, ticket.attempts.saturating_add(1)),
@@ -169,7 +170,20 @@ impl Queue {
 }
 
 impl State {
-    /// The place of the ticket that goes next, the oldest of its account.
+    /// Whether a ticket is for a challenge that is not at work already.
+    fn admit(&mut self, ticket: &Ticket) -> bool {
+        !self.closed && self.known.insert(ticket.challenge)
+    }
+
+    /// Whether a name and its account have a validator to spare.
+    fn has_room(&self, ticket: &Ticket) -> bool {
+        let of_name = self.running.iter().filter(|(_, name)| *name == ticket.name).count();
+        let of_account = self.running.iter().filter(|(account, _)| *account == ticket.account).count();
+        of_name < PER_NAME && of_account < PER_ACCOUNT
+    }
+
+    /// The place of the ticket that goes next, the oldest of its account. As [`State::has_room`] for many at once, since a great
+    /// many may wait.
     fn next(&self, now: Instant) -> Option<usize> {
         let mut of_account: HashMap<i64, usize> = HashMap::new();
         let mut of_name: HashMap<&str, usize> = HashMap::new();
@@ -242,24 +256,45 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_hears_of_the_first_attempt_only_and_nothing_is_worked_on_twice() {
+    fn nothing_is_worked_on_twice() {
         let queue = Queue::default();
-        let told = queue.add(ticket(1, 1, "host.lan")).unwrap();
-        assert!(queue.add(ticket(1, 1, "host.lan")).is_none(), "it waits already");
+        queue.add(ticket(1, 1, "host.lan"));
+        assert!(queue.take_up(ticket(1, 1, "host.lan")).is_none(), "it waits already");
         let first = queue.take().unwrap();
-        assert!(queue.add(ticket(1, 1, "host.lan")).is_none(), "it is worked on");
+        assert!(queue.take_up(ticket(1, 1, "host.lan")).is_none(), "it is worked on");
+        assert_eq!(queue.lengths(), (0, 1));
         queue.done(first, Next::Again(Duration::from_millis(1)));
-        assert!(told.recv().is_err(), "there is no result yet");
         let again = queue.take().unwrap();
         assert!(again.job.is_none(), "what has waited is read again");
         queue.done(again, Next::Over(None));
-        let told = queue.add(ticket(1, 1, "host.lan")).unwrap();
-        let valid = ValidationResult::Valid { at: Time(1), expires: Time(2), caa_checked: false };
-        queue.done(queue.take().unwrap(), Next::Over(Some(valid)));
-        assert!(told.recv().is_ok());
-        let told = queue.add(ticket(2, 1, "host.lan")).unwrap();
+        let own = queue.take_up(ticket(1, 1, "host.lan")).unwrap();
+        assert_eq!(queue.lengths(), (0, 1), "whoever asks may work on it");
+        queue.done(own, Next::Over(None));
         queue.close();
-        assert!(told.recv().is_err() && queue.add(ticket(3, 1, "host.lan")).is_none(), "at the end nobody waits");
+        assert!(queue.take_up(ticket(3, 1, "host.lan")).is_none(), "at the end nothing is begun");
+    }
+
+    #[test]
+    fn whoever_asks_has_no_more_room_than_a_validator_and_leaves_what_takes_longer_to_one() {
+        let queue = Queue::default();
+        let [first, second] = [1, 2].map(|challenge| queue.take_up(ticket(challenge, challenge, "slow.lan")).unwrap());
+        assert!(queue.take_up(ticket(3, 3, "slow.lan")).is_none(), "a name has two");
+        std::thread::scope(|scope| {
+            let validator = scope.spawn(|| queue.take().unwrap());
+            queue.done(first, Next::Over(None));
+            queue.wake();
+            let third = validator.join().unwrap();
+            assert_eq!(third.challenge, 3);
+            let validator = scope.spawn(|| queue.take().unwrap());
+            queue.done(second, Next::PutOff(Duration::ZERO));
+            queue.wake();
+            let second = validator.join().unwrap();
+            assert_eq!((second.challenge, second.attempts), (2, 0), "the asker's attempt counts for nothing");
+        });
+        for challenge in 10..18 {
+            queue.take_up(ticket(challenge, 7, &format!("{challenge}.lan"))).unwrap();
+        }
+        assert!(queue.take_up(ticket(18, 7, "18.lan")).is_none(), "an account has eight");
     }
 
     #[test]
