@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::front::{Front, FrontSettings, Listener, listen, raise_descriptor_limit};
 use crate::health::Health;
 use crate::housekeeping::{Events, Housekeeping};
-use crate::http::{Door, HttpServer, Probe, Routes, Scrapes};
+use crate::http::{Door, HttpServer, Probe, Replies, Routes, Scrapes};
 use crate::issuance::Issuance;
 use crate::keys::{hex, parse_blocked_keys, random, sha256};
 use crate::policy::IssuerPolicy;
@@ -130,13 +130,15 @@ impl Daemon {
         let routes =
             Routes::new(acme, publication, Arc::clone(&health), scrapes, secret.clone(), random::<4>()?, clock.clone());
         let application = directories.run.join("http.sock");
-        let http = HttpServer::start(&application, settings.workers, routes)?;
+        let replies = Arc::new(Replies::default());
+        let http = HttpServer::start(&application, settings.workers, routes, &replies)?;
         let most_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(FEWEST_CLIENTS, MOST_CLIENTS);
         let probe = Probe::new(application.clone(), &secret);
         let front_settings = FrontSettings {
             application,
             secret,
             connections: settings.workers,
+            replies,
             renewal: http.renewal(),
             most_clients: usize::try_from(most_clients).unwrap_or(64),
             behind_proxy: settings.behind_proxy.clone(),

@@ -1,4 +1,4 @@
-//! The connections to tiny_http: a fixed number, kept. They are opened one by one, with an answer on each before the next,
+//! The connections to tiny_http: a fixed number, kept. Requests go by them, and replies come back in memory. They are opened one by one, with an answer on each before the next,
 //! at the start and at each reopening: opened together, some are never served, since its thread pool races. One that
 //! breaks or is overdue is closed and never used again.
 
@@ -7,28 +7,23 @@ use super::refusal::Refusal;
 use super::turns::Standing;
 use super::waiting::Waiting;
 use crate::clock::later;
-use crate::http::{Renewal, probe_request};
+use crate::http::{ClientId, Renewal, Replies, Reply, probe_request};
 use crate::identifier::Peer;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a request may take, from its end to its answer.
 pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
-const LARGEST_REPLY: usize = 16 << 20;
+/// To a probe, in bytes.
+const LONGEST_ANSWER: usize = 4 * 1024;
 /// One worker in so many may be busy with strangers: twice as many as wait for a slow disk, so that others of them read.
 const PART_OF_STRANGERS: usize = 2;
-
-/// Whose request it is: a slot and the number of its connection, so that a late reply finds nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ClientId {
-    pub(super) slot: usize,
-    pub(super) number: u64,
-}
 
 /// A request on its way to a worker.
 pub(super) struct Request {
@@ -38,17 +33,17 @@ pub(super) struct Request {
     /// When the client gets an answer at the latest.
     pub(super) deadline: Instant,
     pub(super) bytes: Vec<u8>,
-    pub(super) head_only: bool,
 }
 
-/// What became of a request: a whole reply with the length of its head, or a refusal.
-pub(super) type Outcome = (ClientId, Result<(Vec<u8>, usize), Refusal>);
+/// What became of a request.
+pub(super) type Outcome = (ClientId, Result<Reply, Refusal>);
 
 pub(super) struct Backends {
     socket: PathBuf,
     probe: Vec<u8>,
     first_token: usize,
     connections: Vec<Connection>,
+    replies: Arc<Replies>,
     waiting: Waiting,
     /// Of handing requests to workers.
     pace: Pace,
@@ -68,12 +63,11 @@ enum Work {
     Answering { client: ClientId, is_known: bool, since: Instant, exchange: Exchange },
 }
 
-/// One request and its reply.
+/// One request, and the answer to a probe.
 struct Exchange {
     out: Vec<u8>,
     sent: usize,
-    reply: Vec<u8>,
-    head_only: bool,
+    answer: Vec<u8>,
     deadline: Instant,
 }
 
@@ -83,12 +77,13 @@ impl Backends {
         secret: &str,
         count: usize,
         first_token: usize,
+        replies: Arc<Replies>,
         renewal: Renewal,
         pace: Pace,
     ) -> Backends {
         let connections = (0..count).map(|_| Connection::Closed).collect();
         let (probe, waiting) = (probe_request(secret), Waiting::default());
-        Backends { socket, probe, first_token, connections, waiting, pace, renewal, may_renew: None }
+        Backends { socket, probe, first_token, connections, replies, waiting, pace, renewal, may_renew: None }
     }
 
     /// Whether a token is one of these connections'.
@@ -116,7 +111,7 @@ impl Backends {
         });
         match opened {
             Ok(stream) => {
-                let exchange = Exchange::new(self.probe.clone(), false, later(Instant::now(), PROBE));
+                let exchange = Exchange::new(self.probe.clone(), later(Instant::now(), PROBE));
                 if let Some(place) = self.connections.get_mut(at) {
                     *place = Connection::Open { stream, work: Work::Probing(exchange) };
                 }
@@ -236,7 +231,7 @@ impl Backends {
             } else {
                 self.pace.begins(now)
             }
-            let exchange = Exchange::new(request.bytes, request.head_only, request.deadline);
+            let exchange = Exchange::new(request.bytes, request.deadline);
             *work = Work::Answering { client: request.client, is_known, since: now, exchange };
             self.begin(at, registry, outcomes);
         }
@@ -259,38 +254,49 @@ impl Backends {
         }
     }
 
-    /// Write and read as far as it goes; a finished exchange makes room for the next that waits.
+    /// Write and read as far as it goes. By connections that answered their probe nothing comes back.
     fn progress(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         let Some(Connection::Open { stream, work }) = self.connections.get_mut(at) else { return };
-        let exchange = match work {
-            Work::Probing(exchange) | Work::Answering { exchange, .. } => exchange,
-            Work::Idle => {
-                // An idle connection has nothing to say; if it ended, it is of no use any more.
-                if !matches!(stream.read(&mut [0u8; 1]), Err(e) if e.kind() == ErrorKind::WouldBlock) {
-                    self.close(at, registry, outcomes);
-                }
-                return;
-            }
+        let gone_on = match work {
+            Work::Probing(exchange) => exchange.run(stream),
+            Work::Answering { exchange, .. } => exchange.send(stream).and_then(|_| is_silent(stream)).map(|()| false),
+            // If it ended, it is of no use any more.
+            Work::Idle => is_silent(stream).map(|()| false),
         };
-        match exchange.run(stream) {
-            Ok(None) => {}
-            Ok(Some(head)) => {
-                let reply = std::mem::take(&mut exchange.reply);
-                match std::mem::replace(work, Work::Idle) {
-                    Work::Answering { client, is_known, since, .. } => {
-                        let now = Instant::now();
-                        if is_known {
-                            self.pace.serves_known(now);
-                        } else {
-                            self.pace.took(now, now.saturating_duration_since(since));
-                        }
-                        outcomes.push((client, Ok((reply, head))));
-                    }
-                    Work::Probing(_) | Work::Idle => self.open_next(registry, outcomes),
-                }
+        match (gone_on, &work) {
+            (Ok(false), _) => {}
+            (Ok(true), _) => {
+                *work = Work::Idle;
+                self.open_next(registry, outcomes);
                 self.hand_on(registry, outcomes);
             }
-            Err(e) => self.broken(at, &e, registry, outcomes),
+            (Err(_), Work::Idle) => self.close(at, registry, outcomes),
+            (Err(e), _) => self.broken(at, &e, registry, outcomes),
+        }
+    }
+
+    /// What workers have answered; each makes room for the next that waits.
+    pub(super) fn take_replies(&mut self, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        for (client, reply) in self.replies.take() {
+            let is_its = |c: &Connection| matches!(c, Connection::Open { work: Work::Answering { client: its, .. }, .. } if *its == client);
+            // One that was overdue has been closed.
+            let Some(at) = self.connections.iter().position(is_its) else { continue };
+            let Some(Connection::Open { work, .. }) = self.connections.get_mut(at) else { continue };
+            let Work::Answering { is_known, since, exchange, .. } = std::mem::replace(work, Work::Idle) else {
+                continue;
+            };
+            let now = Instant::now();
+            if is_known {
+                self.pace.serves_known(now);
+            } else {
+                self.pace.took(now, now.saturating_duration_since(since));
+            }
+            outcomes.push((client, Ok(reply)));
+            // Nobody knows what the rest of a request would be taken for.
+            if !exchange.out.is_empty() {
+                self.close(at, registry, outcomes);
+            }
+            self.hand_on(registry, outcomes);
         }
     }
 
@@ -310,14 +316,24 @@ impl Backends {
     }
 }
 
+/// Nothing comes by this connection, and it has not ended.
+fn is_silent(stream: &mut UnixStream) -> std::io::Result<()> {
+    match stream.read(&mut [0u8; 1]) {
+        Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
+        Err(e) => Err(e),
+        Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+        Ok(_) => Err(std::io::Error::other("it says something that nobody asked for")),
+    }
+}
+
 impl Exchange {
-    fn new(out: Vec<u8>, head_only: bool, deadline: Instant) -> Exchange {
-        Exchange { out, sent: 0, reply: Vec::new(), head_only, deadline }
+    fn new(out: Vec<u8>, deadline: Instant) -> Exchange {
+        Exchange { out, sent: 0, answer: Vec::new(), deadline }
     }
 
-    /// The length of the reply's head once the reply is whole.
-    fn run(&mut self, stream: &mut UnixStream) -> std::io::Result<Option<usize>> {
-        if self.send(stream)? { self.receive(stream) } else { Ok(None) }
+    /// Whether a probe is sent and answered.
+    fn run(&mut self, stream: &mut UnixStream) -> std::io::Result<bool> {
+        Ok(self.send(stream)? && self.receive(stream)?)
     }
 
     /// Whether all is sent.
@@ -335,46 +351,23 @@ impl Exchange {
         Ok(true)
     }
 
-    fn receive(&mut self, stream: &mut UnixStream) -> std::io::Result<Option<usize>> {
-        let mut buffer = [0u8; 4 * 1024];
+    fn receive(&mut self, stream: &mut UnixStream) -> std::io::Result<bool> {
+        let mut buffer = [0u8; 512];
         loop {
-            if let Some(head) = self.whole()? {
-                return Ok(Some(head));
+            // A probe's answer has no body.
+            if self.answer.ends_with(b"\r\n\r\n") {
+                return Ok(true);
+            }
+            if self.answer.len() > LONGEST_ANSWER {
+                return Err(std::io::Error::other("an answer to no probe"));
             }
             match stream.read(&mut buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.reply.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Ok(count) => self.answer.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
-        }
-    }
-
-    fn whole(&self) -> std::io::Result<Option<usize>> {
-        let odd = |why: &str| std::io::Error::other(format!("an odd reply: {why}"));
-        if self.reply.len() > LARGEST_REPLY {
-            return Err(odd("it is too long"));
-        }
-        let end = self.reply.windows(4).position(|w| w == b"\r\n\r\n");
-        let Some(head) = end.map(|at| at.saturating_add(4)) else { return Ok(None) };
-        let mut fields = [httparse::EMPTY_HEADER; 64];
-        let mut response = httparse::Response::new(&mut fields);
-        response.parse(&self.reply).map_err(|_| odd("its head is not HTTP"))?;
-        let length = response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("Content-Length"));
-        let length = match (response.code, length) {
-            (Some(204), None) => 0,
-            (_, Some(_)) if self.head_only => 0,
-            (_, Some(h)) => {
-                std::str::from_utf8(h.value).ok().and_then(|v| v.parse().ok()).ok_or_else(|| odd("its length"))?
-            }
-            (_, None) => return Err(odd("it has no length")),
-        };
-        let whole = head.checked_add(length).ok_or_else(|| odd("its length"))?;
-        match self.reply.len().cmp(&whole) {
-            std::cmp::Ordering::Less => Ok(None),
-            std::cmp::Ordering::Equal => Ok(Some(head)),
-            std::cmp::Ordering::Greater => Err(odd("it is longer than it says")),
         }
     }
 }

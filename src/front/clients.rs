@@ -1,8 +1,8 @@
 //! The clients that are connected: each at a place, counted by its address, with the bytes that all of them make us hold.
 
-use super::backend::ClientId;
 use super::connection::Client;
 use super::peers::{Counts, choose, make_room};
+use crate::http::ClientId;
 
 #[derive(Default)]
 pub(super) struct Clients {

@@ -1,6 +1,6 @@
 //! One client: handshake, head, body, reply, and round again; each step with an absolute deadline.
 
-use super::backend::{ClientId, OVERDUE, Request};
+use super::backend::{OVERDUE, Request};
 use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
 use super::known::KnownAddresses;
@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use super::stream::{Fill, Stream, has_ended};
 use super::turns::Standing;
 use crate::clock::later;
-use crate::http::Door;
+use crate::http::{ClientId, Door, Reply};
 use crate::identifier::Peer;
 use crate::metrics;
 use mio::net::TcpStream;
@@ -177,17 +177,17 @@ impl Client {
     }
 
     /// A worker has answered. Whose client it is when the answer accepts what an account signed.
-    pub(super) fn answer(&mut self, outcome: Result<(Vec<u8>, usize), Refusal>) -> Option<Peer> {
+    pub(super) fn answer(&mut self, outcome: Result<Reply, Refusal>) -> Option<Peer> {
         let Phase::Answering { signed_by, keep_alive, say_keep_alive } = self.phase else { return None };
-        let is_accepted = matches!(&outcome, Ok((reply, _)) if reply.starts_with(b"HTTP/1.1 20"));
+        let is_accepted = matches!(&outcome, Ok(reply) if reply.bytes.starts_with(b"HTTP/1.1 20"));
         self.answered = self.answered.saturating_add(1);
         let asked = self.since;
         match outcome {
-            Ok((reply, head)) => {
+            Ok(reply) => {
                 self.stream.send(match (keep_alive, say_keep_alive) {
-                    (true, false) => reply,
-                    (true, true) => with_field(reply, head, b"Connection: keep-alive\r\n"),
-                    (false, _) => with_field(reply, head, b"Connection: close\r\n"),
+                    (true, false) => reply.bytes,
+                    (true, true) => with_field(reply, b"Connection: keep-alive\r\n"),
+                    (false, _) => with_field(reply, b"Connection: close\r\n"),
                 });
                 self.enter(Phase::Reply { keep_alive }, REPLY);
             }
@@ -339,8 +339,7 @@ impl Client {
             peer,
             standing: Standing::new(known.contains(peer) && !self.is_hasty, self.answered),
             deadline: later(Instant::now(), OVERDUE),
-            bytes: head.to_request(body, asker, self.door, secret),
-            head_only: head.method == "HEAD",
+            bytes: head.to_request(body, self.id, asker, self.door, secret),
         };
         let phase = Phase::Answering {
             // Over TLS nothing else is posted (RFC 8555, 6.2).
@@ -385,9 +384,9 @@ impl Client {
     }
 }
 
-/// The reply with one more field at the end of its head, whose length includes the empty line.
-fn with_field(mut reply: Vec<u8>, head: usize, field: &[u8]) -> Vec<u8> {
-    let at = head.saturating_sub(2).min(reply.len());
-    reply.splice(at..at, field.iter().copied());
-    reply
+/// The reply with one more field at the end of its head.
+fn with_field(Reply { mut bytes, head }: Reply, field: &[u8]) -> Vec<u8> {
+    let at = head.saturating_sub(2).min(bytes.len());
+    bytes.splice(at..at, field.iter().copied());
+    bytes
 }

@@ -2,7 +2,7 @@
 
 mod newcomers;
 
-use super::backend::{Backends, ClientId, Outcome};
+use super::backend::{Backends, Outcome};
 use super::clients::Clients;
 use super::connection::{Client, Verdict};
 use super::known::KnownAddresses;
@@ -13,7 +13,7 @@ use super::tls::TlsConfigs;
 use super::turns::Turns;
 use super::{FrontSettings, Waker};
 use crate::clock::{Seldom, later};
-use crate::http::Door;
+use crate::http::{ClientId, Door};
 use crate::metrics::{self, Eviction};
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -105,9 +105,11 @@ impl EventLoop {
             &settings.secret,
             settings.connections,
             first_backend,
+            Arc::clone(&settings.replies),
             settings.renewal.clone(),
             Pace::new(now, processors),
         );
+        settings.replies.tell(Arc::clone(&waker));
         Ok(EventLoop {
             poll,
             waker,
@@ -169,6 +171,7 @@ impl EventLoop {
             for event in &events {
                 self.handle(event);
             }
+            self.take_replies();
             self.drive_some();
             self.accept_some();
             self.turns.0.fetch_add(1, Ordering::Relaxed);
@@ -179,6 +182,12 @@ impl EventLoop {
     fn hand_on(&mut self) {
         let mut outcomes = Vec::new();
         self.backends.hand_on(self.poll.registry(), &mut outcomes);
+        self.deliver(outcomes);
+    }
+
+    fn take_replies(&mut self) {
+        let mut outcomes = Vec::new();
+        self.backends.take_replies(self.poll.registry(), &mut outcomes);
         self.deliver(outcomes);
     }
 

@@ -3,7 +3,7 @@
 
 use super::proxies::Hops;
 use super::refusal::Refusal;
-use crate::http::{Door, HEADER_FROM_DOOR};
+use crate::http::{ClientId, Door, HEADER_FROM_DOOR};
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -175,12 +175,12 @@ fn origin_form(target: &str) -> Result<String, Refusal> {
 
 impl Head {
     /// The request as tiny_http gets it: our own words for what was understood, and nothing else.
-    pub(super) fn to_request(&self, body: &[u8], peer: IpAddr, door: Door, secret: &str) -> Vec<u8> {
+    pub(super) fn to_request(&self, body: &[u8], client: ClientId, peer: IpAddr, door: Door, secret: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(body.len().saturating_add(512));
         let (method, target, door, peer) = (&self.method, &self.target, door.as_str(), peer.to_canonical());
         let content_type = self.content_type.as_deref().unwrap_or_default();
         // Each field costs a thread of tiny_http some parsing, so ours are one. Writing to memory does not fail.
-        let ours = format_args!("{HEADER_FROM_DOOR}: {secret} {door} {peer} {content_type}");
+        let ours = format_args!("{HEADER_FROM_DOOR}: {secret} {door} {peer} {} {content_type}", client.to_word());
         let _ = write!(out, "{method} {target} HTTP/1.1\r\n{ours}\r\n");
         if !body.is_empty() {
             let _ = write!(out, "Content-Length: {}\r\n", body.len());
@@ -209,8 +209,10 @@ mod tests {
         }
         let (head, length) = scanner.scan(text.as_bytes()).unwrap().unwrap();
         assert_eq!((length, head.framing, head.target.as_str()), (end, Framing::Length(7), "/acme/x?y"));
-        let sent = String::from_utf8(head.to_request(b"1234567", IpAddr::from([1, 2, 3, 4]), Door::Tls, "s")).unwrap();
-        assert!(sent.contains("X-Certwright: s tls 1.2.3.4 \r\n") && !sent.contains("6.6.6.6"), "{sent}");
+        let client = ClientId { slot: 7, number: 8 };
+        let sent = head.to_request(b"1234567", client, IpAddr::from([1, 2, 3, 4]), Door::Tls, "s");
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.contains("X-Certwright: s tls 1.2.3.4 7.8 \r\n") && !sent.contains("6.6.6.6"), "{sent}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use event_loop::LoopTurns;
 pub use listen::{Listener, listen, raise_descriptor_limit};
 
 use crate::error::{Error, Result};
-use crate::http::{Door, Renewal};
+use crate::http::{Door, Renewal, Replies};
 use crate::identifier::Network;
 use crate::issuance::Issuance;
 use event_loop::EventLoop;
@@ -45,6 +45,8 @@ pub struct FrontSettings {
     pub secret: String,
     /// How many connections to keep to it; as many as there are workers.
     pub connections: usize,
+    /// Where its replies come.
+    pub replies: Arc<Replies>,
     /// What to do when it accepts no connection any more.
     pub renewal: Renewal,
     /// The largest number of clients at a time.

@@ -1,8 +1,9 @@
 //! Requests that wait for a worker, of which there is a bounded number. When there is no more room, the address that takes
 //! most of it gives up its last request.
 
-use super::backend::{ClientId, Request};
+use super::backend::Request;
 use super::turns::Turns;
+use crate::http::ClientId;
 use crate::metrics::REQUESTS_WAITING;
 use std::time::Instant;
 
@@ -80,7 +81,7 @@ mod tests {
         let client = ClientId { slot, number: 1 };
         let deadline = Instant::now() + Duration::from_secs(slot as u64);
         let peer = Peer::of([10, 0, 0, address].into());
-        Request { client, peer, standing: Standing::new(false, 0), deadline, bytes: vec![0; bytes], head_only: false }
+        Request { client, peer, standing: Standing::new(false, 0), deadline, bytes: vec![0; bytes] }
     }
 
     fn slots(requests: impl IntoIterator<Item = Request>) -> Vec<usize> {

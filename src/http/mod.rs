@@ -1,12 +1,14 @@
 //! The HTTP application: tiny_http on a Unix socket that only this daemon connects to, a fixed pool of workers, exact
-//! routes. Each reply is one buffer, written once.
+//! routes. Each reply is one buffer, which goes back to the front door in memory.
 
 mod probe;
+mod replies;
 mod reply;
 mod routes;
 mod scrape;
 
 pub use probe::{Probe, probe_request};
+pub use replies::{ClientId, Replies, Reply};
 pub use reply::http_date;
 pub use routes::{Door, HEADER_FROM_DOOR, Routes};
 pub use scrape::Scrapes;
@@ -53,18 +55,18 @@ impl HttpServer {
     ///
     /// # Errors
     /// Unavailable when the socket or the threads cannot be made.
-    pub fn start(socket: &Path, workers: usize, routes: Arc<Routes>) -> Result<HttpServer> {
+    pub fn start(socket: &Path, workers: usize, routes: Arc<Routes>, replies: &Arc<Replies>) -> Result<HttpServer> {
         let (server, generation) = (Mutex::new(None), AtomicU64::new(0));
         let shared = Arc::new(Shared { socket: socket.to_owned(), workers, server, generation });
         *shared.server() = Some(shared.listen()?);
         let mut started = HttpServer { shared, workers: Vec::with_capacity(workers) };
         for number in 0..workers {
-            let (shared, routes) = (Arc::clone(&started.shared), Arc::clone(&routes));
+            let (shared, routes, replies) = (Arc::clone(&started.shared), Arc::clone(&routes), Arc::clone(replies));
             let work = move || {
                 while let Some(server) = shared.current() {
                     // An error says that this server has ended; there is or will be another, or the end has come.
                     while let Ok(request) = server.recv() {
-                        serve(&routes, request);
+                        serve(&routes, &replies, request);
                     }
                     std::thread::sleep(BETWEEN_SERVERS);
                 }
@@ -146,16 +148,23 @@ impl Drop for HttpServer {
 }
 
 /// Answer one request; a panic costs this request only.
-fn serve(routes: &Routes, mut request: Request) {
+fn serve(routes: &Routes, replies: &Replies, mut request: Request) {
     let head_only = *request.method() == Method::Head;
     WORKERS_BUSY.add(1);
     let answer = answer_whatever_happens(&mut request, |request| answer(routes, request));
     WORKERS_BUSY.add(-1);
-    let bytes = answer.into_bytes(head_only);
-    // tiny_http would send long replies chunked, so the reply is written past it.
+    let reply = answer.into_reply(head_only);
+    let client = routes.client(&request);
+    // tiny_http would answer by itself where nobody has taken this, and send long replies chunked.
     let mut writer = request.into_writer();
-    if let Err(e) = writer.write_all(&bytes).and_then(|()| writer.flush()) {
-        log::debug!(error:% = e; "a reply could not be handed to the front door");
+    match client {
+        Some(client) => replies.put(client, reply),
+        // Whoever tries out a connection waits for its answer there.
+        None => {
+            if let Err(e) = writer.write_all(&reply.bytes).and_then(|()| writer.flush()) {
+                log::debug!(error:% = e; "a reply could not be handed on");
+            }
+        }
     }
 }
 
@@ -185,7 +194,7 @@ mod tests {
     fn a_panic_costs_its_request_only() {
         let mut request = Request::from(tiny_http::TestRequest::new());
         let answer = answer_whatever_happens(&mut request, |_| panic!("on purpose"));
-        let text = String::from_utf8(answer.into_bytes(false)).unwrap();
+        let text = String::from_utf8(answer.into_reply(false).bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("serverInternal"), "{text}");
         assert!(!text.contains("on purpose"), "what went wrong is the log's: {text}");
     }

@@ -1,5 +1,6 @@
 //! A reply as one buffer of HTTP/1.1.
 
+use super::replies::Reply;
 use crate::acme;
 use crate::clock::Time;
 use crate::keys::{hex, sha256};
@@ -77,7 +78,7 @@ impl Answer {
     }
 
     /// Status line, headers, Content-Length, body; the body stays out for HEAD, and a 204 has neither (RFC 9110, 8.6).
-    pub(super) fn into_bytes(self, head_only: bool) -> Vec<u8> {
+    pub(super) fn into_reply(self, head_only: bool) -> Reply {
         let mut out = Vec::with_capacity(self.body.len().saturating_add(512));
         // Writing to memory does not fail.
         let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
@@ -97,10 +98,11 @@ impl Answer {
             let _ = write!(out, "Content-Length: {}\r\n", self.body.len());
         }
         out.extend_from_slice(b"\r\n");
+        let head = out.len();
         if !head_only && self.status != 204 {
             out.extend_from_slice(&self.body);
         }
-        out
+        Reply { bytes: out, head }
     }
 }
 
@@ -149,12 +151,14 @@ mod tests {
     #[test]
     fn a_reply_is_one_buffer_whose_length_is_told() {
         let answer = || Answer::problem(404, "malformed", "x").header("X", "a\r\nb: c").at(Time(784_111_777));
-        let text = String::from_utf8(answer().into_bytes(false)).unwrap();
+        let reply = answer().into_reply(false);
+        let text = String::from_utf8(reply.bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(reply.head, head.len() + 4);
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
         assert!(head.contains("\r\nX: ab: c\r\n"), "a value cannot split the head");
         assert!(head.contains("Date: Sun, 06 Nov 1994 08:49:37 GMT"));
-        assert!(answer().into_bytes(true).ends_with(b"\r\n\r\n"));
-        assert!(!String::from_utf8(Answer::new(204).into_bytes(false)).unwrap().contains("Content-Length"));
+        assert!(answer().into_reply(true).bytes.ends_with(b"\r\n\r\n"));
+        assert!(!String::from_utf8(Answer::new(204).into_reply(false).bytes).unwrap().contains("Content-Length"));
     }
 }

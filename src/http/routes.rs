@@ -1,5 +1,6 @@
 //! Which room answers what, by door and path. Everything else is 404.
 
+use super::replies::ClientId;
 use super::reply::Answer;
 use super::scrape::Scrapes;
 use crate::acme::{Acme, Request as AcmeRequest};
@@ -15,7 +16,8 @@ use std::time::Instant;
 use tiny_http::Request;
 
 /// What the daemon says of a request that it passes on: the secret that shows that it is the daemon, which door the client came
-/// through, the client's address, and the media type of the body, if it has one. The front door takes it away from clients.
+/// through, its address, its place there, and the media type of the body, if it has one. The front door takes it away from
+/// clients.
 pub const HEADER_FROM_DOOR: &str = "X-Certwright";
 
 /// The doors of the daemon.
@@ -61,6 +63,8 @@ impl Door {
 struct Said<'r> {
     door: Option<Door>,
     peer: &'r str,
+    /// None for a probe.
+    client: Option<ClientId>,
     content_type: Option<&'r str>,
 }
 
@@ -125,15 +129,21 @@ impl Routes {
         answer.at(self.clock.now())
     }
 
+    /// Whose request it is, if the front door says so.
+    pub(super) fn client(&self, request: &Request) -> Option<ClientId> {
+        self.said(request)?.client
+    }
+
     /// What the front door says of a request; nothing from anybody else.
     fn said<'r>(&self, request: &'r Request) -> Option<Said<'r>> {
         let field = request.headers().iter().find(|h| h.field.equiv(HEADER_FROM_DOOR))?;
-        let mut words = field.value.as_str().splitn(4, ' ');
+        let mut words = field.value.as_str().splitn(5, ' ');
         let secret = words.next().unwrap_or_default();
         let is_ours: bool = subtle::ConstantTimeEq::ct_eq(secret.as_bytes(), self.secret.as_bytes()).into();
         is_ours.then(|| Said {
             door: words.next().and_then(Door::parse),
             peer: words.next().unwrap_or("-"),
+            client: words.next().and_then(ClientId::parse),
             content_type: words.next().filter(|said| !said.is_empty()),
         })
     }
