@@ -136,7 +136,6 @@ impl Issuance {
         .detail(format!("serial {} for {}", hex(&new.serial), names.join(" ")));
         let item =
             ready.policy.destination_path.as_ref().zip(names.first()).map(|(folder, name)| item_name(folder, name));
-        let item = item.map(|name| NewItem::new(name, ItemKind::Certificate)).transpose()?;
         let mut order = ready.order;
         let (id, account, csr_hash) = (order.id, order.account, ready.csr_hash);
         order.csr_hash = Some(csr_hash.clone());
@@ -167,15 +166,14 @@ fn item_name(folder: &str, name: &str) -> String {
 }
 
 /// The item that the certificate is a version of, made if it is the first.
-fn certificate_item(write: &Write<'_>, new: &NewItem, now: Time) -> Result<i64> {
-    match write.holder_of_name(&new.name)? {
+fn certificate_item(write: &Write<'_>, name: &str, now: Time) -> Result<i64> {
+    match write.holder_of_name(name)? {
         Some((item, ItemKind::Certificate)) => Ok(item),
         Some((_, kind)) => Err(Error::conflict(format!(
-            "the certificate cannot be filed as {}, which is a {}; its administrator has to move one of them",
-            new.name,
+            "the certificate cannot be filed as {name}, which is a {}; its administrator has to move one of them",
             kind.as_str()
         ))),
-        None => write.insert_item(new, now),
+        None => write.insert_item(&NewItem::new(name, ItemKind::Certificate)?, now),
     }
 }
 
