@@ -49,6 +49,11 @@ const ASKERS_ATTEMPT: Duration = Duration::from_millis(100);
 const PART_OF_ASKERS: usize = 2;
 /// Addresses of a name that are tried in one attempt.
 const MOST_ADDRESSES: usize = 4;
+/// Time that addresses do not share: in a part of it not even those who have to be asked twice let anybody in, and another
+/// address would decide instead of them. Whoever asks has less.
+const UNSHARED: Duration = Duration::from_secs(1);
+/// In less than this nobody is asked anything.
+const LEAST: Duration = Duration::from_millis(10);
 /// A valid authorization lasts this long, or as long as the issuer reuses it.
 const VALID_AUTHORIZATION: Span = Span::DAY;
 
@@ -233,7 +238,7 @@ fn attempt(
             Ok((job, ValidationResult::Valid { at, expires: at.plus(lifetime), caa_checked }))
         }
         // It was not given the time that everybody has.
-        Err(failure) if failure.passing && patience < ATTEMPT && begun.elapsed() >= patience => {
+        Err(failure) if failure.passing && patience < ATTEMPT && begun.elapsed().saturating_add(LEAST) >= patience => {
             Err(Next::PutOff(Duration::ZERO))
         }
         // A fault of ours is no answer about the name.
@@ -381,8 +386,9 @@ impl Prober {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             // An address that swallows packets must leave time for the next.
-            let share = if at.saturating_add(1) < tried { left.checked_div(3).unwrap_or(left) } else { left };
-            if share.is_zero() {
+            let is_shared = at.saturating_add(1) < tried && left > UNSHARED;
+            let share = if is_shared { left.checked_div(3).unwrap_or(left) } else { left };
+            if left < LEAST {
                 break;
             }
             match attempt(target, share, left) {

@@ -9,7 +9,7 @@ use crate::world::patience::{eventually, seconds};
 use crate::world::place::Place;
 use crate::world::responder::{Answer, Responder};
 use serde_json::Value;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -190,6 +190,30 @@ fn ipv6_comes_first_and_ipv4_is_tried_when_it_does_not_answer() {
     scene.client.prove(&order, &six);
     assert_eq!(scene.client.settled(&order.url, &["pending"])["status"], "ready");
     assert_eq!((six.hits().len(), scene.responder.hits().len()), (1, over_four));
+}
+
+#[test]
+fn a_slow_first_address_is_given_its_time_before_another_one_decides() {
+    let scene = Scene::with(&["--validation-allow", "127.0.0.0/8,::1/128"]);
+    let four = IpAddr::from(scene.ca.place.address);
+    scene.ca.dns.set("acme.com", vec![Record::Address(Ipv6Addr::LOCALHOST.into()), Record::Address(four)]);
+    scene.responder.answer_with(raw("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
+    // One who is let in a moment later is let in by his second try, which comes after a second.
+    let six = TcpListener::bind((Ipv6Addr::LOCALHOST, scene.ca.http_01_port)).unwrap();
+    rustix::net::listen(&six, 0).unwrap();
+    let address = six.local_addr().unwrap();
+    let patience = Duration::from_millis(100);
+    let crowd: Vec<_> = (0..4).map_while(|_| TcpStream::connect_timeout(&address, patience).ok()).collect();
+    assert!(crowd.len() < 4, "there is room for more than the few");
+    let order = scene.client.order(&["acme.com"]);
+    let challenge = scene.client.http_01(&order.authorizations()[0]);
+    let token = text(&challenge, "token");
+    scene.client.post(&text(&challenge, "url"), &serde_json::json!({})).expect(200);
+    let six = Responder::on(six);
+    six.serve(&token, &scene.client.key_authorization(&token));
+    let settled = scene.client.settled(&order.url, &["pending"]);
+    assert_eq!(settled["status"], "ready", "{}", scene.client.http_01(&order.authorizations()[0]));
+    assert!(scene.responder.hits().len() <= 1);
 }
 
 #[test]

@@ -55,7 +55,10 @@ struct State {
 
 impl Responder {
     pub fn start(address: impl Into<IpAddr>, port: u16) -> Responder {
-        let listener = TcpListener::bind((address.into(), port)).unwrap();
+        Responder::on(TcpListener::bind((address.into(), port)).unwrap())
+    }
+
+    pub fn on(listener: TcpListener) -> Responder {
         let responder = Responder { shared: Arc::default() };
         let shared = responder.shared.clone();
         std::thread::spawn(move || {
