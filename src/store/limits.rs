@@ -37,17 +37,14 @@ impl LimitKind {
     }
 }
 
-/// What an issuer and its accounts may have at most.
+/// What an issuer and its accounts may have at most. Those of single accounts are read when they are needed: there may be as
+/// many as accounts.
 pub struct Limits {
     issuer: i64,
-    /// By account, or `None` for the issuer as a whole.
-    values: HashMap<(Option<i64>, LimitKind), i64>,
-}
-
-impl Limits {
-    fn of(&self, account: Option<i64>, kind: LimitKind) -> Option<i64> {
-        self.values.get(&(account, kind)).copied()
-    }
+    /// Of the issuer as a whole.
+    values: HashMap<LimitKind, i64>,
+    /// Whether any account has limits of its own.
+    of_accounts: bool,
 }
 
 impl Store {
@@ -74,13 +71,23 @@ impl Read<'_> {
     }
 
     fn limits_of(&self, issuer: i64) -> Result<Limits> {
-        let sql = "SELECT account, kind, value FROM limits WHERE issuer = ?1";
-        let rows = self.all(sql, [issuer], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
-        let limit = |(account, name, value): (_, String, _)| {
+        let sql = "SELECT kind, value FROM limits WHERE issuer = ?1 AND coalesce(account, 0) = 0";
+        let rows = self.all(sql, [issuer], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        let limit = |(name, value): (String, _)| {
             let kind = LimitKind::ALL.into_iter().find(|kind| kind.name() == name);
-            Ok(((account, kind.ok_or_else(|| damaged("a limit"))?), value))
+            Ok((kind.ok_or_else(|| damaged("a limit"))?, value))
         };
-        Ok(Limits { issuer, values: rows.into_iter().map(limit).collect::<Result<_>>()? })
+        let any = "SELECT 1 FROM limits WHERE issuer = ?1 AND coalesce(account, 0) > 0 LIMIT 1";
+        let of_accounts = self.optional(any, [issuer], |_| Ok(()))?.is_some();
+        Ok(Limits { issuer, values: rows.into_iter().map(limit).collect::<Result<_>>()?, of_accounts })
+    }
+
+    fn limit_in(&self, limits: &Limits, account: Option<i64>, kind: LimitKind) -> Result<Option<i64>> {
+        match account {
+            None => Ok(limits.values.get(&kind).copied()),
+            Some(_) if !limits.of_accounts => Ok(None),
+            Some(_) => self.limit(limits.issuer, account, kind),
+        }
     }
 
     /// How much of a kind there is: of one account, or of all of an issuer.
@@ -155,7 +162,7 @@ impl Read<'_> {
     pub fn check_limits(&self, limits: &Limits, account: i64, kinds: &[LimitKind], now: Time) -> Result<()> {
         let issuer = limits.issuer;
         for (kind, whose) in kinds.iter().flat_map(|kind| [(*kind, Some(account)), (*kind, None)]) {
-            let Some(limit) = limits.of(whose, kind) else { continue };
+            let Some(limit) = self.limit_in(limits, whose, kind)? else { continue };
             let count = self.count_of(issuer, whose, kind, now)?;
             if count < limit {
                 continue;
@@ -181,7 +188,8 @@ impl Read<'_> {
     /// RateLimited, with how long to wait.
     pub fn check_failures(&self, limits: &Limits, account: i64, identifier: &str, now: Time) -> Result<()> {
         let kind = LimitKind::FailedValidations;
-        let Some(limit) = limits.of(Some(account), kind).or_else(|| limits.of(None, kind)) else { return Ok(()) };
+        let own = self.limit_in(limits, Some(account), kind)?;
+        let Some(limit) = own.or_else(|| limits.values.get(&kind).copied()) else { return Ok(()) };
         let (count, first) = self.failed_validations(account, identifier, now)?;
         if count < limit {
             return Ok(());
@@ -220,5 +228,31 @@ impl Write<'_> {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_many_accounts_hold_and_are_not_gathered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let store = Store::open(&path).unwrap();
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO limits (issuer, kind, value) VALUES (1, 'pending-orders', 5);
+             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+             INSERT INTO limits (issuer, account, kind, value) SELECT 1, n, 'pending-orders', 0 FROM n;",
+        )
+        .unwrap();
+        let limits = store.limits(1).unwrap();
+        assert_eq!(limits.values.len(), 1, "after a restore every account is held");
+        let check =
+            |account| store.read(|read| read.check_limits(&limits, account, &[LimitKind::PendingOrders], Time(1)));
+        assert!(check(7).is_err(), "its own limit");
+        assert!(check(1001).is_ok(), "it has none, and its issuer has room");
     }
 }
