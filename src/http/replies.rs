@@ -65,3 +65,41 @@ impl Replies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+    use std::time::Duration;
+
+    #[test]
+    fn the_door_is_woken_for_the_first_of_the_replies_that_wait_and_takes_all() {
+        let mut poll = Poll::new().unwrap();
+        let replies = Replies::default();
+        replies.tell(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()));
+        let mut is_woken = || {
+            let mut events = Events::with_capacity(8);
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            !events.is_empty()
+        };
+        let [one, other] = [1, 2].map(|number| ClientId { slot: 7, number });
+        let put = |client| replies.put(client, Reply { bytes: Vec::new(), head: 0 });
+        put(one);
+        assert!(is_woken());
+        put(other);
+        assert!(!is_woken(), "it has not looked yet, and will find both");
+        let taken: Vec<ClientId> = replies.take().into_iter().map(|(client, _)| client).collect();
+        assert_eq!(taken, [one, other]);
+        put(one);
+        assert!(is_woken(), "it had taken all");
+    }
+
+    #[test]
+    fn a_client_is_read_as_it_was_named() {
+        let client = ClientId { slot: 4_999, number: u64::MAX };
+        assert_eq!(ClientId::parse(&client.to_word()), Some(client));
+        for nobody in ["", "-", "7", "7.", ".7", "7.8.9", "-1.2", "text/plain"] {
+            assert_eq!(ClientId::parse(nobody), None, "{nobody}");
+        }
+    }
+}

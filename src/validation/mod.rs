@@ -29,6 +29,7 @@ use queue::{Next, Queue, Ticket};
 use resolver::Resolver;
 use rustls::crypto::CryptoProvider;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -197,8 +198,16 @@ struct Proof {
     caa_checked: bool,
 }
 
-/// Make one attempt, which may take so long, or store what came out of it before.
+/// Make one attempt, which may take so long, or store what came out of it before. Whatever happens, the ticket has a next.
 fn work(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> Next {
+    let challenge = ticket.challenge;
+    catch_unwind(AssertUnwindSafe(|| attempt_or_keep(scene, ticket, patience))).unwrap_or_else(|_| {
+        log::error!(challenge; "a validation panicked");
+        Next::PutOff(PAUSES[1])
+    })
+}
+
+fn attempt_or_keep(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> Next {
     // A proof lasts until a moment.
     if scene.clock.trusted().is_err() {
         return Next::PutOff(PAUSES[1]);
@@ -230,7 +239,7 @@ fn attempt(
     })?;
     let job = job.ok_or(Next::Over(None))?;
     let probed = || probe(store, prober, &job, clock.now(), patience);
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(probed))
+    let outcome = catch_unwind(AssertUnwindSafe(probed))
         .unwrap_or_else(|_| Err(Failure::last(Class::Internal, "the validation met a fault of the server")));
     let at = clock.now();
     match outcome {
