@@ -3,7 +3,7 @@
 
 use super::dns::Record;
 use super::issue_value::IssueValue;
-use super::{Failure, Subject};
+use super::probe::{Failure, Subject};
 use crate::error::Class;
 use crate::identifier::printable;
 use simple_dns::TYPE;

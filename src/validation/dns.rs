@@ -1,6 +1,6 @@
 //! Questions to DNS servers: UDP, TCP when the answer did not fit (RFC 7766), CNAMEs followed.
 
-use super::Failure;
+use super::probe::Failure;
 use crate::clock::later;
 use crate::error::Class;
 use crate::keys::random;

@@ -2,7 +2,7 @@
 //! under another name.
 
 use super::dns::Record;
-use super::{Failure, Subject};
+use super::probe::{Failure, Subject};
 use crate::error::Class;
 use crate::identifier::printable;
 use crate::jose::base64url;

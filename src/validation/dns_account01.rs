@@ -2,7 +2,7 @@
 //! several can prove one name side by side.
 
 use super::dns01::look_for_hash;
-use super::{Failure, Subject};
+use super::probe::{Failure, Subject};
 use crate::error::Class;
 use crate::keys::sha256;
 use std::time::Instant;

@@ -2,7 +2,7 @@
 
 use super::dns01::{shown, texts};
 use super::issue_value::IssueValue;
-use super::{Failure, Subject};
+use super::probe::{Failure, Subject};
 use crate::error::Class;
 use std::time::Instant;
 

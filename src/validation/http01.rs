@@ -1,6 +1,6 @@
 //! http-01 (RFC 8555, 8.3): the key authorization under a well-known path, in the clear, redirects followed.
 
-use super::{Failure, Prober, Subject, is_shortage};
+use super::probe::{Failure, Prober, Subject, is_shortage};
 use crate::error::{Class, Error};
 use crate::identifier::{Identifier, printable};
 use rustls::crypto::CryptoProvider;

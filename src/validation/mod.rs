@@ -11,6 +11,7 @@ mod dns_persist01;
 mod http01;
 mod issue_value;
 mod networks;
+mod probe;
 mod queue;
 mod resolver;
 mod tls_alpn01;
@@ -18,17 +19,15 @@ mod tls_alpn01;
 pub use crate::metrics::Verdict;
 pub use networks::ReachableNetworks;
 
-use crate::clock::{Clock, Seldom, Span, Time, later};
+use crate::clock::{Clock, Seldom, Time};
 use crate::error::{Class, Error, Result};
-use crate::identifier::Identifier;
 use crate::metrics::{Counter, count};
-use crate::policy::{CAA_LIFETIME, ChallengeType, GatewayUrl, IssuerPolicy, account_url};
+use crate::policy::ChallengeType;
 use crate::settings::Settings;
-use crate::store::{Read, Remembered, Store, ValidationJob, ValidationResult};
+use crate::store::{Remembered, Store, ValidationJob, ValidationResult};
+use probe::{Failure, LEAST, Prober, Proof, probe};
 use queue::{Next, Queue, Ticket};
 use resolver::Resolver;
-use rustls::crypto::CryptoProvider;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,15 +47,6 @@ const ALL_ATTEMPTS: Duration = Duration::from_secs(30);
 const ASKERS_ATTEMPT: Duration = Duration::from_millis(100);
 /// One worker in so many may be kept by it: the others are for those who wait for nobody else.
 const PART_OF_ASKERS: usize = 2;
-/// Addresses of a name that are tried in one attempt.
-const MOST_ADDRESSES: usize = 4;
-/// Time that addresses do not share: in a part of it not even those who have to be asked twice let anybody in, and another
-/// address would decide instead of them. Whoever asks has less.
-const UNSHARED: Duration = Duration::from_secs(1);
-/// In less than this nobody is asked anything.
-const LEAST: Duration = Duration::from_millis(10);
-/// A valid authorization lasts this long, or as long as the issuer reuses it.
-const VALID_AUTHORIZATION: Span = Span::DAY;
 
 /// The validators and their queue.
 pub struct Validation {
@@ -145,57 +135,6 @@ impl Validation {
     pub fn stop(&self) {
         self.queue.close();
     }
-}
-
-/// What probes need.
-struct Prober {
-    resolver: Resolver,
-    networks: ReachableNetworks,
-    http_01_port: u16,
-    tls_alpn_01_port: u16,
-    issuers: Remembered<i64, Judge>,
-    /// For https, which redirects may lead to.
-    crypto: Arc<CryptoProvider>,
-    /// That a fault of ours stops validations.
-    put_off: Seldom,
-}
-
-/// Why a validation did not succeed.
-struct Failure {
-    error: Error,
-    /// Whether the network was at fault, so that another attempt makes sense.
-    passing: bool,
-}
-
-impl Failure {
-    fn passing(class: Class, detail: impl Into<String>) -> Failure {
-        Failure { error: Error::new(class, detail), passing: true }
-    }
-
-    /// What the system said. Where it has run out of something that is nothing about the name.
-    fn of_system(class: Class, e: &std::io::Error, detail: impl Into<String>) -> Failure {
-        Failure::passing(if is_shortage(e) { Class::Unavailable } else { class }, detail)
-    }
-
-    fn last(class: Class, detail: impl Into<String>) -> Failure {
-        Failure { error: Error::new(class, detail), passing: false }
-    }
-}
-
-/// Whether the fault is ours: no more descriptors, memory or buffers.
-fn is_shortage(e: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    e.raw_os_error().is_some_and(|code| {
-        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].iter().any(|short| short.raw_os_error() == code)
-    })
-}
-
-/// What a validation that succeeded has shown.
-struct Proof {
-    /// How long it is good for.
-    lifetime: Span,
-    /// Whether CAA was asked, and permits it.
-    caa_checked: bool,
 }
 
 /// Make one attempt, which may take so long, or store what came out of it before. Whatever happens, the ticket has a next.
@@ -303,141 +242,6 @@ fn counted(kind: &str, verdict: Verdict) {
     if let Some(of_kind) = of_kind {
         count(of_kind, verdict as usize);
     }
-}
-
-/// What is to be validated, with everything that a probe looks at.
-struct Subject<'p> {
-    prober: &'p Prober,
-    job: &'p ValidationJob,
-    identifier: Identifier,
-    issuer: Arc<Judge>,
-    now: Time,
-}
-
-/// The issuer that a name is validated for.
-struct Judge {
-    policy: IssuerPolicy,
-    display_id: String,
-    /// Every URL that it ever had, the newest first.
-    urls: Vec<String>,
-    /// Its CAA identities, or else the host of each of these URLs.
-    names: Vec<String>,
-}
-
-impl Judge {
-    fn load(read: &Read<'_>, issuer: i64) -> Result<Judge> {
-        let policy = IssuerPolicy::parse(&read.issuer(issuer)?)?;
-        let urls = read.issuer_urls(issuer)?;
-        let mut names = policy.issuer_domain_names();
-        if policy.caa_identities.is_empty() {
-            for url in &urls {
-                names.push(GatewayUrl::parse(url)?.host().to_string());
-            }
-        }
-        Ok(Judge { policy, display_id: read.item(issuer)?.display_id, urls, names })
-    }
-}
-
-impl<'p> Subject<'p> {
-    fn load(store: &Store, prober: &'p Prober, job: &'p ValidationJob, now: Time) -> Result<Subject<'p>> {
-        let issuer = prober.issuers.read(store, job.issuer, |read| Judge::load(read, job.issuer))?;
-        let identifier = Identifier::parse(&job.identifier_type, &job.identifier)?;
-        Ok(Subject { prober, job, identifier, issuer, now })
-    }
-
-    fn policy(&self) -> &IssuerPolicy {
-        &self.issuer.policy
-    }
-
-    /// The account's URL under each URL that the issuer ever had, the newest first.
-    fn account_urls(&self) -> Vec<String> {
-        let Judge { urls, display_id, .. } = &*self.issuer;
-        urls.iter().map(|base| account_url(base, display_id, self.job.account)).collect()
-    }
-
-    /// What lasting records may call this CA.
-    fn issuer_names(&self) -> &[String] {
-        &self.issuer.names
-    }
-
-    /// RFC 8555, 8.1.
-    fn key_authorization(&self) -> String {
-        format!("{}.{}", self.job.token, self.job.thumbprint)
-    }
-}
-
-impl Prober {
-    /// Try the addresses of a host in turn, each judged first, until one is reached. `attempt` gets the address, how long
-    /// connecting may take, and how long everything; an error of its is a reason to try the next address.
-    fn reach<T>(
-        &self,
-        host: &Identifier,
-        port: u16,
-        account: i64,
-        deadline: Instant,
-        attempt: impl Fn(SocketAddr, Duration, Duration) -> std::result::Result<T, Failure>,
-    ) -> std::result::Result<T, Failure> {
-        let addresses = match host {
-            Identifier::Ip(address) => vec![*address],
-            Identifier::Dns(name) => self.resolver.addresses(name, account, deadline)?,
-        };
-        let tried = addresses.len().min(MOST_ADDRESSES);
-        let mut failure = Failure::passing(Class::Connection, format!("{host}: there was no time to connect"));
-        for (at, address) in addresses.into_iter().take(tried).enumerate() {
-            let target = SocketAddr::new(address, port);
-            if let Some(why) = self.networks.refusal(target) {
-                // Denied is final only when no other address is left to try.
-                if !failure.passing || at == 0 {
-                    let why = format!("{host}: {target} is not connected to, since {why}");
-                    failure = Failure::last(Class::Connection, why);
-                }
-                continue;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            // An address that swallows packets must leave time for the next.
-            let is_shared = at.saturating_add(1) < tried && left > UNSHARED;
-            let share = if is_shared { left.checked_div(3).unwrap_or(left) } else { left };
-            if left < LEAST {
-                break;
-            }
-            match attempt(target, share, left) {
-                Ok(reached) => return Ok(reached),
-                Err(e) => failure = e,
-            }
-        }
-        Err(failure)
-    }
-}
-
-/// Where a challenge type comes in: its name, then its own file. CAA is asked for whoever has proved a name, for as long again.
-fn probe(
-    store: &Store,
-    prober: &Prober,
-    job: &ValidationJob,
-    now: Time,
-    patience: Duration,
-) -> std::result::Result<Proof, Failure> {
-    let subject = Subject::load(store, prober, job, now).map_err(|e| Failure { error: e, passing: true })?;
-    let deadline = later(Instant::now(), patience);
-    let kind = ChallengeType::parse(&job.kind).map_err(|e| Failure { error: e, passing: false })?;
-    if !subject.policy().challenges.contains(&kind) {
-        return Err(Failure::last(Class::Unauthorized, format!("this issuer no longer offers {}", kind.name())));
-    }
-    match kind {
-        ChallengeType::Http01 => http01::validate(&subject, deadline),
-        ChallengeType::Dns01 => dns01::validate(&subject, deadline),
-        ChallengeType::TlsAlpn01 => tls_alpn01::validate(&subject, deadline),
-        ChallengeType::DnsAccount01 => dns_account01::validate(&subject, deadline),
-        ChallengeType::DnsPersist01 => dns_persist01::validate(&subject, deadline),
-    }?;
-    let caa_checked = subject.policy().caa_since(&subject.identifier, now).is_some();
-    if caa_checked {
-        caa::check(&subject, later(Instant::now(), patience))?;
-    }
-    let full = VALID_AUTHORIZATION.max(subject.policy().reuse_authorizations);
-    // Where CAA was asked, no longer than its answer is believed.
-    let lifetime = if caa_checked { full.min(CAA_LIFETIME) } else { full };
-    Ok(Proof { lifetime, caa_checked })
 }
 
 /// Read a DNS server's answer from foreign bytes, for fuzzing.

@@ -1,8 +1,8 @@
 //! Addresses of names: from the DNS servers that were given, or from the system's resolver, so that a hosts file, mDNS
 //! and search domains work.
 
-use super::Failure;
 use super::dns::{DnsClient, Record};
+use super::probe::Failure;
 use crate::error::{Class, Error, Result};
 use crate::identifier::DnsName;
 use simple_dns::TYPE;

@@ -2,7 +2,7 @@
 //! shown to whoever asks for the protocol acme-tls/1. Nobody vouches for that certificate; its own key signs the handshake.
 
 use super::dns::remaining;
-use super::{Failure, Subject};
+use super::probe::{Failure, Subject};
 use crate::ca::ParsedCertificate;
 use crate::der::{self, Reader, oid};
 use crate::error::Class;
