@@ -63,6 +63,12 @@ enum Work {
     Answering { client: ClientId, is_known: bool, since: Instant, exchange: Exchange },
 }
 
+impl Work {
+    fn is_for(&self, asker: ClientId) -> bool {
+        matches!(self, Work::Answering { client, .. } if *client == asker)
+    }
+}
+
 /// One request, and the answer to a probe.
 struct Exchange {
     out: Vec<u8>,
@@ -278,13 +284,9 @@ impl Backends {
     /// What workers have answered; each makes room for the next that waits.
     pub(super) fn take_replies(&mut self, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         for (client, reply) in self.replies.take() {
-            let is_its = |c: &Connection| matches!(c, Connection::Open { work: Work::Answering { client: its, .. }, .. } if *its == client);
             // One that was overdue has been closed.
-            let Some(at) = self.connections.iter().position(is_its) else { continue };
-            let Some(Connection::Open { work, .. }) = self.connections.get_mut(at) else { continue };
-            let Work::Answering { is_known, since, exchange, .. } = std::mem::replace(work, Work::Idle) else {
-                continue;
-            };
+            let Some((at, answered)) = self.end_of(client) else { continue };
+            let Work::Answering { is_known, since, exchange, .. } = answered else { continue };
             let now = Instant::now();
             if is_known {
                 self.pace.serves_known(now);
@@ -298,6 +300,14 @@ impl Backends {
             }
             self.hand_on(registry, outcomes);
         }
+    }
+
+    /// Let the connection be idle by which a client's request went: its place, and what it was at.
+    fn end_of(&mut self, client: ClientId) -> Option<(usize, Work)> {
+        self.connections.iter_mut().enumerate().find_map(|(at, connection)| {
+            let Connection::Open { work, .. } = connection else { return None };
+            work.is_for(client).then(|| (at, std::mem::replace(work, Work::Idle)))
+        })
     }
 
     fn broken(&mut self, at: usize, why: &std::io::Error, registry: &Registry, outcomes: &mut Vec<Outcome>) {

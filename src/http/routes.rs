@@ -16,8 +16,8 @@ use std::time::Instant;
 use tiny_http::Request;
 
 /// What the daemon says of a request that it passes on: the secret that shows that it is the daemon, which door the client came
-/// through, its address, its place there, and the media type of the body, if it has one. The front door takes it away from
-/// clients.
+/// through, the client's address and place there, and the media type of the body, if it has one. The front door takes it away
+/// from clients.
 pub const HEADER_FROM_DOOR: &str = "X-Certwright";
 
 /// The doors of the daemon.

@@ -244,24 +244,20 @@ impl Write<'_> {
         )?;
         let validated = new.unchallenged.then_some(now);
         let challenge = |(kind, token): &(String, String)| {
-            let id = self.insert(
-                "INSERT INTO challenges (authorization, type, token, requested, validated) VALUES (?1, ?2, ?3, ?4, ?4)",
-                (id, kind, token, validated),
-            )?;
-            Ok((id, kind.clone(), token.clone()))
+            let sql =
+                "INSERT INTO challenges (authorization, type, token, requested, validated) VALUES (?1, ?2, ?3, ?4, ?4)";
+            Ok(Challenge {
+                id: self.insert(sql, (id, kind, token, validated))?,
+                authorization: id,
+                kind: kind.clone(),
+                token: token.clone(),
+                requested: validated,
+                validated,
+                failed: None,
+                caa_checked: None,
+                error: None,
+            })
         };
-        let made = new.challenges.iter().map(challenge).collect::<Result<Vec<_>>>()?;
-        let challenges = made.into_iter().map(|(challenge, kind, token)| Challenge {
-            id: challenge,
-            authorization: id,
-            kind,
-            token,
-            requested: validated,
-            validated,
-            failed: None,
-            caa_checked: None,
-            error: None,
-        });
         Ok(Authorization {
             id,
             account,
@@ -273,7 +269,7 @@ impl Write<'_> {
             deactivated: None,
             subdomains: new.subdomains,
             unchallenged: new.unchallenged,
-            challenges: challenges.collect(),
+            challenges: new.challenges.iter().map(challenge).collect::<Result<_>>()?,
         })
     }
 
