@@ -285,7 +285,7 @@ impl Backends {
     pub(super) fn take_replies(&mut self, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         for (client, reply) in self.replies.take() {
             // One that was overdue has been closed.
-            let Some((at, answered)) = self.end_of(client) else { continue };
+            let Some((at, answered)) = end_of(&mut self.connections, client) else { continue };
             let Work::Answering { is_known, since, exchange, .. } = answered else { continue };
             let now = Instant::now();
             if is_known {
@@ -302,14 +302,6 @@ impl Backends {
         }
     }
 
-    /// Let the connection be idle by which a client's request went: its place, and what it was at.
-    fn end_of(&mut self, client: ClientId) -> Option<(usize, Work)> {
-        self.connections.iter_mut().enumerate().find_map(|(at, connection)| {
-            let Connection::Open { work, .. } = connection else { return None };
-            work.is_for(client).then(|| (at, std::mem::replace(work, Work::Idle)))
-        })
-    }
-
     fn broken(&mut self, at: usize, why: &std::io::Error, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         log::error!(error:% = why; "a connection to the HTTP workers broke");
         self.close(at, registry, outcomes);
@@ -324,6 +316,14 @@ impl Backends {
             }
         }
     }
+}
+
+/// Let the connection be idle by which a client's request went: its place, and what it was at.
+fn end_of(connections: &mut [Connection], client: ClientId) -> Option<(usize, Work)> {
+    connections.iter_mut().enumerate().find_map(|(at, connection)| {
+        let Connection::Open { work, .. } = connection else { return None };
+        work.is_for(client).then(|| (at, std::mem::replace(work, Work::Idle)))
+    })
 }
 
 /// Nothing comes by this connection, and it has not ended.
@@ -379,5 +379,28 @@ impl Exchange {
                 Err(e) => return Err(e),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_ends_the_work_for_its_own_client_and_a_late_one_nobodys() {
+        let [first, second, gone] = [(7, 1), (8, 2), (7, 0)].map(|(slot, number)| ClientId { slot, number });
+        let answering = |client| {
+            let (stream, _) = UnixStream::pair().unwrap();
+            let exchange = Exchange::new(Vec::new(), Instant::now());
+            Connection::Open {
+                stream,
+                work: Work::Answering { client, is_known: true, since: Instant::now(), exchange },
+            }
+        };
+        let mut connections = [answering(first), Connection::Closed, answering(second)];
+        assert!(end_of(&mut connections, gone).is_none(), "its slot has another client now");
+        assert!(end_of(&mut connections, second).is_some_and(|(at, work)| at == 2 && work.is_for(second)));
+        assert!(end_of(&mut connections, second).is_none(), "one request has one reply");
+        assert!(end_of(&mut connections, first).is_some_and(|(at, work)| at == 0 && work.is_for(first)));
     }
 }
