@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::front::{Front, FrontSettings, Listener, listen, raise_descriptor_limit};
 use crate::health::Health;
 use crate::housekeeping::{Events, Housekeeping};
-use crate::http::{Door, HttpServer, Probe, Replies, Routes, Scrapes};
+use crate::http::{Door, HttpServer, Passage, Probe, Routes, Scrapes};
 use crate::issuance::Issuance;
 use crate::keys::{hex, parse_blocked_keys, random, sha256};
 use crate::policy::IssuerPolicy;
@@ -114,7 +114,6 @@ impl Daemon {
         let housekeeping = Housekeeping::start(Arc::clone(&store), Arc::clone(&issuance), clock.clone(), settings)?;
         let events = Events::start(Arc::clone(&store), clock.clone(), settings)?;
 
-        let secret = hex(&random::<16>()?);
         let (issuers, validators) = (Arc::clone(&issuance), Arc::clone(&validation));
         let acme =
             Acme::new(Arc::clone(&store), issuers, validators, clock.clone(), !settings.behind_proxy.is_empty())?;
@@ -127,18 +126,16 @@ impl Daemon {
             Arc::clone(&health),
             clock.clone(),
         );
-        let routes =
-            Routes::new(acme, publication, Arc::clone(&health), scrapes, secret.clone(), random::<4>()?, clock.clone());
+        let routes = Routes::new(acme, publication, Arc::clone(&health), scrapes, random::<4>()?, clock.clone());
         let application = directories.run.join("http.sock");
-        let replies = Arc::new(Replies::default());
-        let http = HttpServer::start(&application, settings.workers, routes, &replies)?;
+        let passage = Arc::new(Passage::new(hex(&random::<16>()?)));
+        let http = HttpServer::start(&application, settings.workers, routes, &passage)?;
         let most_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(FEWEST_CLIENTS, MOST_CLIENTS);
-        let probe = Probe::new(application.clone(), &secret);
+        let probe = Probe::new(application.clone(), &passage);
         let front_settings = FrontSettings {
             application,
-            secret,
             connections: settings.workers,
-            replies,
+            passage,
             renewal: http.renewal(),
             most_clients: usize::try_from(most_clients).unwrap_or(64),
             behind_proxy: settings.behind_proxy.clone(),

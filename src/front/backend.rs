@@ -1,5 +1,5 @@
-//! The connections to tiny_http: a fixed number, kept. Requests go by them, and replies come back in memory. They are opened one by one, with an answer on each before the next,
-//! at the start and at each reopening: opened together, some are never served, since its thread pool races. One that
+//! The connections to tiny_http: a fixed number, kept. By them goes a word for each request; the requests themselves and their
+//! replies pass in memory. They are opened one by one, with an answer on each before the next, at the start and at each reopening: opened together, some are never served, since its thread pool races. One that
 //! breaks or is overdue is closed and never used again.
 
 use super::pace::Pace;
@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use super::turns::Standing;
 use super::waiting::Waiting;
 use crate::clock::later;
-use crate::http::{ClientId, Renewal, Replies, Reply, probe_request};
+use crate::http::{ClientId, Passage, Renewal, Reply, Request, Ticket};
 use crate::identifier::Peer;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
@@ -26,13 +26,19 @@ const LONGEST_ANSWER: usize = 4 * 1024;
 const PART_OF_STRANGERS: usize = 2;
 
 /// A request on its way to a worker.
-pub(super) struct Request {
-    pub(super) client: ClientId,
+pub(super) struct Pending {
     pub(super) peer: Peer,
     pub(super) standing: Standing,
     /// When the client gets an answer at the latest.
     pub(super) deadline: Instant,
-    pub(super) bytes: Vec<u8>,
+    pub(super) request: Request,
+}
+
+impl Pending {
+    /// What it takes, in bytes, beside what every request does.
+    pub(super) fn size(&self) -> usize {
+        self.request.body.len().saturating_add(self.request.target.len())
+    }
 }
 
 /// What became of a request.
@@ -40,10 +46,9 @@ pub(super) type Outcome = (ClientId, Result<Reply, Refusal>);
 
 pub(super) struct Backends {
     socket: PathBuf,
-    probe: Vec<u8>,
     first_token: usize,
     connections: Vec<Connection>,
-    replies: Arc<Replies>,
+    passage: Arc<Passage>,
     waiting: Waiting,
     /// Of handing requests to workers.
     pace: Pace,
@@ -60,7 +65,14 @@ enum Connection {
 enum Work {
     Idle,
     Probing(Exchange),
-    Answering { client: ClientId, is_known: bool, since: Instant, exchange: Exchange },
+    /// The number is that of its ticket.
+    Answering {
+        client: ClientId,
+        number: u64,
+        is_known: bool,
+        since: Instant,
+        exchange: Exchange,
+    },
 }
 
 impl Work {
@@ -69,7 +81,7 @@ impl Work {
     }
 }
 
-/// One request, and the answer to a probe.
+/// What is written to tiny_http, and the answer to a probe.
 struct Exchange {
     out: Vec<u8>,
     sent: usize,
@@ -80,16 +92,15 @@ struct Exchange {
 impl Backends {
     pub(super) fn new(
         socket: PathBuf,
-        secret: &str,
         count: usize,
         first_token: usize,
-        replies: Arc<Replies>,
+        passage: Arc<Passage>,
         renewal: Renewal,
         pace: Pace,
     ) -> Backends {
         let connections = (0..count).map(|_| Connection::Closed).collect();
-        let (probe, waiting) = (probe_request(secret), Waiting::default());
-        Backends { socket, probe, first_token, connections, replies, waiting, pace, renewal, may_renew: None }
+        let waiting = Waiting::default();
+        Backends { socket, first_token, connections, passage, waiting, pace, renewal, may_renew: None }
     }
 
     /// Whether a token is one of these connections'.
@@ -117,7 +128,7 @@ impl Backends {
         });
         match opened {
             Ok(stream) => {
-                let exchange = Exchange::new(self.probe.clone(), later(Instant::now(), PROBE));
+                let exchange = Exchange::new(self.passage.probe(), later(Instant::now(), PROBE));
                 if let Some(place) = self.connections.get_mut(at) {
                     *place = Connection::Open { stream, work: Work::Probing(exchange) };
                 }
@@ -158,15 +169,15 @@ impl Backends {
     }
 
     /// Hand a request to an idle connection, or let it wait; whatever there is no room for is refused.
-    pub(super) fn submit(&mut self, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+    pub(super) fn submit(&mut self, pending: Pending, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         // Those who wait go before a stranger who comes now.
         self.hand_on(registry, outcomes);
-        let at_once = request.standing.is_known || (self.waiting.is_empty() && self.has_room_for_strangers());
+        let at_once = pending.standing.is_known || (self.waiting.is_empty() && self.has_room_for_strangers());
         match self.idle().filter(|_| at_once) {
-            Some(at) => self.assign(at, request, registry, outcomes),
+            Some(at) => self.assign(at, pending, registry, outcomes),
             None => {
-                let given_up = self.waiting.push(request);
-                outcomes.extend(given_up.into_iter().map(|request| (request.client, Err(Refusal::Busy))));
+                let given_up = self.waiting.push(pending);
+                outcomes.extend(given_up.into_iter().map(|pending| (pending.request.client, Err(Refusal::Busy))));
             }
         }
     }
@@ -213,7 +224,7 @@ impl Backends {
             }
         }
         let late = self.waiting.take_late(now);
-        outcomes.extend(late.into_iter().map(|request| (request.client, Err(Refusal::Overdue))));
+        outcomes.extend(late.into_iter().map(|pending| (pending.request.client, Err(Refusal::Overdue))));
         self.open_next(registry, outcomes);
     }
 
@@ -229,16 +240,18 @@ impl Backends {
         self.pace.lets_strangers(Instant::now()) && self.connections.iter().filter(is_strangers).count() < most
     }
 
-    fn assign(&mut self, at: usize, request: Request, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+    fn assign(&mut self, at: usize, pending: Pending, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         if let Some(Connection::Open { work, .. }) = self.connections.get_mut(at) {
-            let (now, is_known) = (Instant::now(), request.standing.is_known);
+            let (now, is_known) = (Instant::now(), pending.standing.is_known);
             if is_known {
                 self.pace.serves_known(now)
             } else {
                 self.pace.begins(now)
             }
-            let exchange = Exchange::new(request.bytes, request.deadline);
-            *work = Work::Answering { client: request.client, is_known, since: now, exchange };
+            let client = pending.request.client;
+            let Ticket { number, word } = self.passage.hand_over(pending.request);
+            let exchange = Exchange::new(word, pending.deadline);
+            *work = Work::Answering { client, number, is_known, since: now, exchange };
             self.begin(at, registry, outcomes);
         }
     }
@@ -283,7 +296,7 @@ impl Backends {
 
     /// What workers have answered; each makes room for the next that waits.
     pub(super) fn take_replies(&mut self, registry: &Registry, outcomes: &mut Vec<Outcome>) {
-        for (client, reply) in self.replies.take() {
+        for (client, reply) in self.passage.take_replies() {
             // One that was overdue has been closed.
             let Some((at, answered)) = end_of(&mut self.connections, client) else { continue };
             let Work::Answering { is_known, since, exchange, .. } = answered else { continue };
@@ -294,7 +307,7 @@ impl Backends {
                 self.pace.took(now, now.saturating_duration_since(since));
             }
             outcomes.push((client, Ok(reply)));
-            // Nobody knows what the rest of a request would be taken for.
+            // Nobody knows what the rest of a word would be taken for.
             if !exchange.out.is_empty() {
                 self.close(at, registry, outcomes);
             }
@@ -311,7 +324,8 @@ impl Backends {
         let Some(place) = self.connections.get_mut(at) else { return };
         if let Connection::Open { mut stream, work } = std::mem::replace(place, Connection::Closed) {
             let _ = registry.deregister(&mut stream);
-            if let Work::Answering { client, .. } = work {
+            if let Work::Answering { client, number, .. } = work {
+                self.passage.withdraw(number);
                 outcomes.push((client, Err(Refusal::Overdue)));
             }
         }
@@ -394,7 +408,7 @@ mod tests {
             let exchange = Exchange::new(Vec::new(), Instant::now());
             Connection::Open {
                 stream,
-                work: Work::Answering { client, is_known: true, since: Instant::now(), exchange },
+                work: Work::Answering { client, number: 0, is_known: true, since: Instant::now(), exchange },
             }
         };
         let mut connections = [answering(first), Connection::Closed, answering(second)];

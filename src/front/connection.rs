@@ -1,6 +1,6 @@
 //! One client: handshake, head, body, reply, and round again; each step with an absolute deadline.
 
-use super::backend::{OVERDUE, Request};
+use super::backend::{OVERDUE, Pending};
 use super::body::BodyReader;
 use super::head::{Head, HeadScanner};
 use super::known::KnownAddresses;
@@ -37,7 +37,7 @@ pub(super) enum Verdict {
     /// There may be more to read at once, but others have their turn first.
     Again,
     /// Hand this request on.
-    Submit(Request),
+    Submit(Pending),
     /// Close and forget it.
     Close,
 }
@@ -164,8 +164,8 @@ impl Client {
     }
 
     /// Go on as far as the sockets allow.
-    pub(super) fn drive(&mut self, secret: &str, known: &KnownAddresses) -> Verdict {
-        match self.step(secret, known) {
+    pub(super) fn drive(&mut self, known: &KnownAddresses) -> Verdict {
+        match self.step(known) {
             Ok(verdict) => verdict,
             Err(e) => {
                 log::debug!(address:% = self.address, error:% = e; "a connection ended");
@@ -193,8 +193,7 @@ impl Client {
             }
             Err(refusal) => self.refuse(refusal),
         }
-        let answered = self.door.listener().and_then(|listener| metrics::ANSWERED.get(listener as usize));
-        if let Some(answered) = answered {
+        if let Some(answered) = metrics::ANSWERED.get(self.door.listener() as usize) {
             answered.took(self.since.saturating_duration_since(asked));
         }
         signed_by.filter(|_| is_accepted)
@@ -220,7 +219,7 @@ impl Client {
         let _ = self.stream.flush();
     }
 
-    fn step(&mut self, secret: &str, known: &KnownAddresses) -> std::io::Result<Verdict> {
+    fn step(&mut self, known: &KnownAddresses) -> std::io::Result<Verdict> {
         for _ in 0..STEPS_PER_TURN {
             let flushed = self.stream.flush()?;
             match &mut self.phase {
@@ -264,7 +263,7 @@ impl Client {
                         Ok(used) => {
                             self.stream.input.drain(..used);
                             if parts.1.is_done() {
-                                match self.submit_whole(secret, known) {
+                                match self.submit_whole(known) {
                                     Some(request) => return Ok(Verdict::Submit(request)),
                                     None => continue,
                                 }
@@ -312,7 +311,7 @@ impl Client {
     }
 
     /// Hand on the request that was read, unless nobody knows for whom its proxy asks.
-    fn submit_whole(&mut self, secret: &str, known: &KnownAddresses) -> Option<Request> {
+    fn submit_whole(&mut self, known: &KnownAddresses) -> Option<Pending> {
         let whole = std::mem::replace(&mut self.phase, Phase::Linger { heard: 0 });
         let Phase::Body(parts) = whole else { return None };
         let (head, body) = (parts.0, parts.1.into_body());
@@ -321,7 +320,7 @@ impl Client {
             None => Ok(self.address),
         };
         match asker {
-            Ok(asker) => Some(self.submit(&head, &body, asker, secret, known)),
+            Ok(asker) => Some(self.submit(head, body, asker, known)),
             Err(refusal) => {
                 self.refuse(refusal);
                 None
@@ -329,18 +328,11 @@ impl Client {
         }
     }
 
-    fn submit(&mut self, head: &Head, body: &[u8], asker: IpAddr, secret: &str, known: &KnownAddresses) -> Request {
+    fn submit(&mut self, head: Head, body: Vec<u8>, asker: IpAddr, known: &KnownAddresses) -> Pending {
         let peer = Peer::of(asker);
         if self.stream.input.is_empty() {
             self.stream.input = Vec::new();
         }
-        let request = Request {
-            client: self.id,
-            peer,
-            standing: Standing::new(known.contains(peer) && !self.is_hasty, self.answered),
-            deadline: later(Instant::now(), OVERDUE),
-            bytes: head.to_request(body, self.id, asker, self.door, secret),
-        };
         let phase = Phase::Answering {
             // Over TLS nothing else is posted (RFC 8555, 6.2).
             signed_by: (self.door == Door::Tls && head.method == "POST").then_some(peer),
@@ -348,7 +340,12 @@ impl Client {
             say_keep_alive: head.is_http_10 && head.keep_alive,
         };
         self.enter(phase, OVERDUE.saturating_mul(2));
-        request
+        Pending {
+            peer,
+            standing: Standing::new(known.contains(peer) && !self.is_hasty, self.answered),
+            deadline: later(Instant::now(), OVERDUE),
+            request: head.into_request(body, self.id, asker, self.door),
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal) {

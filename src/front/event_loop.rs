@@ -102,14 +102,13 @@ impl EventLoop {
         let first_backend = FIRST_LISTENER.saturating_add(listeners.len());
         let backends = Backends::new(
             settings.application.clone(),
-            &settings.secret,
             settings.connections,
             first_backend,
-            Arc::clone(&settings.replies),
+            Arc::clone(&settings.passage),
             settings.renewal.clone(),
             Pace::new(now, processors),
         );
-        settings.replies.tell(Arc::clone(&waker));
+        settings.passage.tell(Arc::clone(&waker));
         Ok(EventLoop {
             poll,
             waker,
@@ -270,13 +269,13 @@ impl EventLoop {
 
     /// Let a client go on, and do what it needs.
     fn drive(&mut self, slot: usize) {
-        match self.clients.run(slot, |client| client.drive(&self.settings.secret, &self.known)) {
+        match self.clients.run(slot, |client| client.drive(&self.known)) {
             None | Some(Verdict::Keep) => {}
             Some(Verdict::Again) => self.line_up(slot),
             Some(Verdict::Close) => self.remove(slot),
-            Some(Verdict::Submit(request)) => {
+            Some(Verdict::Submit(pending)) => {
                 let mut outcomes = Vec::new();
-                self.backends.submit(request, self.poll.registry(), &mut outcomes);
+                self.backends.submit(pending, self.poll.registry(), &mut outcomes);
                 self.deliver(outcomes);
             }
         }
@@ -356,7 +355,7 @@ impl EventLoop {
 
 /// One more client of this door is there, or one fewer.
 fn count_present(door: Door, change: i64) {
-    if let Some(open) = door.listener().and_then(|listener| metrics::CONNECTIONS.get(listener as usize)) {
+    if let Some(open) = metrics::CONNECTIONS.get(door.listener() as usize) {
         open.add(change);
     }
 }

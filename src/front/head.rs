@@ -3,8 +3,7 @@
 
 use super::proxies::Hops;
 use super::refusal::Refusal;
-use crate::http::{ClientId, Door, HEADER_FROM_DOOR};
-use std::io::Write;
+use crate::http::{ClientId, Door, Request};
 use std::net::IpAddr;
 
 const LARGEST_HEAD: usize = 8 * 1024;
@@ -174,20 +173,10 @@ fn origin_form(target: &str) -> Result<String, Refusal> {
 }
 
 impl Head {
-    /// The request as tiny_http gets it: our own words for what was understood, and nothing else.
-    pub(super) fn to_request(&self, body: &[u8], client: ClientId, peer: IpAddr, door: Door, secret: &str) -> Vec<u8> {
-        let mut out = Vec::with_capacity(body.len().saturating_add(512));
-        let (method, target, door, peer) = (&self.method, &self.target, door.as_str(), peer.to_canonical());
-        let content_type = self.content_type.as_deref().unwrap_or_default();
-        // Each field costs a thread of tiny_http some parsing, so ours are one. Writing to memory does not fail.
-        let ours = format_args!("{HEADER_FROM_DOOR}: {secret} {door} {peer} {} {content_type}", client.to_word());
-        let _ = write!(out, "{method} {target} HTTP/1.1\r\n{ours}\r\n");
-        if !body.is_empty() {
-            let _ = write!(out, "Content-Length: {}\r\n", body.len());
-        }
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body);
-        out
+    /// What was understood, for those behind the door, and nothing else.
+    pub(super) fn into_request(self, body: Vec<u8>, client: ClientId, peer: IpAddr, door: Door) -> Request {
+        let (method, target, content_type) = (self.method, self.target, self.content_type);
+        Request { client, door, address: peer.to_canonical().to_string(), method, target, content_type, body }
     }
 }
 
@@ -201,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_head_is_found_however_it_drips_in() {
-        let text = "POST http://ca.lan/acme/x?y HTTP/1.1\r\nhost: ca.lan\r\nContent-Length: 7\r\nX-Certwright: s tls 6.6.6.6\r\n\r\nrest";
+        let text = "POST http://ca.lan/acme/x?y HTTP/1.1\r\nhost: ca.lan\r\nContent-Length: 7\r\nX-Forwarded-For: 6.6.6.6\r\n\r\nrest";
         let mut scanner = HeadScanner::default();
         let end = text.find("rest").unwrap();
         for length in 0..end {
@@ -210,9 +199,8 @@ mod tests {
         let (head, length) = scanner.scan(text.as_bytes()).unwrap().unwrap();
         assert_eq!((length, head.framing, head.target.as_str()), (end, Framing::Length(7), "/acme/x?y"));
         let client = ClientId { slot: 7, number: 8 };
-        let sent = head.to_request(b"1234567", client, IpAddr::from([1, 2, 3, 4]), Door::Tls, "s");
-        let sent = String::from_utf8(sent).unwrap();
-        assert!(sent.contains("X-Certwright: s tls 1.2.3.4 7.8 \r\n") && !sent.contains("6.6.6.6"), "{sent}");
+        let request = head.into_request(b"1234567".to_vec(), client, IpAddr::from([1, 2, 3, 4]), Door::Tls);
+        assert_eq!((request.address.as_str(), request.target.as_str()), ("1.2.3.4", "/acme/x?y"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use event_loop::LoopTurns;
 pub use listen::{Listener, listen, raise_descriptor_limit};
 
 use crate::error::{Error, Result};
-use crate::http::{Door, Renewal, Replies};
+use crate::http::{Door, Passage, Renewal};
 use crate::identifier::Network;
 use crate::issuance::Issuance;
 use event_loop::EventLoop;
@@ -41,12 +41,10 @@ use std::time::Duration;
 pub struct FrontSettings {
     /// tiny_http's socket.
     pub application: PathBuf,
-    /// The secret that requests carry there.
-    pub secret: String,
     /// How many connections to keep to it; as many as there are workers.
     pub connections: usize,
-    /// Where its replies come.
-    pub replies: Arc<Replies>,
+    /// By which requests go and replies come.
+    pub passage: Arc<Passage>,
     /// What to do when it accepts no connection any more.
     pub renewal: Renewal,
     /// The largest number of clients at a time.

@@ -1,22 +1,23 @@
 //! The HTTP application: tiny_http on a Unix socket that only this daemon connects to, a fixed pool of workers, exact
 //! routes. Each reply is one buffer, which goes back to the front door in memory.
 
+mod passage;
 mod probe;
-mod replies;
 mod reply;
 mod routes;
 mod scrape;
 
-pub use probe::{Probe, probe_request};
-pub use replies::{ClientId, Replies, Reply};
+pub use passage::{ClientId, Door, Passage, Reply, Request, Ticket};
+pub use probe::Probe;
 pub use reply::http_date;
-pub use routes::{Door, HEADER_FROM_DOOR, Routes};
+pub use routes::Routes;
 pub use scrape::Scrapes;
 
 use crate::error::{Error, Result};
 use crate::metrics::{Resource, WORKERS_BUSY, answered};
+use passage::Errand;
 use reply::Answer;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -24,10 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tiny_http::{Method, Request, Server};
+use tiny_http::Server;
 
-/// Bodies are no longer than the front door lets through.
-const LARGEST_BODY: u64 = 128 * 1024;
 /// How long a worker whose server has ended waits before it looks for another.
 const BETWEEN_SERVERS: Duration = Duration::from_millis(20);
 
@@ -55,18 +54,18 @@ impl HttpServer {
     ///
     /// # Errors
     /// Unavailable when the socket or the threads cannot be made.
-    pub fn start(socket: &Path, workers: usize, routes: Arc<Routes>, replies: &Arc<Replies>) -> Result<HttpServer> {
+    pub fn start(socket: &Path, workers: usize, routes: Arc<Routes>, passage: &Arc<Passage>) -> Result<HttpServer> {
         let (server, generation) = (Mutex::new(None), AtomicU64::new(0));
         let shared = Arc::new(Shared { socket: socket.to_owned(), workers, server, generation });
         *shared.server() = Some(shared.listen()?);
         let mut started = HttpServer { shared, workers: Vec::with_capacity(workers) };
         for number in 0..workers {
-            let (shared, routes, replies) = (Arc::clone(&started.shared), Arc::clone(&routes), Arc::clone(replies));
+            let (shared, routes, passage) = (Arc::clone(&started.shared), Arc::clone(&routes), Arc::clone(passage));
             let work = move || {
                 while let Some(server) = shared.current() {
                     // An error says that this server has ended; there is or will be another, or the end has come.
                     while let Ok(request) = server.recv() {
-                        serve(&routes, &replies, request);
+                        serve(&routes, &passage, request);
                     }
                     std::thread::sleep(BETWEEN_SERVERS);
                 }
@@ -147,43 +146,35 @@ impl Drop for HttpServer {
     }
 }
 
-/// Answer one request; a panic costs this request only.
-fn serve(routes: &Routes, replies: &Replies, mut request: Request) {
-    let head_only = *request.method() == Method::Head;
-    WORKERS_BUSY.add(1);
-    let answer = answer_whatever_happens(&mut request, |request| answer(routes, request));
-    WORKERS_BUSY.add(-1);
-    let reply = answer.into_reply(head_only);
-    let client = routes.client(&request);
-    // tiny_http would answer by itself where nobody has taken this, and send long replies chunked.
-    let mut writer = request.into_writer();
-    match client {
-        Some(client) => replies.put(client, reply),
-        // Whoever tries out a connection waits for its answer there.
-        None => {
-            if let Err(e) = writer.write_all(&reply.bytes).and_then(|()| writer.flush()) {
-                log::debug!(error:% = e; "a reply could not be handed on");
-            }
+/// Do what a word that tiny_http has read is for.
+fn serve(routes: &Routes, passage: &Passage, word: tiny_http::Request) {
+    let errand = passage.errand(word.url());
+    // tiny_http would answer by itself where nobody has taken this.
+    let mut writer = word.into_writer();
+    let answer = match errand {
+        Some(Errand::Request(request)) => {
+            WORKERS_BUSY.add(1);
+            let answer = answer_whatever_happens(&request, || routes.answer(&request));
+            WORKERS_BUSY.add(-1);
+            return passage.reply(request.client, answer.into_reply(request.method == "HEAD"));
         }
+        Some(Errand::Withdrawn) => return,
+        Some(Errand::Probe) => Answer::new(204),
+        None => Answer::problem(403, "unauthorized", "this socket is for the front door"),
+    };
+    // Whoever tries out a connection waits for its answer there.
+    if let Err(e) = writer.write_all(&answer.into_reply(false).bytes).and_then(|()| writer.flush()) {
+        log::debug!(error:% = e; "a reply could not be handed on");
     }
 }
 
-fn answer_whatever_happens(request: &mut Request, answer: impl FnOnce(&mut Request) -> Answer) -> Answer {
-    catch_unwind(AssertUnwindSafe(|| answer(request))).unwrap_or_else(|_| {
+/// Answer one request; a panic costs this request only.
+fn answer_whatever_happens(request: &Request, answer: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         answered(Resource::Other, 500, Duration::ZERO);
-        log::error!(method = request.method().as_str(), path = request.url(); "a request panicked");
+        log::error!(method = request.method, path = request.target; "a request panicked");
         Answer::problem(500, "serverInternal", "the server met a fault; its log tells more")
     })
-}
-
-fn answer(routes: &Routes, request: &mut Request) -> Answer {
-    // As large as the door says, which has the whole body.
-    let mut body =
-        Vec::with_capacity(request.body_length().unwrap_or_default().min(LARGEST_BODY as usize).saturating_add(1));
-    if request.as_reader().take(LARGEST_BODY + 1).read_to_end(&mut body).is_err() || body.len() as u64 > LARGEST_BODY {
-        return Answer::problem(413, "malformed", "the body is larger than 128 KiB");
-    }
-    routes.answer(request, &body)
 }
 
 #[cfg(test)]
@@ -192,8 +183,10 @@ mod tests {
 
     #[test]
     fn a_panic_costs_its_request_only() {
-        let mut request = Request::from(tiny_http::TestRequest::new());
-        let answer = answer_whatever_happens(&mut request, |_| panic!("on purpose"));
+        let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
+        let (client, door) = (ClientId { slot: 0, number: 0 }, Door::Plain);
+        let request = Request { client, door, address, method, target, content_type: None, body: Vec::new() };
+        let answer = answer_whatever_happens(&request, || panic!("on purpose"));
         let text = String::from_utf8(answer.into_reply(false).bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("serverInternal"), "{text}");
         assert!(!text.contains("on purpose"), "what went wrong is the log's: {text}");

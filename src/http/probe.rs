@@ -1,6 +1,6 @@
 //! Asking the workers whether they answer.
 
-use super::routes::{Door, HEADER_FROM_DOOR};
+use super::passage::Passage;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -8,12 +8,6 @@ use std::time::Duration;
 
 /// tiny_http now and then serves a connection never, so another one is tried.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The request that is answered by 204 and costs nothing.
-pub fn probe_request(secret: &str) -> Vec<u8> {
-    let door = Door::Probe.as_str();
-    format!("GET / HTTP/1.1\r\n{HEADER_FROM_DOOR}: {secret} {door} -\r\n\r\n").into_bytes()
-}
 
 /// A connection to the workers beside those of the front door, so that nobody else's requests are in its way.
 pub struct Probe {
@@ -23,9 +17,9 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Of the workers that listen there, for whom the request carries the secret.
-    pub fn new(socket: PathBuf, secret: &str) -> Probe {
-        Probe { socket, request: probe_request(secret), stream: None }
+    /// Of the workers that listen there.
+    pub fn new(socket: PathBuf, passage: &Passage) -> Probe {
+        Probe { socket, request: passage.probe(), stream: None }
     }
 
     /// Whether a worker answers within five seconds.
@@ -78,7 +72,7 @@ mod tests {
                 stream.write_all(answer).unwrap();
             }
         });
-        let mut probe = Probe::new(path, "secret");
+        let mut probe = Probe::new(path, &Passage::new("secret".into()));
         assert_eq!([(); 3].map(|()| probe.is_answered()), [false, false, true]);
         worker.join().unwrap();
         // The connection that was kept has ended, and nobody is there any more.

@@ -1,6 +1,6 @@
 //! A reply as one buffer of HTTP/1.1.
 
-use super::replies::Reply;
+use super::passage::Reply;
 use crate::acme;
 use crate::clock::Time;
 use crate::keys::{hex, sha256};

@@ -285,12 +285,10 @@ fn the_plain_door_has_the_same_manners_and_no_acme_behind_it() {
 #[test]
 fn nobody_speaks_for_the_door() {
     let (ca, issuer) = ca();
-    // What the door says to those behind it: a secret, which way a request came in, and from whom.
-    let header = certwright::http::HEADER_FROM_DOOR;
+    // Only a proxy that the administrator has named may say for whom it asks.
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: ca.lan\r\n{header}: {} tls 192.0.2.1\r\nConnection: close\r\n\r\n",
-        path_of(&issuer.directory),
-        "0".repeat(64)
+        "GET {} HTTP/1.1\r\nHost: ca.lan\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n",
+        path_of(&issuer.directory)
     );
     let mut stream = TcpStream::connect(ca.plain_listen).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -301,10 +299,13 @@ fn nobody_speaks_for_the_door() {
     let socket = ca.state_dir().join("run/http.sock");
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(socket.parent().unwrap()), 0o700);
-    let mut behind = std::os::unix::net::UnixStream::connect(&socket).unwrap();
-    behind.write_all(request.as_bytes()).unwrap();
-    let said = read_to_close(&mut behind);
-    assert!(said.starts_with("HTTP/1.1 4"), "{said}");
+    let word = "0".repeat(32);
+    for path in [path_of(&issuer.directory), &format!("/{word}/1"), &format!("/{word}/probe")] {
+        let mut behind = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        write!(behind, "GET {path} HTTP/1.1\r\nHost: ca.lan\r\nConnection: close\r\n\r\n").unwrap();
+        let said = read_to_close(&mut behind);
+        assert!(said.starts_with("HTTP/1.1 403"), "{path}: {said}");
+    }
 }
 
 fn ca() -> (Ca, Issuer) {

@@ -79,7 +79,7 @@ impl EventLoop {
                     Err(e) => return log::error!(error:% = e; "TLS could not be begun"),
                 }
             }
-            Door::Plain | Door::Metrics | Door::Probe => None,
+            Door::Plain | Door::Metrics => None,
         };
         let id = self.clients.next_id();
         let token = Token(self.first_client.saturating_add(id.slot));
@@ -106,7 +106,5 @@ impl EventLoop {
 }
 
 fn count_accepted(door: Door) {
-    if let Some(listener) = door.listener() {
-        metrics::count(&metrics::ACCEPTED, listener as usize);
-    }
+    metrics::count(&metrics::ACCEPTED, door.listener() as usize);
 }
