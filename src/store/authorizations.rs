@@ -243,21 +243,6 @@ impl Write<'_> {
             ],
         )?;
         let validated = new.unchallenged.then_some(now);
-        let challenge = |(kind, token): &(String, String)| {
-            let sql =
-                "INSERT INTO challenges (authorization, type, token, requested, validated) VALUES (?1, ?2, ?3, ?4, ?4)";
-            Ok(Challenge {
-                id: self.insert(sql, (id, kind, token, validated))?,
-                authorization: id,
-                kind: kind.clone(),
-                token: token.clone(),
-                requested: validated,
-                validated,
-                failed: None,
-                caa_checked: None,
-                error: None,
-            })
-        };
         Ok(Authorization {
             id,
             account,
@@ -269,7 +254,7 @@ impl Write<'_> {
             deactivated: None,
             subdomains: new.subdomains,
             unchallenged: new.unchallenged,
-            challenges: new.challenges.iter().map(challenge).collect::<Result<_>>()?,
+            challenges: self.insert_challenges(id, &new.challenges, validated)?,
         })
     }
 

@@ -3,7 +3,7 @@
 use super::{Read, Write};
 use crate::clock::Time;
 use crate::error::Result;
-use rusqlite::{Row, params};
+use rusqlite::{Row, ToSql, params, params_from_iter};
 
 /// A challenge.
 #[derive(Clone, Debug)]
@@ -151,6 +151,40 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
+    /// Make the challenges of an authorization, each a type and a token, by one statement: each costs what all cost.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) fn insert_challenges(
+        &self,
+        authorization: i64,
+        new: &[(String, String)],
+        validated: Option<Time>,
+    ) -> Result<Vec<Challenge>> {
+        let rows = vec!["(?, ?, ?, ?, ?)"; new.len()].join(", ");
+        let sql = format!("INSERT INTO challenges (authorization, type, token, requested, validated) VALUES {rows}");
+        let values = new
+            .iter()
+            .flat_map(|(kind, token)| -> [&dyn ToSql; 5] { [&authorization, kind, token, &validated, &validated] });
+        self.execute(&sql, params_from_iter(values))?;
+        // A statement numbers its rows in their order, one after the other.
+        let first = self.db.last_insert_rowid().saturating_sub(new.len() as i64).saturating_add(1);
+        Ok((first..)
+            .zip(new)
+            .map(|(id, (kind, token))| Challenge {
+                id,
+                authorization,
+                kind: kind.clone(),
+                token: token.clone(),
+                requested: validated,
+                validated,
+                failed: None,
+                caa_checked: None,
+                error: None,
+            })
+            .collect())
+    }
+
     /// Note that the client asked for validation, unless it had asked before or the authorization waits for none any more, and
     /// see how it stands.
     ///

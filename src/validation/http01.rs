@@ -162,6 +162,7 @@ fn get(
     connect: Duration,
     total: Duration,
 ) -> Result<Reply, ureq::Error> {
+    let url = hop.url();
     // https is reached by redirects only; whose certificate it is proves nothing here (RFC 8555, 8.3).
     let tls = TlsConfig::builder()
         .disable_verification(true)
@@ -173,17 +174,16 @@ fn get(
         .max_redirects(0)
         .max_redirects_will_error(false)
         .max_response_header_size(LARGEST_HEAD)
-        // As large as what is read and written, the longest URL that a redirect can name among it; ureq would zero a quarter
-        // of a megabyte for each request.
+        // As large as what is read and written; ureq would zero a quarter of a megabyte for each request.
         .input_buffer_size(LARGEST_HEAD + 1)
-        .output_buffer_size(LARGEST_HEAD + 1024)
+        .output_buffer_size(url.len().saturating_add(1024))
         .user_agent(concat!("certwright/", env!("CARGO_PKG_VERSION"), " (http-01)"))
         .timeout_connect(Some(connect))
         .timeout_global(Some(total))
         .tls_config(tls)
         .build();
     let agent = ureq::Agent::with_parts(config, DefaultConnector::new(), Checked(target));
-    let mut response = agent.get(hop.url()).header("Connection", "close").call()?;
+    let mut response = agent.get(url).header("Connection", "close").call()?;
     let status = response.status().as_u16();
     let location = match status {
         301 | 302 | 303 | 307 | 308 => {
