@@ -2,6 +2,7 @@
 
 mod seldom;
 mod watch;
+mod written;
 
 pub use seldom::Seldom;
 
@@ -216,14 +217,6 @@ impl Time {
         let days = era * 146_097 + day_of_era - 719_468;
         let time = Time(days * 86_400 + c.hour * 3_600 + c.minute * 60 + c.second);
         (time.civil() == c).then_some(time)
-    }
-}
-
-/// RFC 3339, UTC, whole seconds: what ACME (RFC 8555, 7.1) and the commands say.
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let c = self.civil();
-        write!(f, "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second)
     }
 }
 

@@ -6,15 +6,15 @@ use crate::error::{Error, Result};
 
 /// UTCTime through 2049, GeneralizedTime from then on.
 pub(super) fn time(at: Time) -> Vec<u8> {
-    let c = at.civil();
-    der::time(c.year, c.month, c.day, c.hour, c.minute, c.second)
+    match (1950..2050).contains(&at.civil().year) {
+        true => der::element(der::UTC_TIME, at.written("%y%m%d%H%M%SZ").as_bytes()),
+        false => generalized_time(at),
+    }
 }
 
 /// GeneralizedTime whatever the year, as OCSP has it (RFC 6960, 4.2.2.1).
 pub(super) fn generalized_time(at: Time) -> Vec<u8> {
-    let c = at.civil();
-    let text = format!("{:04}{:02}{:02}{:02}{:02}{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second);
-    der::element(der::GENERALIZED_TIME, text.as_bytes())
+    der::element(der::GENERALIZED_TIME, at.written("%Y%m%d%H%M%SZ").as_bytes())
 }
 
 /// Read a whole Time element.
@@ -48,6 +48,7 @@ pub(super) fn parse_time(element: &[u8]) -> Result<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Span;
 
     #[test]
     fn times_are_read_as_they_are_written() {
@@ -56,6 +57,9 @@ mod tests {
             assert_eq!(parse_time(&time(at)).unwrap(), at);
             assert_eq!(parse_time(&generalized_time(at)).unwrap(), at);
         }
+        let last = Time::parse("2049-12-31T23:59:59Z").unwrap();
+        assert_eq!(time(last), [&[0x17, 13][..], b"491231235959Z"].concat());
+        assert_eq!(time(last.plus(Span(1))), [&[0x18, 15][..], b"20500101000000Z"].concat());
         for (tag, text) in [
             (der::UTC_TIME, "2611241234Z"),
             (der::UTC_TIME, "261124123456+0000"),

@@ -88,16 +88,6 @@ pub fn named_bits(bits: &[u8]) -> Vec<u8> {
     element(BIT_STRING, &[&[unused], octets.as_slice()].concat())
 }
 
-/// `Time` of RFC 5280, 4.1.2.5: UTCTime through 2049, GeneralizedTime from then on. Takes year to second in UTC.
-pub fn time(year: i64, month: i64, day: i64, hour: i64, minute: i64, second: i64) -> Vec<u8> {
-    let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
-    if (1950..2050).contains(&year) {
-        element(UTC_TIME, format!("{:02}{rest}", year.rem_euclid(100)).as_bytes())
-    } else {
-        element(GENERALIZED_TIME, format!("{year:04}{rest}").as_bytes())
-    }
-}
-
 fn push_length(out: &mut Vec<u8>, length: usize) {
     if length < 0x80 {
         out.push(length as u8);
@@ -123,7 +113,5 @@ mod tests {
         assert_eq!(named_bits(&[0, 8]), [3, 3, 7, 0x80, 0x80]);
         assert_eq!(element(OCTET_STRING, &[0; 200])[..3], [4, 0x81, 200]);
         assert_eq!(element(OCTET_STRING, &[0; 300])[..4], [4, 0x82, 1, 44]);
-        assert_eq!(time(2049, 12, 31, 23, 59, 59), [&[0x17, 13][..], b"491231235959Z"].concat());
-        assert_eq!(time(2050, 1, 1, 0, 0, 0), [&[0x18, 15][..], b"20500101000000Z"].concat());
     }
 }

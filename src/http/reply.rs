@@ -84,7 +84,7 @@ impl Answer {
         let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         if let Some(now) = self.at {
             out.extend_from_slice(b"Date: ");
-            let _ = write_http_date(&mut out, now);
+            out.extend_from_slice(http_date(now).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
         for (name, value) in &self.headers {
@@ -108,20 +108,7 @@ impl Answer {
 
 /// IMF-fixdate (RFC 9110, 5.6.7).
 pub fn http_date(at: Time) -> String {
-    let mut out = Vec::with_capacity(32);
-    // Writing to memory does not fail.
-    let _ = write_http_date(&mut out, at);
-    String::from_utf8(out).unwrap_or_default()
-}
-
-fn write_http_date(out: &mut Vec<u8>, at: Time) -> std::io::Result<()> {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let c = at.civil();
-    // 1970-01-01 was a Thursday.
-    let day = usize::try_from(at.0.div_euclid(86_400).rem_euclid(7)).ok().and_then(|d| DAYS.get(d)).unwrap_or(&"Thu");
-    let month = usize::try_from(c.month.saturating_sub(1)).ok().and_then(|m| MONTHS.get(m)).unwrap_or(&"Jan");
-    write!(out, "{day}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT", c.day, c.year, c.hour, c.minute, c.second)
+    at.written("%a, %d %b %Y %H:%M:%S GMT")
 }
 
 fn reason(status: u16) -> &'static str {
