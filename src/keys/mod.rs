@@ -46,7 +46,10 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|digit| char::from_digit(digit.into(), 16));
+    let mut out = String::with_capacity(bytes.len().saturating_mul(2));
+    out.extend(digits);
+    out
 }
 
 /// The bytes that [`hex`] writes so; `None` for any other text.
