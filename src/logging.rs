@@ -13,7 +13,6 @@ use crate::clock::{Clock, Time};
 use crate::metrics::{LOG_LINES, count};
 use log::kv::{self, Key, VisitSource};
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
@@ -105,7 +104,10 @@ fn priority(level: log::Level) -> u8 {
 fn line_of(record: &log::Record<'_>) -> String {
     let mut line = record.target().strip_prefix("certwright::").unwrap_or(record.target()).to_owned();
     line.push_str(": ");
-    push_clean(&mut line, &record.args().to_string());
+    match record.args().as_str() {
+        Some(words) => push_clean(&mut line, words),
+        None => push_clean(&mut line, &record.args().to_string()),
+    }
     let mut pairs = Pairs(line);
     // Pushing to memory does not fail.
     let _ = record.key_values().visit(&mut pairs);
@@ -121,7 +123,9 @@ struct Pairs(String);
 
 impl Pairs {
     fn push(&mut self, key: &str, value: &str) {
-        let _ = write!(self.0, " {key}=");
+        self.0.push(' ');
+        self.0.push_str(key);
+        self.0.push('=');
         let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
         if !value.is_empty() && value.chars().all(is_plain) {
             return push_clean(&mut self.0, value);
@@ -141,6 +145,10 @@ impl<'kvs> VisitSource<'kvs> for Pairs {
 
 /// Text without what ends a line, moves a cursor or turns the direction of what follows.
 fn push_clean(line: &mut String, text: &str) {
+    // Nearly always there is nothing of the kind.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) && line.len().saturating_add(text.len()) <= LONGEST {
+        return line.push_str(text);
+    }
     for c in text.chars() {
         if line.len() > LONGEST {
             return line.push('…');
