@@ -181,10 +181,6 @@ pub(super) fn ocsp_no_check() -> Vec<u8> {
 
 /// A complete Extension.
 pub(super) fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
-    let mut parts = vec![der::object_identifier(oid)];
-    if critical {
-        parts.push(der::boolean_true());
-    }
-    parts.push(der::octet_string(value));
-    der::sequence(&parts)
+    let critical = if critical { der::boolean_true() } else { Vec::new() };
+    der::sequence(&[der::object_identifier(oid), critical, der::octet_string(value)])
 }

@@ -70,7 +70,7 @@ pub fn octet_string(content: &[u8]) -> Vec<u8> {
 
 /// BIT STRING of whole octets.
 pub fn bit_string(content: &[u8]) -> Vec<u8> {
-    element(BIT_STRING, &[&[0], content].concat())
+    constructed(BIT_STRING, &[&[0], content])
 }
 
 /// BIT STRING of named bits (X.690, 11.2.2): trailing zero bits are cut. Bit 0 is the first of the first octet.
@@ -85,7 +85,7 @@ pub fn named_bits(bits: &[u8]) -> Vec<u8> {
         }
     }
     let unused = 7u8.saturating_sub(last % 8);
-    element(BIT_STRING, &[&[unused], octets.as_slice()].concat())
+    constructed(BIT_STRING, &[&[unused], octets.as_slice()])
 }
 
 fn push_length(out: &mut Vec<u8>, length: usize) {
