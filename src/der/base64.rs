@@ -67,7 +67,8 @@ pub fn encode(alphabet: &Alphabet, bytes: &[u8]) -> String {
     out.resize(groups.len().saturating_mul(4), 0);
     for (place, &[a, b, c]) in out.as_chunks_mut::<4>().0.iter_mut().zip(groups) {
         let bits = u32::from_be_bytes([0, a, b, c]);
-        *place = [18, 12, 6, 0].map(|shift| alphabet.character(bits >> shift));
+        let character = |shift: u32| alphabet.character(bits >> shift);
+        *place = [character(18), character(12), character(6), character(0)];
     }
     if let [a, tail @ ..] = rest {
         let bits = u32::from_be_bytes([0, *a, tail.first().copied().unwrap_or_default(), 0]);
@@ -90,8 +91,8 @@ pub fn decode(alphabet: &Alphabet, text: &str) -> std::result::Result<Vec<u8>, &
     out.resize(groups.len().saturating_mul(3), 0);
     // All in one go, and then one look at what was foreign.
     let mut all = 0;
-    for (place, group) in out.as_chunks_mut::<3>().0.iter_mut().zip(groups) {
-        let [a, b, c, d] = group.map(|character| alphabet.value(character));
+    for (place, &[a, b, c, d]) in out.as_chunks_mut::<3>().0.iter_mut().zip(groups) {
+        let [a, b, c, d] = [alphabet.value(a), alphabet.value(b), alphabet.value(c), alphabet.value(d)];
         all |= a | b | c | d;
         let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
         let [_, bytes @ ..] = bits.to_be_bytes();
