@@ -113,10 +113,9 @@ impl<'de> Visitor<'de> for Unique<'_> {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value_seed(self)?;
-            if members.contains_key(&name) {
+            if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member is named twice"));
             }
-            members.insert(name, value);
         }
         Ok(Value::Object(members))
     }

@@ -45,20 +45,20 @@ impl Jws {
     pub fn parse(body: &[u8]) -> Result<Jws> {
         let members = json::parse_object(body)?;
         let parts = Parts::of(&members)?;
-        let header = parts.header()?;
+        let mut header = parts.header()?;
         let algorithm = SignatureAlgorithm::parse(required_text(&header, "alg")?)?;
-        let key = match (header.get("jwk"), header.get("kid")) {
-            (Some(jwk), None) => KeyReference::Jwk(parse_jwk(jwk)?),
-            (None, Some(Value::String(kid))) => KeyReference::Kid(kid.clone()),
+        let key = match (header.remove("jwk"), header.remove("kid")) {
+            (Some(jwk), None) => KeyReference::Jwk(parse_jwk(&jwk)?),
+            (None, Some(Value::String(kid))) => KeyReference::Kid(kid),
             (None, Some(_)) => return Err(Error::malformed("\"kid\" is not text")),
             _ => return Err(Error::malformed("the protected header must have exactly one of \"jwk\" and \"kid\"")),
         };
         if let KeyReference::Jwk(key) = &key {
             algorithm.check_fits(key.unproved())?;
         }
-        let nonce = match header.get("nonce") {
+        let nonce = match header.remove("nonce") {
             None => None,
-            Some(Value::String(nonce)) => Some(nonce.clone()),
+            Some(Value::String(nonce)) => Some(nonce),
             Some(_) => return Err(Error::malformed("\"nonce\" is not text")),
         };
         Ok(Jws {
