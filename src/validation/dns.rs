@@ -76,22 +76,24 @@ impl DnsClient {
     }
 
     fn ask(&self, mut begun: Option<Exchange>, name: &str, kind: TYPE, deadline: Instant) -> Result<Answer, Failure> {
-        let mut failure = Failure::passing(Class::Dns, format!("no DNS server could be asked for {kind:?} of {name}"));
+        let mut failure = None;
         for server in &self.servers {
             let context = |why: &str| format!("DNS server {server}, asked for {kind:?} of {name}: {why}");
             let exchange = match begun.take().map_or_else(|| Exchange::begin(*server, name, kind, deadline), Ok) {
                 Ok(exchange) => exchange,
                 Err(e) => {
-                    failure = Failure::of_system(Class::Dns, &e, context(&format!("it cannot be asked ({e})")));
+                    let why = context(&format!("it cannot be asked ({e})"));
+                    failure = Some(Failure::of_system(Class::Dns, &e, why));
                     continue;
                 }
             };
             match exchange.end().and_then(|reply| read_answer(&reply, name, kind)) {
                 Ok(answer) => return Ok(answer),
-                Err(why) => failure = Failure::passing(Class::Dns, context(&why)),
+                Err(why) => failure = Some(Failure::passing(Class::Dns, context(&why))),
             }
         }
-        Err(failure)
+        let nobody = || format!("no DNS server could be asked for {kind:?} of {name}");
+        Err(failure.unwrap_or_else(|| Failure::passing(Class::Dns, nobody())))
     }
 }
 
