@@ -6,7 +6,11 @@ use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::policy::{GatewayUrl, IssuerPolicy, acme_url};
 use crate::store::{Item, ItemKind, Read, Remembered, Store};
+use std::fmt::Write as _;
 use std::sync::Arc;
+
+/// Room for what follows the base of a URL, in bytes.
+const USUAL_PATH: usize = 32;
 
 /// The issuers, as their settings were understood last.
 #[derive(Default)]
@@ -101,9 +105,9 @@ impl IssuerContext {
 }
 
 fn url_under(base: &str, resource: Resource<'_>) -> String {
-    let path = resource.path();
-    let mut url = String::with_capacity(base.len().saturating_add(path.len()));
+    let mut url = String::with_capacity(base.len().saturating_add(USUAL_PATH));
     url.push_str(base);
-    url.push_str(&path);
+    // Writing to memory does not fail.
+    let _ = write!(url, "{resource}");
     url
 }

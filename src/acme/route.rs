@@ -2,6 +2,7 @@
 
 use crate::metrics;
 use crate::policy::account_path;
+use std::fmt;
 
 /// A path under `/acme/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,34 +100,35 @@ impl Resource<'_> {
             Resource::Certificate(_) | Resource::AlternateCertificate(..) => metrics::Resource::Certificate,
         }
     }
+}
 
-    /// The path of this resource under its issuer.
-    pub(super) fn path(self) -> String {
+/// The path of a resource under its issuer.
+impl fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Resource::Directory => "directory".into(),
-            Resource::NewNonce => "new-nonce".into(),
-            Resource::NewAccount => "new-account".into(),
-            Resource::NewOrder => "new-order".into(),
-            Resource::NewAuthz => "new-authz".into(),
-            Resource::RevokeCert => "revoke-cert".into(),
-            Resource::KeyChange => "key-change".into(),
-            Resource::RenewalInfo(identifier) => format!("renewal-info/{identifier}"),
-            Resource::Account(id) => account_path(id),
-            Resource::AccountOrders(id) => format!("account/{id}/orders"),
-            Resource::Order(id) => format!("order/{id}"),
-            Resource::Finalize(id) => format!("order/{id}/finalize"),
-            Resource::Authorization(id) => format!("authz/{id}"),
-            Resource::Challenge(id) => format!("challenge/{id}"),
-            Resource::Certificate(id) => format!("cert/{id}"),
-            Resource::AlternateCertificate(id, number) => format!("cert/{id}/{number}"),
+            Resource::Directory => f.write_str("directory"),
+            Resource::NewNonce => f.write_str("new-nonce"),
+            Resource::NewAccount => f.write_str("new-account"),
+            Resource::NewOrder => f.write_str("new-order"),
+            Resource::NewAuthz => f.write_str("new-authz"),
+            Resource::RevokeCert => f.write_str("revoke-cert"),
+            Resource::KeyChange => f.write_str("key-change"),
+            Resource::RenewalInfo(identifier) => write!(f, "renewal-info/{identifier}"),
+            Resource::Account(id) => f.write_str(&account_path(*id)),
+            Resource::AccountOrders(id) => write!(f, "account/{id}/orders"),
+            Resource::Order(id) => write!(f, "order/{id}"),
+            Resource::Finalize(id) => write!(f, "order/{id}/finalize"),
+            Resource::Authorization(id) => write!(f, "authz/{id}"),
+            Resource::Challenge(id) => write!(f, "challenge/{id}"),
+            Resource::Certificate(id) => write!(f, "cert/{id}"),
+            Resource::AlternateCertificate(id, number) => write!(f, "cert/{id}/{number}"),
         }
     }
 }
 
 /// A positive number in its one spelling.
 fn row_id(text: &str) -> Option<i64> {
-    let id: i64 = text.parse().ok()?;
-    (id > 0 && id.to_string() == text).then_some(id)
+    text.parse().ok().filter(|_| text.starts_with(|first| matches!(first, '1'..='9')))
 }
 
 #[cfg(test)]
@@ -153,7 +155,7 @@ mod tests {
             Resource::Certificate(7),
             Resource::AlternateCertificate(7, 1),
         ] {
-            let path = format!("/acme/x/{}", resource.path());
+            let path = format!("/acme/x/{resource}");
             assert_eq!(Route::parse(&path), Some(Route { display_id: "x", resource }));
         }
         for path in [
