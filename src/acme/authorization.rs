@@ -1,6 +1,6 @@
 //! Authorizations (RFC 8555, 7.4.1 and 7.5): asking for one, reading, deactivating.
 
-use super::challenge::challenge_object;
+use super::challenge::write_challenge;
 use super::issuer::IssuerContext;
 use super::order::{PENDING_LIFETIME, dns_challenges, name_of, new_authorization, parse_identifier, tokens};
 use super::request::Authenticated;
@@ -10,7 +10,7 @@ use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::store::{Authorization, AuthorizationStatus, ChallengeStatus, NewAuthorization};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 impl Acme {
     /// newAuthz (RFC 8555, 7.4.1; for a domain with all below it, RFC 9444, 4.2). One that is valid already is given.
@@ -56,7 +56,7 @@ impl Acme {
                 None => Ok((new_authorization(write, &limits, account, &new, now)?, 201)),
             }
         })?;
-        Ok(Reply::json(status, &authorization_object(issuer, &authorization, now))
+        Ok(authorization_reply(status, issuer, &authorization, now)
             .header("Location", issuer.url_of(Resource::Authorization(authorization.id))))
     }
 
@@ -72,7 +72,7 @@ impl Acme {
             self.store.change(move |write| write.deactivate_authorization(id, now))?;
             authorization.deactivated = Some(now);
         }
-        let reply = Reply::json(200, &authorization_object(request.issuer, &authorization, now));
+        let reply = authorization_reply(200, request.issuer, &authorization, now);
         let pending = authorization.status(now) == AuthorizationStatus::Pending;
         Ok(if pending { reply.header("Retry-After", "1") } else { reply })
     }
@@ -84,27 +84,28 @@ impl Acme {
     }
 }
 
-fn authorization_object(issuer: &IssuerContext, authorization: &Authorization, now: Time) -> Value {
+fn authorization_reply(code: u16, issuer: &IssuerContext, authorization: &Authorization, now: Time) -> Reply {
     let status = authorization.status(now);
     // RFC 8555, 7.1.4: once decided, only the challenges that decided.
     let shown = authorization.challenges.iter().filter(|c| {
         let decided = matches!(c.status(), ChallengeStatus::Valid | ChallengeStatus::Invalid);
         status == AuthorizationStatus::Pending || decided
     });
-    let challenges: Vec<Value> = shown.map(|c| challenge_object(issuer, authorization.account, c)).collect();
-    let mut members = Map::new();
-    members.insert("status".into(), status.as_str().into());
-    members.insert("expires".into(), authorization.expires.to_string().into());
-    members.insert(
-        "identifier".into(),
-        json!({ "type": authorization.identifier_type, "value": authorization.identifier }),
-    );
-    members.insert("challenges".into(), challenges.into());
-    if authorization.subdomains {
-        members.insert("subdomainAuthAllowed".into(), true.into());
-    }
-    if authorization.wildcard {
-        members.insert("wildcard".into(), true.into());
-    }
-    Value::Object(members)
+    Reply::object(code, |object| {
+        object.objects("challenges", shown, |object, challenge| {
+            write_challenge(object, issuer, authorization.account, challenge);
+        });
+        object.member("expires", authorization.expires.to_string());
+        object.object("identifier", |object| {
+            object.member("type", &authorization.identifier_type);
+            object.member("value", &authorization.identifier);
+        });
+        object.member("status", status.as_str());
+        if authorization.subdomains {
+            object.member("subdomainAuthAllowed", true);
+        }
+        if authorization.wildcard {
+            object.member("wildcard", true);
+        }
+    })
 }

@@ -2,13 +2,13 @@
 //! moment, so that clients need not ask again, and otherwise before it.
 
 use super::issuer::IssuerContext;
+use super::object::Object;
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such, problem};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::store::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ValidationJob};
-use serde_json::{Map, Value, json};
 
 impl Acme {
     /// POST-as-GET reads a challenge; an object as the payload asks for its validation.
@@ -44,8 +44,9 @@ impl Acme {
             };
         }
         let authorization = request.issuer.url_of(Resource::Authorization(challenge.authorization));
-        let reply = Reply::json(200, &challenge_object(request.issuer, request.account.id, &challenge))
-            .header("Link", format!("<{authorization}>;rel=\"up\""));
+        let reply =
+            Reply::object(200, |object| write_challenge(object, request.issuer, request.account.id, &challenge))
+                .header("Link", format!("<{authorization}>;rel=\"up\""));
         let processing = challenge.status() == ChallengeStatus::Processing;
         Ok(if processing { reply.header("Retry-After", "1") } else { reply })
     }
@@ -77,23 +78,25 @@ fn job(
     })
 }
 
-pub(super) fn challenge_object(issuer: &IssuerContext, account: i64, challenge: &Challenge) -> Value {
-    let mut members = Map::new();
-    members.insert("type".into(), challenge.kind.as_str().into());
-    members.insert("url".into(), issuer.url_of(Resource::Challenge(challenge.id)).into());
-    members.insert("status".into(), challenge.status().as_str().into());
+pub(super) fn write_challenge(object: &mut Object<'_>, issuer: &IssuerContext, account: i64, challenge: &Challenge) {
     // What lasts has no token; only persistent records do.
-    if challenge.token.is_empty() {
-        members.insert("issuer-domain-names".into(), json!(issuer.policy.issuer_domain_names()));
-        members.insert("accounturi".into(), issuer.account_url(account).into());
-    } else {
-        members.insert("token".into(), challenge.token.as_str().into());
-    }
-    if let Some(validated) = challenge.validated {
-        members.insert("validated".into(), validated.to_string().into());
+    let is_lasting = challenge.token.is_empty();
+    if is_lasting {
+        object.member("accounturi", issuer.account_url(account));
     }
     if let Some((class, detail)) = &challenge.error {
-        members.insert("error".into(), problem::stored(class, detail));
+        object.member("error", problem::stored(class, detail));
     }
-    Value::Object(members)
+    if is_lasting {
+        object.member("issuer-domain-names", issuer.policy.issuer_domain_names());
+    }
+    object.member("status", challenge.status().as_str());
+    if !is_lasting {
+        object.member("token", &challenge.token);
+    }
+    object.member("type", &challenge.kind);
+    object.member("url", issuer.url_of(Resource::Challenge(challenge.id)));
+    if let Some(validated) = challenge.validated {
+        object.member("validated", validated.to_string());
+    }
 }

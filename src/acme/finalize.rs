@@ -28,7 +28,7 @@ impl Acme {
         let is_repeated = |order: &Order| order.csr_hash.as_deref() == Some(hash.as_slice());
         let show = |order: &Order| -> Result<Reply> {
             let location = issuer.url_of(Resource::Order(id));
-            Ok(Reply::json(200, &self.order_object(issuer, order, now)?).header("Location", location))
+            Ok(self.order_reply(200, issuer, order, now)?.header("Location", location))
         };
         if order.status(now) == OrderStatus::Valid && is_repeated(&order) {
             return show(&order);

@@ -10,6 +10,7 @@ mod finalize;
 mod issuer;
 mod key_change;
 mod nonce;
+mod object;
 mod order;
 mod problem;
 mod renewal_info;
@@ -28,6 +29,7 @@ use crate::store::{AuditEntry, Remembered, Store};
 use crate::validation::Validation;
 use issuer::{IssuerContext, Issuers};
 use nonce::Nonces;
+use object::Object;
 use request::KnownAccount;
 use request_limits::{Refused, RequestLimits};
 use route::{Resource, Route};
@@ -102,9 +104,15 @@ impl Reply {
 
     fn json(status: u16, value: &Value) -> Reply {
         let mut reply = Reply::new(status).header("Content-Type", "application/json");
+        reply.body = value.to_string().into_bytes();
+        reply
+    }
+
+    /// The object that has the members that `members` writes.
+    fn object(status: u16, members: impl FnOnce(&mut Object<'_>)) -> Reply {
+        let mut reply = Reply::new(status).header("Content-Type", "application/json");
         reply.body.reserve(USUAL_BODY);
-        // A value has text for its names and no number that JSON lacks, and writing to memory does not fail.
-        let _ = serde_json::to_writer(&mut reply.body, value);
+        Object::write(&mut reply.body, members);
         reply
     }
 

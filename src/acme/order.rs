@@ -14,7 +14,7 @@ use crate::policy::{ChallengeType, EabBounds, IssuerPolicy, Permission};
 use crate::store::{
     Authorization, Eab, LimitKind, Limits, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Write,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// How long orders and authorizations wait for their client.
@@ -83,7 +83,7 @@ impl Acme {
             write.insert_order(new, names, now)
         })?;
         let location = issuer.url_of(Resource::Order(order.id));
-        Ok(Reply::json(201, &self.order_object(issuer, &order, now)?).header("Location", location))
+        Ok(self.order_reply(201, issuer, &order, now)?.header("Location", location))
     }
 
     /// An order is read at its URL.
@@ -91,7 +91,7 @@ impl Acme {
         request.post_as_get()?;
         let order = self.own_order(request, id)?;
         let now = self.clock.believed();
-        let reply = Reply::json(200, &self.order_object(request.issuer, &order, now)?);
+        let reply = self.order_reply(200, request.issuer, &order, now)?;
         Ok(if order.status(now) == OrderStatus::Pending { reply.header("Retry-After", "1") } else { reply })
     }
 
@@ -115,41 +115,45 @@ impl Acme {
         })
     }
 
-    pub(super) fn order_object(&self, issuer: &IssuerContext, order: &Order, now: Time) -> Result<Value> {
-        let identifiers: Vec<Value> = order.names.iter().map(|n| json!({ "type": n.kind, "value": n.value })).collect();
-        let mut authorizations: Vec<String> = Vec::new();
+    /// A reply that tells of an order (RFC 8555, 7.1.3).
+    pub(super) fn order_reply(&self, status: u16, issuer: &IssuerContext, order: &Order, now: Time) -> Result<Reply> {
+        let replaces = order.replaces.map(|replaced| self.certificate_identifier(replaced)).transpose()?;
+        let mut authorizations: Vec<String> = Vec::with_capacity(order.authorizations.len());
         for authorization in &order.authorizations {
             let url = issuer.url_of(Resource::Authorization(authorization.id));
             if !authorizations.contains(&url) {
                 authorizations.push(url);
             }
         }
-        let mut members = Map::new();
-        members.insert("status".into(), order.status(now).as_str().into());
-        members.insert("expires".into(), order.expires.to_string().into());
-        members.insert("identifiers".into(), identifiers.into());
-        for (name, moment) in [("notBefore", order.not_before), ("notAfter", order.not_after)] {
-            if let Some(moment) = moment {
-                members.insert(name.into(), moment.to_string().into());
+        Ok(Reply::object(status, |object| {
+            object.member("authorizations", authorizations);
+            if let Some(certificate) = order.certificate {
+                object.member("certificate", issuer.url_of(Resource::Certificate(certificate)));
             }
-        }
-        if let Some(profile) = &order.profile {
-            members.insert("profile".into(), profile.as_str().into());
-        }
-        if let Some(replaced) = order.replaces {
-            members.insert("replaces".into(), self.certificate_identifier(replaced)?.into());
-        }
-        members.insert("authorizations".into(), authorizations.into());
-        members.insert("finalize".into(), issuer.url_of(Resource::Finalize(order.id)).into());
-        if let Some(certificate) = order.certificate {
-            members.insert("certificate".into(), issuer.url_of(Resource::Certificate(certificate)).into());
-        }
-        // An order is invalid because of what a challenge met.
-        let met = order.authorizations.iter().flat_map(|a| &a.challenges).find_map(|c| c.error.as_ref());
-        if let Some((class, detail)) = met {
-            members.insert("error".into(), problem::stored(class, detail));
-        }
-        Ok(Value::Object(members))
+            // An order is invalid because of what a challenge met.
+            let met = order.authorizations.iter().flat_map(|a| &a.challenges).find_map(|c| c.error.as_ref());
+            if let Some((class, detail)) = met {
+                object.member("error", problem::stored(class, detail));
+            }
+            object.member("expires", order.expires.to_string());
+            object.member("finalize", issuer.url_of(Resource::Finalize(order.id)));
+            object.objects("identifiers", order.names.iter(), |object, name| {
+                object.member("type", &name.kind);
+                object.member("value", &name.value);
+            });
+            for (name, moment) in [("notAfter", order.not_after), ("notBefore", order.not_before)] {
+                if let Some(moment) = moment {
+                    object.member(name, moment.to_string());
+                }
+            }
+            if let Some(profile) = &order.profile {
+                object.member("profile", profile);
+            }
+            if let Some(replaces) = replaces {
+                object.member("replaces", replaces);
+            }
+            object.member("status", order.status(now).as_str());
+        }))
     }
 }
 
