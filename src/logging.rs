@@ -10,6 +10,7 @@
 //! - trace: each statement to the database.
 
 use crate::clock::{Clock, Time};
+use crate::identifier::{is_plain, turns};
 use crate::metrics::{LOG_LINES, count};
 use log::kv::{self, Key, VisitSource};
 use std::cell::RefCell;
@@ -41,9 +42,10 @@ pub struct LastError {
 pub fn start(default: &str) {
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| default.to_owned());
     let is_journal = std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
+    let clock = Clock::system();
     let format = move |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         count(&LOG_LINES, (record.level() as usize).saturating_sub(1));
-        let (line, now) = (line_of(record), Clock::system().now());
+        let (line, now) = (line_of(record), clock.now());
         match is_journal {
             true => writeln!(out, "<{}>{line}", priority(record.level()))?,
             false => writeln!(out, "{} {now} {line}", record.level())?,
@@ -126,8 +128,8 @@ impl Pairs {
         self.0.push(' ');
         self.0.push_str(key);
         self.0.push('=');
-        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
-        if !value.is_empty() && value.chars().all(is_plain) {
+        let is_bare = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+        if !value.is_empty() && value.chars().all(is_bare) {
             return push_clean(&mut self.0, value);
         }
         self.0.push('"');
@@ -146,7 +148,7 @@ impl<'kvs> VisitSource<'kvs> for Pairs {
 /// Text without what ends a line, moves a cursor or turns the direction of what follows.
 fn push_clean(line: &mut String, text: &str) {
     // Nearly always there is nothing of the kind.
-    if text.bytes().all(|b| matches!(b, b' '..=b'~')) && line.len().saturating_add(text.len()) <= LONGEST {
+    if is_plain(text) && line.len().saturating_add(text.len()) <= LONGEST {
         return line.push_str(text);
     }
     for c in text.chars() {
@@ -157,7 +159,7 @@ fn push_clean(line: &mut String, text: &str) {
             '\n' | '\r' | '\t' => ' ',
             // Some readers take these for the end of a line too.
             '\u{2028}' | '\u{2029}' => '\u{fffd}',
-            c if c.is_control() || crate::identifier::turns(c) => '\u{fffd}',
+            c if c.is_control() || turns(c) => '\u{fffd}',
             c => c,
         });
     }

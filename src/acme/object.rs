@@ -6,32 +6,33 @@ use serde_core::Serialize;
 /// An object that is being written.
 pub(super) struct Object<'b> {
     body: &'b mut Vec<u8>,
-    is_empty: bool,
+    /// The name of the last member; empty before the first.
+    last: &'static str,
 }
 
 impl Object<'_> {
     /// The object that has the members that `members` writes.
     pub(super) fn write(body: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
         body.push(b'{');
-        members(&mut Object { body, is_empty: true });
+        members(&mut Object { body, last: "" });
         body.push(b'}');
     }
 
     /// A member with its value.
-    pub(super) fn member(&mut self, name: &str, value: impl Serialize) {
+    pub(super) fn member(&mut self, name: &'static str, value: impl Serialize) {
         // A value has text for its names and no number that JSON lacks, and writing to memory does not fail.
         let _ = serde_json::to_writer(self.named(name), &value);
     }
 
     /// A member that is an object.
-    pub(super) fn object(&mut self, name: &str, members: impl FnOnce(&mut Object<'_>)) {
+    pub(super) fn object(&mut self, name: &'static str, members: impl FnOnce(&mut Object<'_>)) {
         Object::write(self.named(name), members);
     }
 
     /// A member that is a list of objects, one for each item.
     pub(super) fn objects<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         items: impl Iterator<Item = T>,
         members: impl Fn(&mut Object<'_>, T),
     ) {
@@ -45,9 +46,10 @@ impl Object<'_> {
     }
 
     /// Where the value of a member is to be written. Names are ours and have nothing to escape.
-    fn named(&mut self, name: &str) -> &mut Vec<u8> {
-        self.body.extend_from_slice(if self.is_empty { b"\"" } else { b",\"" });
-        self.is_empty = false;
+    fn named(&mut self, name: &'static str) -> &mut Vec<u8> {
+        debug_assert!(self.last < name, "{name} stands before {}", self.last);
+        self.body.extend_from_slice(if self.last.is_empty() { b"\"" } else { b",\"" });
+        self.last = name;
         self.body.extend_from_slice(name.as_bytes());
         self.body.extend_from_slice(b"\":");
         self.body

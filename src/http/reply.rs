@@ -3,6 +3,7 @@
 use super::passage::Reply;
 use crate::acme;
 use crate::clock::Time;
+use crate::identifier::is_plain;
 use crate::keys::{hex, sha256};
 use crate::publication::Document;
 use std::borrow::Cow;
@@ -91,7 +92,10 @@ impl Answer {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
             // Values are ours or were checked; this is the last place that could let one split a reply.
-            value.split(char::is_control).for_each(|part| out.extend_from_slice(part.as_bytes()));
+            match is_plain(value) {
+                true => out.extend_from_slice(value.as_bytes()),
+                false => value.split(char::is_control).for_each(|part| out.extend_from_slice(part.as_bytes())),
+            }
             out.extend_from_slice(b"\r\n");
         }
         if self.status != 204 {
