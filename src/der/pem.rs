@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 
 /// Strict textual encoding, lines of 64 characters.
 pub fn to_pem(label: &str, der: &[u8]) -> String {
-    let mut out = format!("-----BEGIN {label}-----\n");
+    let mut out = String::with_capacity(der.len().saturating_mul(2));
+    out.push_str(&format!("-----BEGIN {label}-----\n"));
     // 48 bytes make one line of 64 characters.
     for line in der.chunks(48) {
         out.push_str(&to_base64(line));
