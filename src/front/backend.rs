@@ -1,13 +1,15 @@
 //! The connections to tiny_http: a fixed number, kept. By them goes a word for each request; the requests themselves and their
-//! replies pass in memory. They are opened one by one, with an answer on each before the next, at the start and at each reopening: opened together, some are never served, since its thread pool races. One that
-//! breaks or is overdue is closed and never used again.
+//! replies pass in memory. They are opened one by one, with an answer on each before the next, at the start and at each
+//! reopening: opened together, some are never served, since its thread pool races. One that breaks or is overdue is closed and
+//! never used again.
 
+use super::clients::ClientId;
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::turns::Standing;
 use super::waiting::Waiting;
 use crate::clock::later;
-use crate::http::{ClientId, Passage, Renewal, Reply, Request, Ticket};
+use crate::http::{Passage, Renewal, Reply, Request, Ticket};
 use crate::identifier::Peer;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
@@ -27,6 +29,7 @@ const PART_OF_STRANGERS: usize = 2;
 
 /// A request on its way to a worker.
 pub(super) struct Pending {
+    pub(super) client: ClientId,
     pub(super) peer: Peer,
     pub(super) standing: Standing,
     /// When the client gets an answer at the latest.
@@ -37,7 +40,8 @@ pub(super) struct Pending {
 impl Pending {
     /// What it takes, in bytes, beside what every request does.
     pub(super) fn size(&self) -> usize {
-        self.request.body.len().saturating_add(self.request.target.len())
+        let Request { body, target, content_type, .. } = &self.request;
+        [body.capacity(), target.capacity(), content_type.as_ref().map_or(0, String::capacity)].iter().sum()
     }
 }
 
@@ -65,19 +69,12 @@ enum Connection {
 enum Work {
     Idle,
     Probing(Exchange),
-    /// The number is that of its ticket.
-    Answering {
-        client: ClientId,
-        number: u64,
-        is_known: bool,
-        since: Instant,
-        exchange: Exchange,
-    },
+    Answering { client: ClientId, ticket: Ticket, is_known: bool, since: Instant, exchange: Exchange },
 }
 
 impl Work {
-    fn is_for(&self, asker: ClientId) -> bool {
-        matches!(self, Work::Answering { client, .. } if *client == asker)
+    fn is_for(&self, number: u64) -> bool {
+        matches!(self, Work::Answering { ticket, .. } if ticket.number() == number)
     }
 }
 
@@ -177,7 +174,7 @@ impl Backends {
             Some(at) => self.assign(at, pending, registry, outcomes),
             None => {
                 let given_up = self.waiting.push(pending);
-                outcomes.extend(given_up.into_iter().map(|pending| (pending.request.client, Err(Refusal::Busy))));
+                outcomes.extend(given_up.into_iter().map(|pending| (pending.client, Err(Refusal::Busy))));
             }
         }
     }
@@ -224,7 +221,7 @@ impl Backends {
             }
         }
         let late = self.waiting.take_late(now);
-        outcomes.extend(late.into_iter().map(|pending| (pending.request.client, Err(Refusal::Overdue))));
+        outcomes.extend(late.into_iter().map(|pending| (pending.client, Err(Refusal::Overdue))));
         self.open_next(registry, outcomes);
     }
 
@@ -248,15 +245,14 @@ impl Backends {
             } else {
                 self.pace.begins(now)
             }
-            let client = pending.request.client;
-            let Ticket { number, word } = self.passage.hand_over(pending.request);
+            let (ticket, word) = self.passage.hand_over(pending.request);
             let exchange = Exchange::new(word, pending.deadline);
-            *work = Work::Answering { client, number, is_known, since: now, exchange };
+            *work = Work::Answering { client: pending.client, ticket, is_known, since: now, exchange };
             self.begin(at, registry, outcomes);
         }
     }
 
-    /// Send a request. That its reply comes is told.
+    /// Send a word. That its reply comes is told.
     fn begin(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         let token = Token(self.first_token.saturating_add(at));
         let Some(Connection::Open { stream, work: Work::Probing(exchange) | Work::Answering { exchange, .. } }) =
@@ -296,10 +292,11 @@ impl Backends {
 
     /// What workers have answered; each makes room for the next that waits.
     pub(super) fn take_replies(&mut self, registry: &Registry, outcomes: &mut Vec<Outcome>) {
-        for (client, reply) in self.passage.take_replies() {
+        for (number, reply) in self.passage.take_replies() {
             // One that was overdue has been closed.
-            let Some((at, answered)) = end_of(&mut self.connections, client) else { continue };
-            let Work::Answering { is_known, since, exchange, .. } = answered else { continue };
+            let Some(Work::Answering { client, is_known, since, .. }) = end_of(&mut self.connections, number) else {
+                continue;
+            };
             let now = Instant::now();
             if is_known {
                 self.pace.serves_known(now);
@@ -307,10 +304,6 @@ impl Backends {
                 self.pace.took(now, now.saturating_duration_since(since));
             }
             outcomes.push((client, Ok(reply)));
-            // Nobody knows what the rest of a word would be taken for.
-            if !exchange.out.is_empty() {
-                self.close(at, registry, outcomes);
-            }
             self.hand_on(registry, outcomes);
         }
     }
@@ -324,19 +317,18 @@ impl Backends {
         let Some(place) = self.connections.get_mut(at) else { return };
         if let Connection::Open { mut stream, work } = std::mem::replace(place, Connection::Closed) {
             let _ = registry.deregister(&mut stream);
-            if let Work::Answering { client, number, .. } = work {
-                self.passage.withdraw(number);
+            if let Work::Answering { client, .. } = work {
                 outcomes.push((client, Err(Refusal::Overdue)));
             }
         }
     }
 }
 
-/// Let the connection be idle by which a client's request went: its place, and what it was at.
-fn end_of(connections: &mut [Connection], client: ClientId) -> Option<(usize, Work)> {
-    connections.iter_mut().enumerate().find_map(|(at, connection)| {
+/// Let the connection be idle by which the word for a request went: what it was at.
+fn end_of(connections: &mut [Connection], number: u64) -> Option<Work> {
+    connections.iter_mut().find_map(|connection| {
         let Connection::Open { work, .. } = connection else { return None };
-        work.is_for(client).then(|| (at, std::mem::replace(work, Work::Idle)))
+        work.is_for(number).then(|| std::mem::replace(work, Work::Idle))
     })
 }
 
@@ -399,22 +391,30 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Door;
 
     #[test]
-    fn a_reply_ends_the_work_for_its_own_client_and_a_late_one_nobodys() {
-        let [first, second, gone] = [(7, 1), (8, 2), (7, 0)].map(|(slot, number)| ClientId { slot, number });
-        let answering = |client| {
+    fn a_reply_ends_the_work_for_its_own_request_and_a_late_one_nobodys() {
+        let passage = Arc::new(Passage::new("secret".into()));
+        let mut numbers = Vec::new();
+        let mut answering = || {
+            let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
+            let request = Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() };
             let (stream, _) = UnixStream::pair().unwrap();
-            let exchange = Exchange::new(Vec::new(), Instant::now());
-            Connection::Open {
-                stream,
-                work: Work::Answering { client, number: 0, is_known: true, since: Instant::now(), exchange },
-            }
+            let (since, client, (ticket, word)) =
+                (Instant::now(), ClientId { slot: 7, number: 1 }, passage.hand_over(request));
+            numbers.push(ticket.number());
+            let exchange = Exchange::new(word, since);
+            Connection::Open { stream, work: Work::Answering { client, ticket, is_known: true, since, exchange } }
         };
-        let mut connections = [answering(first), Connection::Closed, answering(second)];
-        assert!(end_of(&mut connections, gone).is_none(), "its slot has another client now");
-        assert!(end_of(&mut connections, second).is_some_and(|(at, work)| at == 2 && work.is_for(second)));
+        let gone = answering();
+        let mut connections = [answering(), Connection::Closed, answering()];
+        drop(gone);
+        let [gone, first, second] = numbers.try_into().unwrap();
+        assert!(end_of(&mut connections, gone).is_none());
+        assert!(end_of(&mut connections, second).is_some_and(|work| work.is_for(second)));
         assert!(end_of(&mut connections, second).is_none(), "one request has one reply");
-        assert!(end_of(&mut connections, first).is_some_and(|(at, work)| at == 0 && work.is_for(first)));
+        assert!(matches!(&connections, [Connection::Open { work, .. }, _, _] if work.is_for(first)));
+        assert!(end_of(&mut connections, first).is_some_and(|work| work.is_for(first)));
     }
 }

@@ -47,7 +47,9 @@ impl BodyReader {
         self.body.capacity()
     }
 
-    pub(super) fn into_body(self) -> Vec<u8> {
+    /// The whole body, which has grown with what came and may have to wait.
+    pub(super) fn into_body(mut self) -> Vec<u8> {
+        self.body.shrink_to_fit();
         self.body
     }
 

@@ -2,7 +2,15 @@
 
 use super::connection::Client;
 use super::peers::{Counts, choose, make_room};
-use crate::http::ClientId;
+
+/// Who asked: a place and a number, so that a late answer finds nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientId {
+    /// Its place among the clients.
+    pub(super) slot: usize,
+    /// The number of its connection.
+    pub(super) number: u64,
+}
 
 #[derive(Default)]
 pub(super) struct Clients {

@@ -2,6 +2,7 @@
 
 use super::backend::{OVERDUE, Pending};
 use super::body::BodyReader;
+use super::clients::ClientId;
 use super::head::{Head, HeadScanner};
 use super::known::KnownAddresses;
 use super::peers::Candidate;
@@ -10,7 +11,7 @@ use super::refusal::Refusal;
 use super::stream::{Fill, Stream, has_ended};
 use super::turns::Standing;
 use crate::clock::later;
-use crate::http::{ClientId, Door, Reply};
+use crate::http::{Door, Reply};
 use crate::identifier::Peer;
 use crate::metrics;
 use mio::net::TcpStream;
@@ -341,10 +342,11 @@ impl Client {
         };
         self.enter(phase, OVERDUE.saturating_mul(2));
         Pending {
+            client: self.id,
             peer,
             standing: Standing::new(known.contains(peer) && !self.is_hasty, self.answered),
             deadline: later(Instant::now(), OVERDUE),
-            request: head.into_request(body, self.id, asker, self.door),
+            request: head.into_request(body, asker, self.door),
         }
     }
 

@@ -3,7 +3,7 @@
 mod newcomers;
 
 use super::backend::{Backends, Outcome};
-use super::clients::Clients;
+use super::clients::{ClientId, Clients};
 use super::connection::{Client, Verdict};
 use super::known::KnownAddresses;
 use super::listen::Listener;
@@ -13,7 +13,7 @@ use super::tls::TlsConfigs;
 use super::turns::Turns;
 use super::{FrontSettings, Waker};
 use crate::clock::{Seldom, later};
-use crate::http::{ClientId, Door};
+use crate::http::Door;
 use crate::metrics::{self, Eviction};
 use mio::event::Event;
 use mio::net::TcpListener;

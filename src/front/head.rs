@@ -1,9 +1,9 @@
-//! Request heads (RFC 9112, 2 and 3), strictly: one way to write a thing, so that nobody behind reads another request out
-//! of the same bytes.
+//! Request heads (RFC 9112, 2 and 3), strictly: one way to write a thing, so that no proxy before us has read another request
+//! out of the same bytes.
 
 use super::proxies::Hops;
 use super::refusal::Refusal;
-use crate::http::{ClientId, Door, Request};
+use crate::http::{Door, Request};
 use std::net::IpAddr;
 
 const LARGEST_HEAD: usize = 8 * 1024;
@@ -174,9 +174,9 @@ fn origin_form(target: &str) -> Result<String, Refusal> {
 
 impl Head {
     /// What was understood, for those behind the door, and nothing else.
-    pub(super) fn into_request(self, body: Vec<u8>, client: ClientId, peer: IpAddr, door: Door) -> Request {
+    pub(super) fn into_request(self, body: Vec<u8>, peer: IpAddr, door: Door) -> Request {
         let (method, target, content_type) = (self.method, self.target, self.content_type);
-        Request { client, door, address: peer.to_canonical().to_string(), method, target, content_type, body }
+        Request { door, address: peer.to_canonical().to_string(), method, target, content_type, body }
     }
 }
 
@@ -198,8 +198,7 @@ mod tests {
         }
         let (head, length) = scanner.scan(text.as_bytes()).unwrap().unwrap();
         assert_eq!((length, head.framing, head.target.as_str()), (end, Framing::Length(7), "/acme/x?y"));
-        let client = ClientId { slot: 7, number: 8 };
-        let request = head.into_request(b"1234567".to_vec(), client, IpAddr::from([1, 2, 3, 4]), Door::Tls);
+        let request = head.into_request(b"1234567".to_vec(), IpAddr::from([1, 2, 3, 4]), Door::Tls);
         assert_eq!((request.address.as_str(), request.target.as_str()), ("1.2.3.4", "/acme/x?y"));
     }
 

@@ -2,8 +2,8 @@
 //! most of it gives up its last request.
 
 use super::backend::Pending;
+use super::clients::ClientId;
 use super::turns::Turns;
-use crate::http::ClientId;
 use crate::metrics::REQUESTS_WAITING;
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ impl Waiting {
 
     /// Forget what waits for a client that has gone.
     pub(super) fn forget(&mut self, client: ClientId) {
-        self.take_if(|pending| pending.request.client == client);
+        self.take_if(|pending| pending.client == client);
     }
 
     /// Take out what is overdue.
@@ -80,17 +80,18 @@ mod tests {
 
     fn pending(address: u8, slot: usize, bytes: usize) -> Pending {
         let [own, method, target] = [String::new(), "POST".to_owned(), String::new()];
-        let (client, door, body) = (ClientId { slot, number: 1 }, Door::Tls, vec![0; bytes]);
+        let (door, body) = (Door::Tls, vec![0; bytes]);
         Pending {
+            client: ClientId { slot, number: 1 },
             peer: Peer::of([10, 0, 0, address].into()),
             standing: Standing::new(false, 0),
             deadline: Instant::now() + Duration::from_secs(slot as u64),
-            request: Request { client, door, address: own, method, target, content_type: None, body },
+            request: Request { door, address: own, method, target, content_type: None, body },
         }
     }
 
     fn slots(requests: impl IntoIterator<Item = Pending>) -> Vec<usize> {
-        requests.into_iter().map(|pending| pending.request.client.slot).collect()
+        requests.into_iter().map(|pending| pending.client.slot).collect()
     }
 
     #[test]
@@ -108,6 +109,9 @@ mod tests {
         assert!(large.push(pending(2, 2, 10)).is_empty());
         assert_eq!(slots(large.push(pending(2, 3, 10))), [1]);
         assert_eq!((large.count, large.bytes), (2, 20));
+        let padded = Request { content_type: Some("x".repeat(7)), target: "/abc".into(), ..pending(1, 4, 0).request };
+        large.push(Pending { request: padded, ..pending(1, 4, 0) });
+        assert_eq!((large.count, large.bytes), (3, 31), "whatever the client has a say in counts");
     }
 
     #[test]

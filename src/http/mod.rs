@@ -1,5 +1,5 @@
 //! The HTTP application: tiny_http on a Unix socket that only this daemon connects to, a fixed pool of workers, exact
-//! routes. Each reply is one buffer, which goes back to the front door in memory.
+//! routes. Requests and replies pass between the front door and the workers in memory.
 
 mod passage;
 mod probe;
@@ -7,7 +7,7 @@ mod reply;
 mod routes;
 mod scrape;
 
-pub use passage::{ClientId, Door, Passage, Reply, Request, Ticket};
+pub use passage::{Door, Passage, Reply, Request, Ticket};
 pub use probe::Probe;
 pub use reply::http_date;
 pub use routes::Routes;
@@ -152,11 +152,11 @@ fn serve(routes: &Routes, passage: &Passage, word: tiny_http::Request) {
     // tiny_http would answer by itself where nobody has taken this.
     let mut writer = word.into_writer();
     let answer = match errand {
-        Some(Errand::Request(request)) => {
+        Some(Errand::Request(number, request)) => {
             WORKERS_BUSY.add(1);
-            let answer = answer_whatever_happens(&request, || routes.answer(&request));
+            let reply = answer_whatever_happens(&request, || routes.answer(&request));
             WORKERS_BUSY.add(-1);
-            return passage.reply(request.client, answer.into_reply(request.method == "HEAD"));
+            return passage.reply(number, reply);
         }
         Some(Errand::Withdrawn) => return,
         Some(Errand::Probe) => Answer::new(204),
@@ -169,11 +169,12 @@ fn serve(routes: &Routes, passage: &Passage, word: tiny_http::Request) {
 }
 
 /// Answer one request; a panic costs this request only.
-fn answer_whatever_happens(request: &Request, answer: impl FnOnce() -> Answer) -> Answer {
-    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+fn answer_whatever_happens(request: &Request, answer: impl FnOnce() -> Answer) -> Reply {
+    let head_only = request.method == "HEAD";
+    catch_unwind(AssertUnwindSafe(|| answer().into_reply(head_only))).unwrap_or_else(|_| {
         answered(Resource::Other, 500, Duration::ZERO);
         log::error!(method = request.method, path = request.target; "a request panicked");
-        Answer::problem(500, "serverInternal", "the server met a fault; its log tells more")
+        Answer::problem(500, "serverInternal", "the server met a fault; its log tells more").into_reply(head_only)
     })
 }
 
@@ -184,10 +185,9 @@ mod tests {
     #[test]
     fn a_panic_costs_its_request_only() {
         let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
-        let (client, door) = (ClientId { slot: 0, number: 0 }, Door::Plain);
-        let request = Request { client, door, address, method, target, content_type: None, body: Vec::new() };
-        let answer = answer_whatever_happens(&request, || panic!("on purpose"));
-        let text = String::from_utf8(answer.into_reply(false).bytes).unwrap();
+        let request = Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() };
+        let reply = answer_whatever_happens(&request, || panic!("on purpose"));
+        let text = String::from_utf8(reply.bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("serverInternal"), "{text}");
         assert!(!text.contains("on purpose"), "what went wrong is the log's: {text}");
     }

@@ -5,17 +5,7 @@
 use crate::metrics::Listener;
 use mio::Waker;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
-/// Who asked, in the front door's own terms: a place and a number, so that a late reply finds nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientId {
-    /// Its place among the clients.
-    pub slot: usize,
-    /// The number of its connection.
-    pub number: u64,
-}
 
 /// The doors of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +30,7 @@ impl Door {
 }
 
 /// A request as the front door has understood it.
-#[derive(Debug)]
 pub struct Request {
-    /// Whose it is.
-    pub client: ClientId,
     /// Which way it came.
     pub door: Door,
     /// The address of the client.
@@ -71,26 +58,31 @@ pub struct Reply {
 pub struct Passage {
     /// What shows that a word is the daemon's own.
     secret: String,
-    next: AtomicU64,
-    requests: Mutex<HashMap<u64, Request>>,
-    replies: Mutex<Vec<(ClientId, Reply)>>,
+    requests: Mutex<Requests>,
+    /// By the numbers of the requests.
+    replies: Mutex<Vec<(u64, Reply)>>,
     waker: OnceLock<Arc<Waker>>,
 }
 
-/// What tiny_http is told of a request that was handed over.
+#[derive(Default)]
+struct Requests {
+    /// The number of the last one; none is ever used again, so that a late reply finds nobody else.
+    last: u64,
+    by_number: HashMap<u64, Request>,
+}
+
+/// That somebody waits for the reply to a request. Once this is gone, a worker that has not taken the request never does.
 pub struct Ticket {
-    /// By which it can be withdrawn.
-    pub number: u64,
-    /// What is written to it.
-    pub word: Vec<u8>,
+    passage: Arc<Passage>,
+    number: u64,
 }
 
 /// What a word that came by tiny_http is for.
-#[derive(Debug)]
 pub(super) enum Errand {
     /// To answer there, and nothing else.
     Probe,
-    Request(Request),
+    /// To answer this request, by its number.
+    Request(u64, Request),
     /// Nobody waits for it any more.
     Withdrawn,
 }
@@ -100,20 +92,17 @@ const PROBE: &str = "probe";
 impl Passage {
     /// For words with this secret.
     pub fn new(secret: String) -> Passage {
-        let (requests, replies) = (Mutex::default(), Mutex::default());
-        Passage { secret, next: AtomicU64::new(1), requests, replies, waker: OnceLock::new() }
+        Passage { secret, requests: Mutex::default(), replies: Mutex::default(), waker: OnceLock::new() }
     }
 
-    /// Hand a request over. A worker takes it when tiny_http has read the word.
-    pub fn hand_over(&self, request: Request) -> Ticket {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.requests().insert(number, request);
-        Ticket { number, word: self.word(number) }
-    }
-
-    /// Forget a request, unless a worker has taken it.
-    pub fn withdraw(&self, number: u64) {
-        self.requests().remove(&number);
+    /// Hand a request over. A worker takes it when tiny_http has read the word that comes with the ticket.
+    pub fn hand_over(self: &Arc<Self>, request: Request) -> (Ticket, Vec<u8>) {
+        let mut requests = self.requests();
+        requests.last = requests.last.saturating_add(1);
+        let number = requests.last;
+        requests.by_number.insert(number, request);
+        drop(requests);
+        (Ticket { passage: Arc::clone(self), number }, self.word(number))
     }
 
     /// What is answered by 204 and costs nothing.
@@ -130,35 +119,16 @@ impl Passage {
             PROBE => Some(Errand::Probe),
             number => {
                 let number = number.parse().ok()?;
-                Some(self.requests().remove(&number).map_or(Errand::Withdrawn, Errand::Request))
+                let taken = self.requests().by_number.remove(&number);
+                Some(taken.map_or(Errand::Withdrawn, |request| Errand::Request(number, request)))
             }
         }
     }
 
-    fn word(&self, what: impl std::fmt::Display) -> Vec<u8> {
-        format!("GET /{}/{what} HTTP/1.1\r\n\r\n", self.secret).into_bytes()
-    }
-
-    fn requests(&self) -> MutexGuard<'_, HashMap<u64, Request>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Passage {
-    /// Whom to wake when a reply arrives. Only the first counts.
-    pub fn tell(&self, waker: Arc<Waker>) {
-        let _ = self.waker.set(waker);
-    }
-
-    /// The replies that have arrived since the last time.
-    pub fn take_replies(&self) -> Vec<(ClientId, Reply)> {
-        std::mem::take(&mut self.replies.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn reply(&self, client: ClientId, reply: Reply) {
+    pub(super) fn reply(&self, number: u64, reply: Reply) {
         let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = replies.is_empty();
-        replies.push((client, reply));
+        replies.push((number, reply));
         drop(replies);
         // Whoever takes one takes all.
         if let Some(waker) = self.waker.get().filter(|_| is_first)
@@ -166,6 +136,39 @@ impl Passage {
         {
             log::error!(error:% = e; "the front door could not be told of a reply; it looks by itself in a moment");
         }
+    }
+
+    /// Whom to wake when a reply arrives. Only the first counts.
+    pub fn tell(&self, waker: Arc<Waker>) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// The replies that have arrived since the last time, each with its number.
+    pub fn take_replies(&self) -> Vec<(u64, Reply)> {
+        std::mem::take(&mut self.replies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn word(&self, what: impl std::fmt::Display) -> Vec<u8> {
+        format!("GET /{}/{what} HTTP/1.1\r\n\r\n", self.secret).into_bytes()
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// The number of its request.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let untaken = self.passage.requests().by_number.remove(&self.number);
+        // Not while others wait for the lock.
+        drop(untaken);
     }
 }
 
@@ -175,14 +178,9 @@ mod tests {
     use mio::{Events, Poll, Token};
     use std::time::Duration;
 
-    fn client(number: u64) -> ClientId {
-        ClientId { slot: 7, number }
-    }
-
-    fn request(number: u64) -> Request {
-        let [address, method, target] = ["192.0.2.1", "GET", "/healthz"].map(str::to_owned);
-        let (client, door) = (client(number), Door::Plain);
-        Request { client, door, address, method, target, content_type: None, body: Vec::new() }
+    fn request(target: &str) -> Request {
+        let [address, method, target] = ["192.0.2.1", "GET", target].map(str::to_owned);
+        Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() }
     }
 
     /// The path that tiny_http reads in a word.
@@ -193,23 +191,26 @@ mod tests {
 
     #[test]
     fn a_word_is_for_its_own_request_once_and_nobody_else_has_words() {
-        let passage = Passage::new("secret".into());
-        let [one, other, third] = [1, 2, 3].map(|number| passage.hand_over(request(number)));
-        let whose = |word: &[u8]| match passage.errand(&path(word)) {
-            Some(Errand::Request(request)) => Some(request.client.number),
+        let passage = Arc::new(Passage::new("secret".into()));
+        let [(one, first), (other, second), (gone, third)] = ["a", "b", "c"].map(|t| passage.hand_over(request(t)));
+        let taken = |word: &[u8]| match passage.errand(&path(word)) {
+            Some(Errand::Request(number, request)) => Some((number, request.target)),
             Some(Errand::Withdrawn) => None,
-            other => panic!("{other:?}"),
+            _ => panic!("this is a word for a request"),
         };
-        passage.withdraw(third.number);
-        assert_eq!([&other, &one, &one, &third].map(|ticket| whose(&ticket.word)), [Some(2), Some(1), None, None]);
+        drop(gone);
+        assert_eq!(taken(&second), Some((other.number(), "b".into())));
+        assert_eq!(taken(&first), Some((one.number(), "a".into())));
+        assert_eq!([&first, &third].map(|word| taken(word)), [None, None], "taken already, and withdrawn");
         assert!(matches!(passage.errand(&path(&passage.probe())), Some(Errand::Probe)));
-        let waits = passage.hand_over(request(4));
+        let (waits, word) = passage.hand_over(request("d"));
+        let number = waits.number();
         for foreign in [
-            format!("/other/{}", waits.number),
-            format!("//{}", waits.number),
-            format!("/{}", waits.number),
-            format!("secret/{}", waits.number),
-            format!("/secret/{} ", waits.number),
+            format!("/other/{number}"),
+            format!("//{number}"),
+            format!("/{number}"),
+            format!("secret/{number}"),
+            format!("/secret/{number} "),
             "/secret".into(),
             "/secret/".into(),
             "/probe".into(),
@@ -217,7 +218,9 @@ mod tests {
         ] {
             assert!(passage.errand(&foreign).is_none(), "{foreign}");
         }
-        assert_eq!(whose(&waits.word), Some(4));
+        assert!(taken(&word).is_some());
+        drop((one, other, waits));
+        assert!(passage.requests().by_number.is_empty());
     }
 
     #[test]
@@ -230,15 +233,14 @@ mod tests {
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             !events.is_empty()
         };
-        let [one, other] = [1, 2].map(client);
-        let put = |client| passage.reply(client, Reply { bytes: Vec::new(), head: 0 });
-        put(one);
+        let put = |number| passage.reply(number, Reply { bytes: Vec::new(), head: 0 });
+        put(1);
         assert!(is_woken());
-        put(other);
+        put(2);
         assert!(!is_woken(), "it has not looked yet, and will find both");
-        let taken: Vec<ClientId> = passage.take_replies().into_iter().map(|(client, _)| client).collect();
-        assert_eq!(taken, [one, other]);
-        put(one);
+        let taken: Vec<u64> = passage.take_replies().into_iter().map(|(number, _)| number).collect();
+        assert_eq!(taken, [1, 2]);
+        put(1);
         assert!(is_woken(), "it had taken all");
     }
 }

@@ -161,6 +161,9 @@ impl Write<'_> {
         new: &[(String, String)],
         validated: Option<Time>,
     ) -> Result<Vec<Challenge>> {
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = vec!["(?, ?, ?, ?, ?)"; new.len()].join(", ");
         let sql = format!("INSERT INTO challenges (authorization, type, token, requested, validated) VALUES {rows}");
         let values = new
