@@ -11,20 +11,17 @@ impl Acme {
         request.post_as_get()?;
         let certificate = self.store.read(|read| read.certificate(id))?.ok_or_else(|| no_such("certificate"))?;
         request.check_owns(certificate.account, "certificate")?;
+        let chains = self.issuance.pem_chains(&certificate)?;
+        let numbered = || (0i64..).zip(&chains);
+        let (_, pem) = numbered().find(|(number, _)| *number == chain).ok_or_else(|| no_such("chain"))?;
         let mut reply = Reply::new(200).header("Content-Type", "application/pem-certificate-chain");
-        for (number, pem) in (0i64..).zip(self.issuance.pem_chains(&certificate)?) {
-            if number == chain {
-                reply.body = pem.into_bytes();
-                continue;
-            }
+        reply.body = pem.clone().into_bytes();
+        for (number, _) in numbered().filter(|(number, _)| *number != chain) {
             let resource = match number {
                 0 => Resource::Certificate(id),
                 number => Resource::AlternateCertificate(id, number),
             };
             reply = reply.header("Link", format!("<{}>;rel=\"alternate\"", request.issuer.url_of(resource)));
-        }
-        if reply.body.is_empty() {
-            return Err(no_such("chain"));
         }
         Ok(reply)
     }
