@@ -16,7 +16,7 @@ use log::kv::{self, Key, VisitSource};
 use std::cell::RefCell;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// More of a line than this, in bytes, tells nobody anything.
 const LONGEST: usize = 48 * 1024;
@@ -24,8 +24,8 @@ const LONGEST: usize = 48 * 1024;
 static LAST_ERROR: Mutex<Option<LastError>> = Mutex::new(None);
 
 thread_local! {
-    /// The id of the request that this thread answers; empty when it answers none.
-    static REQUEST: RefCell<String> = const { RefCell::new(String::new()) };
+    /// The id of the request that this thread works for, if it works for one.
+    static REQUEST: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
 }
 
 /// The last line at level error.
@@ -65,23 +65,24 @@ pub fn last_error() -> Option<LastError> {
     LAST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Until this is dropped, what this thread does is about a request.
-pub struct OfRequest(());
+/// The id of the request that this thread works for, if it works for one.
+pub fn request() -> Option<Arc<str>> {
+    REQUEST.with_borrow(Clone::clone)
+}
+
+/// Until this is dropped, what this thread does is about a request, and then about what it was before.
+pub struct OfRequest(Option<Arc<str>>);
 
 impl OfRequest {
-    /// About the request with this id.
-    pub fn begin(id: &str) -> OfRequest {
-        REQUEST.with_borrow_mut(|request| {
-            request.clear();
-            request.push_str(id);
-        });
-        OfRequest(())
+    /// About the request with this id, or about none.
+    pub fn begin(id: Option<Arc<str>>) -> OfRequest {
+        OfRequest(REQUEST.replace(id))
     }
 }
 
 impl Drop for OfRequest {
     fn drop(&mut self) {
-        REQUEST.with_borrow_mut(String::clear);
+        REQUEST.set(self.0.take());
     }
 }
 
@@ -114,8 +115,8 @@ fn line_of(record: &log::Record<'_>) -> String {
     // Pushing to memory does not fail.
     let _ = record.key_values().visit(&mut pairs);
     REQUEST.with_borrow(|request| {
-        if !request.is_empty() {
-            pairs.push("request", request);
+        if let Some(id) = request {
+            pairs.push("request", id);
         }
     });
     pairs.0
@@ -193,7 +194,11 @@ mod tests {
 
     #[test]
     fn what_happens_while_a_request_is_answered_says_which() {
-        let of = OfRequest::begin("ab-1");
+        let of = OfRequest::begin(Some("ab-1".into()));
+        assert_eq!(line(&[], format_args!("w")), "acme: w request=ab-1");
+        let of_another = OfRequest::begin(Some("ab-2".into()));
+        assert_eq!(line(&[], format_args!("w")), "acme: w request=ab-2");
+        drop(of_another);
         assert_eq!(line(&[], format_args!("w")), "acme: w request=ab-1");
         drop(of);
         assert_eq!(line(&[], format_args!("w")), "acme: w");

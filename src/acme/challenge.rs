@@ -5,21 +5,22 @@ use super::issuer::IssuerContext;
 use super::object::Object;
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply, no_such, problem};
+use super::{Acme, Answer, Reply, no_such, problem};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::store::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ValidationJob};
+use std::sync::Arc;
 
 impl Acme {
     /// POST-as-GET reads a challenge; an object as the payload asks for its validation.
-    pub(super) fn challenge(&self, request: &Authenticated<'_>, id: i64) -> Result<Reply> {
+    pub(super) fn challenge(&self, request: &Authenticated<'_>, id: i64) -> Result<Answer> {
         let now = self.clock.believed();
         let asks = !request.is_post_as_get();
         if asks {
             request.object()?;
         }
         let limits = self.store.limits(request.issuer.item.id)?;
-        let (mut challenge, job) = self.store.read(|read| {
+        let (challenge, job) = self.store.read(|read| {
             let authorization = read.authorization_of(id)?.ok_or_else(|| no_such("challenge"))?;
             let challenge = authorization.challenges.iter().find(|challenge| challenge.id == id).cloned();
             let challenge = challenge.ok_or_else(|| no_such("challenge"))?;
@@ -34,22 +35,28 @@ impl Acme {
             read.check_failures(&limits, job.account, &job.identifier, now)?;
             Ok((challenge, Some(job)))
         })?;
-        if let Some(job) = job {
-            challenge = match self.validation.ask(job, now) {
-                Some(result) => challenge.settled(now, result),
-                None => {
-                    let asked = self.store.change(move |write| write.request_validation(id, now))?;
-                    asked.ok_or_else(|| no_such("challenge"))?
-                }
-            };
-        }
-        let authorization = request.issuer.url_of(Resource::Authorization(challenge.authorization));
-        let reply =
-            Reply::object(200, |object| write_challenge(object, request.issuer, request.account.id, &challenge))
-                .header("Link", format!("<{authorization}>;rel=\"up\""));
-        let processing = challenge.status() == ChallengeStatus::Processing;
-        Ok(if processing { reply.header("Retry-After", "1") } else { reply })
+        let (issuer, account) = (Arc::clone(request.issuer), request.account.id);
+        let Some(job) = job else { return Ok(challenge_reply(&issuer, account, &challenge).into()) };
+        let (store, validation) = (Arc::clone(&self.store), Arc::clone(&self.validation));
+        Ok(Answer::later(move |tell| {
+            let reply = move |challenge: Challenge| challenge_reply(&issuer, account, &challenge);
+            validation.ask(job, now, move |result| match result {
+                Some(result) => tell(Ok(reply(challenge.settled(now, result)))),
+                None => store.change_then(
+                    move |write| write.request_validation(id, now)?.ok_or_else(|| no_such("challenge")),
+                    move |asked| tell(asked.map(reply)),
+                ),
+            });
+        }))
     }
+}
+
+fn challenge_reply(issuer: &IssuerContext, account: i64, challenge: &Challenge) -> Reply {
+    let authorization = issuer.url_of(Resource::Authorization(challenge.authorization));
+    let reply = Reply::object(200, |object| write_challenge(object, issuer, account, challenge))
+        .header("Link", format!("<{authorization}>;rel=\"up\""));
+    let processing = challenge.status() == ChallengeStatus::Processing;
+    if processing { reply.header("Retry-After", "1") } else { reply }
 }
 
 /// What a validator has to know, if the authorization still waits for a proof.

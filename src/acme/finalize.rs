@@ -1,19 +1,22 @@
 //! finalize (RFC 8555, 7.4): from a ready order to a certificate.
 
+use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply};
+use super::{Acme, Answer, Reply};
 use crate::ca::CertificateRequest;
+use crate::clock::Time;
 use crate::error::{Class, Error, Result};
 use crate::issuance::ReadyOrder;
 use crate::jose::base64url;
 use crate::keys::sha256;
 use crate::store::{Order, OrderStatus};
 use serde_json::Value;
+use std::sync::Arc;
 
 impl Acme {
     /// Asked again with the same CSR, it answers with the order, since some clients poll it.
-    pub(super) fn finalize(&self, request: &Authenticated<'_>, id: i64, address: &str) -> Result<Reply> {
+    pub(super) fn finalize(self: &Arc<Self>, request: &Authenticated<'_>, id: i64, address: &str) -> Result<Answer> {
         let issuer = request.issuer;
         issuer.check_enabled()?;
         let payload = request.object()?;
@@ -25,13 +28,8 @@ impl Acme {
         let csr = base64url::decode(csr).map_err(|e| Error::new(Class::BadCsr, format!("\"csr\": {e}")))?;
         let now = self.clock.believed();
         let hash = sha256(&csr);
-        let is_repeated = |order: &Order| order.csr_hash.as_deref() == Some(hash.as_slice());
-        let show = |order: &Order| -> Result<Reply> {
-            let location = issuer.url_of(Resource::Order(id));
-            Ok(self.order_reply(200, issuer, order, now)?.header("Location", location))
-        };
-        if order.status(now) == OrderStatus::Valid && is_repeated(&order) {
-            return show(&order);
+        if order.status(now) == OrderStatus::Valid && order.csr_hash.as_deref() == Some(hash.as_slice()) {
+            return Ok(self.finalized(issuer, &order, now)?.into());
         }
         // The state first: a CSR costs a signature check.
         order.check_ready(now)?;
@@ -44,18 +42,33 @@ impl Acme {
         }
         let permission = self.permission(request)?;
         let ready = ReadyOrder::check(order, &permission, certificate_request, &hash, now)?;
-        match self.issuance.issue(ready, address) {
-            Ok(order) => {
-                let certificate = order.certificate.unwrap_or_default();
-                log::info!(order = id, account = request.account.id, certificate; "issued");
-                show(&order)
-            }
-            // Two requests at once: the other one was first.
-            Err(e) if e.class() == Class::OrderNotReady => {
-                let order = self.own_order(request, id)?;
-                if is_repeated(&order) { show(&order) } else { Err(e) }
-            }
-            Err(e) => Err(e),
-        }
+        let signed = self.issuance.sign(ready, address)?;
+        let (acme, issuer, account) = (Arc::clone(self), Arc::clone(issuer), request.account.id);
+        Ok(Answer::later(move |tell| {
+            let issuance = Arc::clone(&acme.issuance);
+            issuance.commit(signed, move |order| {
+                tell(match order {
+                    Ok(order) => {
+                        let certificate = order.certificate.unwrap_or_default();
+                        log::info!(order = id, account, certificate; "issued");
+                        acme.finalized(&issuer, &order, now)
+                    }
+                    // Two requests at once: the other one was first.
+                    Err(e) if e.class() == Class::OrderNotReady => match acme.store.read(|read| read.order(id)) {
+                        Ok(Some(order)) if order.csr_hash.as_deref() == Some(hash.as_slice()) => {
+                            acme.finalized(&issuer, &order, now)
+                        }
+                        Ok(_) => Err(e),
+                        Err(unread) => Err(unread),
+                    },
+                    Err(e) => Err(e),
+                });
+            });
+        }))
+    }
+
+    fn finalized(&self, issuer: &IssuerContext, order: &Order, now: Time) -> Result<Reply> {
+        let location = issuer.url_of(Resource::Order(order.id));
+        Ok(self.order_reply(200, issuer, order, now)?.header("Location", location))
     }
 }

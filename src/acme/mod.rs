@@ -30,7 +30,7 @@ use crate::validation::Validation;
 use issuer::{IssuerContext, Issuers};
 use nonce::Nonces;
 use object::Object;
-use request::KnownAccount;
+use request::{Authenticated, KnownAccount};
 use request_limits::{Refused, RequestLimits};
 use route::{Resource, Route};
 use serde_json::Value;
@@ -70,6 +70,38 @@ pub struct Request<'a> {
     pub address: &'a str,
     /// What the log calls this request.
     pub id: &'a str,
+}
+
+/// What a resource has to say to a request.
+enum Answer {
+    /// This, now.
+    Now(Reply),
+    /// What is told when a change has become durable, which this asks for. Nobody waits for it.
+    Later(Box<dyn FnOnce(Tell) + Send>),
+}
+
+/// Where an answer goes that comes later.
+type Tell = Box<dyn FnOnce(Result<Reply>) + Send>;
+
+impl Answer {
+    fn later(begin: impl FnOnce(Tell) + Send + 'static) -> Answer {
+        Answer::Later(Box::new(begin))
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Answer {
+        Answer::Now(reply)
+    }
+}
+
+/// What is kept of a request until it is answered.
+struct Asked {
+    is_post: bool,
+    path: String,
+    address: String,
+    id: String,
+    seen: Seen,
 }
 
 /// What became known of a request while it was looked at.
@@ -146,28 +178,56 @@ impl Acme {
         })
     }
 
-    /// Answer a request. Nothing that a client sends makes this fail.
-    pub fn answer(&self, request: &Request<'_>) -> Reply {
+    /// Answer a request: `tell` hears the reply, at once or from whoever makes durable what it tells of. Nothing that a client
+    /// sends makes this fail.
+    pub fn answer(self: &Arc<Self>, request: &Request<'_>, tell: impl FnOnce(Reply) + Send + 'static) {
         let mut seen = Seen::default();
-        let mut reply = match self.dispatch(request, &mut seen) {
-            Ok(reply) => reply,
-            Err(e) => {
-                self.tell_fault(&e);
-                self.audit_refusal(request, &seen, &e);
-                problem::reply(&e, request.id)
+        let answer = self.dispatch(request, &mut seen);
+        let [path, address, id] = [request.path, request.address, request.id].map(str::to_owned);
+        let asked = Asked { is_post: request.method == "POST", path, address, id, seen };
+        match answer {
+            Ok(Answer::Now(reply)) => tell(self.completed(reply, &asked)),
+            Ok(Answer::Later(begin)) => {
+                let acme = Arc::clone(self);
+                begin(Box::new(move |result| match result {
+                    Ok(reply) => tell(acme.completed(reply, &asked)),
+                    Err(e) => acme.refuse(&e, &asked, tell),
+                }));
             }
-        };
-        reply.resource = seen.resource.unwrap_or(metrics::Resource::Other);
-        if request.method == "POST" {
+            Err(e) => self.refuse(&e, &asked, tell),
+        }
+    }
+
+    /// A reply with what every reply has.
+    fn completed(&self, mut reply: Reply, asked: &Asked) -> Reply {
+        reply.resource = asked.seen.resource.unwrap_or(metrics::Resource::Other);
+        if asked.is_post {
             reply = reply.header("Replay-Nonce", self.nonces.issue()).header("Cache-Control", "no-store");
         }
-        if let Some(issuer) = seen.issuer {
+        if let Some(issuer) = &asked.seen.issuer {
             reply = reply.header("Link", issuer.index_link().to_owned());
         }
         // RFC 8555, 6.1: clients may be web pages.
         reply
             .header("Access-Control-Allow-Origin", "*")
             .header("Access-Control-Expose-Headers", "Link, Location, Replay-Nonce, Retry-After")
+    }
+
+    /// Tell why not, once that is audited where it has to be.
+    fn refuse(&self, e: &Error, asked: &Asked, tell: impl FnOnce(Reply) + Send + 'static) {
+        self.tell_fault(e);
+        let reply = self.completed(problem::reply(e, &asked.id), asked);
+        let Some(entry) = self.audited_refusal(e, asked) else { return tell(reply) };
+        let now = self.clock.now();
+        self.store.change_then(
+            move |write| write.append_audit(now, &entry),
+            move |appended| {
+                if let Err(e) = appended {
+                    log::log!(e.level(), error:% = e; "a refusal could not be audited");
+                }
+                tell(reply);
+            },
+        );
     }
 
     /// What went wrong with us; not for everybody who meets it, since strangers meet it as often as they like.
@@ -181,73 +241,83 @@ impl Acme {
 
     /// Refusals of authenticated accounts are audited, unless there are very many; those of strangers are not, or they could
     /// fill the disk.
-    fn audit_refusal(&self, request: &Request<'_>, seen: &Seen, e: &Error) {
-        let Some(account) = seen.account.filter(|_| !matches!(e.class(), Class::Internal | Class::Unavailable)) else {
-            return;
-        };
+    fn audited_refusal(&self, e: &Error, asked: &Asked) -> Option<AuditEntry> {
+        let Asked { path, address, .. } = asked;
+        let account = asked.seen.account.filter(|_| !matches!(e.class(), Class::Internal | Class::Unavailable))?;
         let level = self.limits.level(Refused::Account(account));
-        log::log!(level, account, path = request.path, address = request.address, error:% = e; "refused");
-        if level == log::Level::Debug {
-            return;
-        }
-        let entry =
-            AuditEntry::done(format!("account {account}"), "acme", request.path).refused(e).from(request.address);
-        let now = self.clock.now();
-        if let Err(e) = self.store.change(move |write| write.append_audit(now, &entry)) {
-            log::log!(e.level(), error:% = e; "a refusal could not be audited");
-        }
+        log::log!(level, account, path, address, error:% = e; "refused");
+        let entry = || AuditEntry::done(format!("account {account}"), "acme", path.as_str()).refused(e).from(address);
+        (level != log::Level::Debug).then(entry)
     }
 
     /// Find the resource and hand the request to it.
-    fn dispatch(&self, request: &Request<'_>, seen: &mut Seen) -> Result<Reply> {
+    fn dispatch(self: &Arc<Self>, request: &Request<'_>, seen: &mut Seen) -> Result<Answer> {
         let route = Route::parse(request.path).ok_or_else(|| Error::not_found("there is no such resource"))?;
         seen.resource = Some(route.resource.counted());
         if request.method == "OPTIONS" {
-            return Ok(preflight(route.resource.methods()));
+            return Ok(preflight(route.resource.methods()).into());
         }
         if !route.resource.allows(request.method) {
-            return Ok(problem::method_not_allowed(route.resource.methods()));
+            return Ok(problem::method_not_allowed(route.resource.methods()).into());
         }
         let issuer = self.issuers.find(&self.store, route)?;
         if route.resource != Resource::Directory {
             seen.issuer = Some(Arc::clone(&issuer));
         }
         if request.method != "POST" {
-            return match route.resource {
-                Resource::Directory => Ok(directory::show(&issuer)),
-                Resource::NewNonce => Ok(self.new_nonce(request.method == "HEAD")),
-                Resource::RenewalInfo(identifier) => self.renewal_info(&issuer, identifier),
-                _ => Err(Error::not_found("there is no such resource")),
-            };
+            return self.unsigned(request, route.resource, &issuer).map(Answer::Now);
         }
         match route.resource {
-            Resource::NewAccount => return self.new_account(&issuer, request),
-            Resource::RevokeCert => return self.revoke(&issuer, request, seen),
+            Resource::NewAccount => return self.new_account(&issuer, request).map(Answer::Now),
+            Resource::RevokeCert => return self.revoke(&issuer, request, seen).map(Answer::Now),
             _ => {}
         }
         let authenticated = self.authenticated(&issuer, request)?;
         seen.account = Some(authenticated.account.id);
+        // What every issuance needs waits for no commit.
         match route.resource {
-            Resource::NewAccount | Resource::RevokeCert | Resource::RenewalInfo(_) => Err(no_such("resource")),
+            Resource::NewOrder => self.new_order(&authenticated),
+            Resource::Challenge(id) => self.challenge(&authenticated, id),
+            Resource::Finalize(id) => self.finalize(&authenticated, id, request.address),
+            other => self.signed(&authenticated, other, request).map(Answer::Now),
+        }
+    }
+
+    /// What needs no signature.
+    fn unsigned(&self, request: &Request<'_>, resource: Resource<'_>, issuer: &IssuerContext) -> Result<Reply> {
+        match resource {
+            Resource::Directory => Ok(directory::show(issuer)),
+            Resource::NewNonce => Ok(self.new_nonce(request.method == "HEAD")),
+            Resource::RenewalInfo(identifier) => self.renewal_info(issuer, identifier),
+            _ => Err(no_such("resource")),
+        }
+    }
+
+    /// What an account asks for and gets at once.
+    fn signed(
+        &self,
+        authenticated: &Authenticated<'_>,
+        resource: Resource<'_>,
+        request: &Request<'_>,
+    ) -> Result<Reply> {
+        match resource {
             Resource::Directory => {
                 authenticated.post_as_get()?;
-                Ok(directory::show(&issuer))
+                Ok(directory::show(authenticated.issuer))
             }
             Resource::NewNonce => {
                 authenticated.post_as_get()?;
                 Ok(Reply::new(200))
             }
-            Resource::KeyChange => self.key_change(&authenticated, request.address),
-            Resource::NewAuthz => self.new_authorization(&authenticated),
-            Resource::NewOrder => self.new_order(&authenticated),
-            Resource::Account(id) => self.account(&authenticated, id, request.address),
-            Resource::AccountOrders(id) => self.account_orders(&authenticated, id, request.query),
-            Resource::Order(id) => self.show_order(&authenticated, id),
-            Resource::Finalize(id) => self.finalize(&authenticated, id, request.address),
-            Resource::Authorization(id) => self.authorization(&authenticated, id),
-            Resource::Challenge(id) => self.challenge(&authenticated, id),
-            Resource::Certificate(id) => self.certificate(&authenticated, id, 0),
-            Resource::AlternateCertificate(id, number) => self.certificate(&authenticated, id, number),
+            Resource::KeyChange => self.key_change(authenticated, request.address),
+            Resource::NewAuthz => self.new_authorization(authenticated),
+            Resource::Account(id) => self.account(authenticated, id, request.address),
+            Resource::AccountOrders(id) => self.account_orders(authenticated, id, request.query),
+            Resource::Order(id) => self.show_order(authenticated, id),
+            Resource::Authorization(id) => self.authorization(authenticated, id),
+            Resource::Certificate(id) => self.certificate(authenticated, id, 0),
+            Resource::AlternateCertificate(id, number) => self.certificate(authenticated, id, number),
+            _ => Err(no_such("resource")),
         }
     }
 

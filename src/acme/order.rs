@@ -3,7 +3,7 @@
 use super::issuer::IssuerContext;
 use super::request::Authenticated;
 use super::route::Resource;
-use super::{Acme, Reply, no_such, problem};
+use super::{Acme, Answer, Reply, no_such, problem};
 use crate::ca::MOST_NAMES;
 use crate::clock::{Span, Time};
 use crate::error::{Class, Error, Result};
@@ -24,7 +24,7 @@ const UNCHALLENGED_LIFETIME: Span = Span::DAY;
 
 impl Acme {
     /// newOrder (RFC 8555, 7.4; profiles; RFC 9773, 5; RFC 9444, 4.3).
-    pub(super) fn new_order(&self, request: &Authenticated<'_>) -> Result<Reply> {
+    pub(super) fn new_order(self: &Arc<Self>, request: &Authenticated<'_>) -> Result<Answer> {
         let issuer = request.issuer;
         issuer.check_enabled()?;
         let payload = request.object()?;
@@ -52,7 +52,7 @@ impl Acme {
         let limits = self.store.limits(issuer.item.id)?;
         let subdomains = issuer.policy.authorizes_subdomains();
         let new = NewOrder { account, expires, not_before, not_after, profile, replaces };
-        let order = self.store.change(move |write| {
+        let work = move |write: &Write<'_>| {
             write.touch_account(account, now)?;
             let limited = [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek];
             write.check_limits(&limits, account, &limited, now)?;
@@ -81,9 +81,14 @@ impl Acme {
                 names.push((order_name.clone(), authorization));
             }
             write.insert_order(new, names, now)
-        })?;
-        let location = issuer.url_of(Resource::Order(order.id));
-        Ok(self.order_reply(201, issuer, &order, now)?.header("Location", location))
+        };
+        let (acme, issuer) = (Arc::clone(self), Arc::clone(issuer));
+        let reply = move |order: Order| {
+            let location = issuer.url_of(Resource::Order(order.id));
+            Ok(acme.order_reply(201, &issuer, &order, now)?.header("Location", location))
+        };
+        let store = Arc::clone(&self.store);
+        Ok(Answer::later(move |tell| store.change_then(work, move |order| tell(order.and_then(reply)))))
     }
 
     /// An order is read at its URL.

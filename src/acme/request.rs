@@ -44,7 +44,7 @@ fn unknown_account() -> Error {
 
 /// A request whose signature verified under the key of a valid account.
 pub(super) struct Authenticated<'i> {
-    pub(super) issuer: &'i IssuerContext,
+    pub(super) issuer: &'i Arc<IssuerContext>,
     pub(super) account: Arc<KnownAccount>,
     url: String,
     payload: Vec<u8>,
@@ -107,13 +107,18 @@ impl Acme {
     /// Authenticate by account (RFC 8555, 6.2: `kid`).
     pub(super) fn authenticated<'i>(
         &self,
-        issuer: &'i IssuerContext,
+        issuer: &'i Arc<IssuerContext>,
         request: &Request<'_>,
     ) -> Result<Authenticated<'i>> {
         self.by_account(issuer, request, &self.fresh_jws(issuer, request)?)
     }
 
-    fn by_account<'i>(&self, issuer: &'i IssuerContext, request: &Request<'_>, jws: &Jws) -> Result<Authenticated<'i>> {
+    fn by_account<'i>(
+        &self,
+        issuer: &'i Arc<IssuerContext>,
+        request: &Request<'_>,
+        jws: &Jws,
+    ) -> Result<Authenticated<'i>> {
         let KeyReference::Kid(kid) = jws.key() else {
             return Err(Error::malformed("this request is signed with \"kid\", the account's URL, not with \"jwk\""));
         };
@@ -138,7 +143,11 @@ impl Acme {
     }
 
     /// Authenticate by whichever of the two the request has.
-    pub(super) fn signed_either_way<'i>(&self, issuer: &'i IssuerContext, request: &Request<'_>) -> Result<Signed<'i>> {
+    pub(super) fn signed_either_way<'i>(
+        &self,
+        issuer: &'i Arc<IssuerContext>,
+        request: &Request<'_>,
+    ) -> Result<Signed<'i>> {
         let jws = self.fresh_jws(issuer, request)?;
         match jws.key() {
             KeyReference::Kid(_) => self.by_account(issuer, request, &jws).map(Signed::ByAccount),

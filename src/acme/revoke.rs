@@ -11,9 +11,10 @@ use crate::issuance::{Reason, Revoker};
 use crate::jose::base64url;
 use crate::store::Certificate;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 impl Acme {
-    pub(super) fn revoke(&self, issuer: &IssuerContext, request: &Request<'_>, seen: &mut Seen) -> Result<Reply> {
+    pub(super) fn revoke(&self, issuer: &Arc<IssuerContext>, request: &Request<'_>, seen: &mut Seen) -> Result<Reply> {
         let signed = self.signed_either_way(issuer, request)?;
         if let Signed::ByAccount(authenticated) = &signed {
             seen.account = Some(authenticated.account.id);

@@ -14,7 +14,6 @@ pub use routes::Routes;
 pub use scrape::Scrapes;
 
 use crate::error::{Error, Result};
-use crate::metrics::{Resource, WORKERS_BUSY, answered};
 use passage::Errand;
 use reply::Answer;
 use std::io::Write;
@@ -147,17 +146,12 @@ impl Drop for HttpServer {
 }
 
 /// Do what a word that tiny_http has read is for.
-fn serve(routes: &Routes, passage: &Passage, word: tiny_http::Request) {
+fn serve(routes: &Arc<Routes>, passage: &Arc<Passage>, word: tiny_http::Request) {
     let errand = passage.errand(word.url());
     // tiny_http would answer by itself where nobody has taken this.
     let mut writer = word.into_writer();
     let answer = match errand {
-        Some(Errand::Request(number, request)) => {
-            WORKERS_BUSY.add(1);
-            let reply = answer_whatever_happens(&request, || routes.answer(&request));
-            WORKERS_BUSY.add(-1);
-            return passage.reply(number, reply);
-        }
+        Some(Errand::Request(taken)) => return whatever_happens(|| routes.answer(taken)),
         Some(Errand::Withdrawn) => return,
         Some(Errand::Probe) => Answer::new(204),
         None => Answer::problem(403, "unauthorized", "this socket is for the front door"),
@@ -168,14 +162,9 @@ fn serve(routes: &Routes, passage: &Passage, word: tiny_http::Request) {
     }
 }
 
-/// Answer one request; a panic costs this request only.
-fn answer_whatever_happens(request: &Request, answer: impl FnOnce() -> Answer) -> Reply {
-    let head_only = request.method == "HEAD";
-    catch_unwind(AssertUnwindSafe(|| answer().into_reply(head_only))).unwrap_or_else(|_| {
-        answered(Resource::Other, 500, Duration::ZERO);
-        log::error!(method = request.method, path = request.target; "a request panicked");
-        Answer::problem(500, "serverInternal", "the server met a fault; its log tells more").into_reply(head_only)
-    })
+/// A panic costs its request only, which hears of it.
+fn whatever_happens(answer: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(answer));
 }
 
 #[cfg(test)]
@@ -183,11 +172,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_costs_its_request_only() {
+    fn a_panic_costs_its_request_only_whose_client_hears_of_it() {
+        let passage = Arc::new(Passage::new("secret".into()));
         let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
         let request = Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() };
-        let reply = answer_whatever_happens(&request, || panic!("on purpose"));
-        let text = String::from_utf8(reply.bytes).unwrap();
+        let (ticket, word) = passage.hand_over(request);
+        let path = String::from_utf8(word).unwrap().replace("GET ", "").replace(" HTTP/1.1\r\n\r\n", "");
+        let Some(Errand::Request(taken)) = passage.errand(&path) else { panic!("it waits") };
+        whatever_happens(|| {
+            let _taken = taken;
+            panic!("on purpose");
+        });
+        let replies = passage.take_replies();
+        let [(number, reply)] = replies.as_slice() else { panic!("one reply to one request") };
+        let text = str::from_utf8(&reply.bytes).unwrap();
+        assert_eq!(*number, ticket.number());
         assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("serverInternal"), "{text}");
         assert!(!text.contains("on purpose"), "what went wrong is the log's: {text}");
     }

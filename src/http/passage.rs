@@ -2,10 +2,12 @@
 //! only a word for each request, since it reads byte by byte, allocates for each line, and is woken for each reply. So no byte
 //! of a client's is ever read by it.
 
-use crate::metrics::Listener;
+use super::reply::Answer;
+use crate::metrics::{Listener, Resource, WORKERS_BUSY, answered};
 use mio::Waker;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// The doors of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +79,20 @@ pub struct Ticket {
     number: u64,
 }
 
+/// A request that a worker has taken. It gets one reply, if only that something went wrong, whoever loses sight of it.
+pub(super) struct Taken {
+    passage: Arc<Passage>,
+    number: u64,
+    request: Arc<Request>,
+    is_answered: bool,
+}
+
 /// What a word that came by tiny_http is for.
 pub(super) enum Errand {
     /// To answer there, and nothing else.
     Probe,
-    /// To answer this request, by its number.
-    Request(u64, Request),
+    /// To answer this request.
+    Request(Taken),
     /// Nobody waits for it any more.
     Withdrawn,
 }
@@ -111,7 +121,7 @@ impl Passage {
     }
 
     /// What the path of a request is a word for; nothing from anybody but the daemon.
-    pub(super) fn errand(&self, path: &str) -> Option<Errand> {
+    pub(super) fn errand(self: &Arc<Self>, path: &str) -> Option<Errand> {
         let (secret, what) = path.strip_prefix('/')?.split_once('/')?;
         let is_ours: bool = subtle::ConstantTimeEq::ct_eq(secret.as_bytes(), self.secret.as_bytes()).into();
         match what {
@@ -120,12 +130,14 @@ impl Passage {
             number => {
                 let number = number.parse().ok()?;
                 let taken = self.requests().by_number.remove(&number);
-                Some(taken.map_or(Errand::Withdrawn, |request| Errand::Request(number, request)))
+                Some(taken.map_or(Errand::Withdrawn, |request| {
+                    Errand::Request(Taken::new(Arc::clone(self), number, request))
+                }))
             }
         }
     }
 
-    pub(super) fn reply(&self, number: u64, reply: Reply) {
+    fn reply(&self, number: u64, reply: Reply) {
         let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = replies.is_empty();
         replies.push((number, reply));
@@ -154,6 +166,40 @@ impl Passage {
 
     fn requests(&self) -> MutexGuard<'_, Requests> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn new(passage: Arc<Passage>, number: u64, request: Request) -> Taken {
+        WORKERS_BUSY.add(1);
+        Taken { passage, number, request: Arc::new(request), is_answered: false }
+    }
+
+    /// What is asked for.
+    pub(super) fn request(&self) -> Arc<Request> {
+        Arc::clone(&self.request)
+    }
+
+    /// Send it the reply.
+    pub(super) fn answer(mut self, answer: Answer) {
+        self.reply(answer);
+    }
+
+    fn reply(&mut self, answer: Answer) {
+        let reply = answer.into_reply(self.request.method == "HEAD");
+        self.is_answered = true;
+        self.passage.reply(self.number, reply);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        WORKERS_BUSY.add(-1);
+        if !self.is_answered {
+            answered(Resource::Other, 500, Duration::ZERO);
+            log::error!(method = self.request.method, path = self.request.target; "a request panicked");
+            self.reply(Answer::problem(500, "serverInternal", "the server met a fault; its log tells more"));
+        }
     }
 }
 
@@ -194,7 +240,7 @@ mod tests {
         let passage = Arc::new(Passage::new("secret".into()));
         let [(one, first), (other, second), (gone, third)] = ["a", "b", "c"].map(|t| passage.hand_over(request(t)));
         let taken = |word: &[u8]| match passage.errand(&path(word)) {
-            Some(Errand::Request(number, request)) => Some((number, request.target)),
+            Some(Errand::Request(taken)) => Some((taken.number, taken.request.target.clone())),
             Some(Errand::Withdrawn) => None,
             _ => panic!("this is a word for a request"),
         };

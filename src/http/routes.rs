@@ -1,6 +1,6 @@
 //! Which room answers what, by door and path. Everything else is 404.
 
-use super::passage::{Door, Request};
+use super::passage::{Door, Request, Taken};
 use super::reply::Answer;
 use super::scrape::Scrapes;
 use crate::acme::{Acme, Request as AcmeRequest};
@@ -16,7 +16,7 @@ use std::time::Instant;
 
 /// What the workers need.
 pub struct Routes {
-    acme: Acme,
+    acme: Arc<Acme>,
     publication: Publication,
     health: Arc<Health>,
     scrapes: Scrapes,
@@ -39,42 +39,54 @@ impl Routes {
     ) -> Arc<Routes> {
         let requests = AtomicU64::new(1);
         let unserved = Seldom::default();
-        Arc::new(Routes { acme, publication, health, scrapes, unserved, run: hex(&run), requests, clock })
+        Arc::new(Routes {
+            acme: Arc::new(acme),
+            publication,
+            health,
+            scrapes,
+            unserved,
+            run: hex(&run),
+            requests,
+            clock,
+        })
     }
 
-    pub(super) fn answer(&self, request: &Request) -> Answer {
+    /// Answer a request, at once or when what the reply tells of is durable.
+    pub(super) fn answer(self: &Arc<Self>, taken: Taken) {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}-{number}", self.run);
-        let of_request = OfRequest::begin(&id);
-        let begun = Instant::now();
-        let (resource, answer) = match request.door {
-            Door::Tls => self.over_tls(request, &id),
-            Door::Plain => self.in_the_clear(request),
-            Door::Metrics => self.to_watchers(request),
+        let id: Arc<str> = format!("{}-{number}", self.run).into();
+        let _of_request = OfRequest::begin(Some(Arc::clone(&id)));
+        let (routes, request, begun) = (Arc::clone(self), taken.request(), Instant::now());
+        let tell = move |(resource, answer): (Resource, Answer)| {
+            let took = begun.elapsed();
+            let asked = taken.request();
+            answered(resource, answer.status(), took);
+            log::debug!(
+                method = asked.method,
+                path = asked.target,
+                status = answer.status(),
+                ms = took.as_millis() as u64,
+                address = asked.address;
+                "answered"
+            );
+            taken.answer(answer.at(routes.clock.now()));
         };
-        let took = begun.elapsed();
-        answered(resource, answer.status(), took);
-        log::debug!(
-            method = request.method,
-            path = request.target,
-            status = answer.status(),
-            ms = took.as_millis() as u64,
-            address = request.address;
-            "answered"
-        );
-        drop(of_request);
-        answer.at(self.clock.now())
+        match request.door {
+            Door::Tls => self.over_tls(&request, &id, tell),
+            Door::Plain => tell(self.in_the_clear(&request)),
+            Door::Metrics => tell(self.to_watchers(&request)),
+        }
     }
 
-    fn over_tls(&self, request: &Request, id: &str) -> (Resource, Answer) {
+    fn over_tls(&self, request: &Request, id: &str, tell: impl FnOnce((Resource, Answer)) + Send + 'static) {
         let (path, query) = match request.target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (request.target.as_str(), None),
         };
         if !path.starts_with("/acme/") {
-            return (Resource::Other, not_found());
+            return tell((Resource::Other, not_found()));
         }
-        let reply = self.acme.answer(&AcmeRequest {
+        let request = AcmeRequest {
             method: &request.method,
             path,
             query,
@@ -82,8 +94,8 @@ impl Routes {
             body: &request.body,
             address: &request.address,
             id,
-        });
-        (reply.resource, Answer::from_acme(reply))
+        };
+        self.acme.answer(&request, move |reply| tell((reply.resource, Answer::from_acme(reply))));
     }
 
     fn in_the_clear(&self, request: &Request) -> (Resource, Answer) {

@@ -71,7 +71,7 @@ impl Scrapes {
         for (name, help, value) in [
             (
                 "certwright_workers_busy",
-                "Workers that answer a request, the one that answers this among them.",
+                "Requests that workers have taken and not answered yet, this one among them.",
                 metrics::WORKERS_BUSY.value(),
             ),
             ("certwright_requests_waiting", "Requests that wait for a worker.", metrics::REQUESTS_WAITING.value()),

@@ -10,7 +10,9 @@ use crate::identifier::Identifier;
 use crate::keys::hex;
 use crate::metrics;
 use crate::policy::{IssuerPolicy, Permission, Profile};
-use crate::store::{AuditEntry, Authorization, ItemKind, LimitKind, NewCertificate, NewItem, Order, Purpose, Write};
+use crate::store::{
+    AuditEntry, Authorization, ItemKind, LimitKind, Limits, NewCertificate, NewItem, Order, Purpose, Write,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -78,13 +80,26 @@ fn check_authorization(
     Ok(())
 }
 
+/// A certificate that is signed and verified, and nobody's until it is committed.
+pub struct SignedLeaf {
+    order: Order,
+    csr_hash: Vec<u8>,
+    signer_key: i64,
+    spki: Vec<u8>,
+    new: NewCertificate,
+    item: Option<String>,
+    audit: AuditEntry,
+    limits: Arc<Limits>,
+    now: Time,
+}
+
 impl Issuance {
-    /// Issue the certificate of a ready order, and give the order as it is then.
+    /// Sign the certificate of a ready order.
     ///
     /// # Errors
-    /// Unavailable when the signer cannot sign or the store cannot commit, and the order stays ready; OrderNotReady when
-    /// another request finalized it meanwhile; BadPublicKey, RejectedIdentifier; Internal when a lint or webpki refuses.
-    pub fn issue(&self, ready: ReadyOrder, address: &str) -> Result<Order> {
+    /// Unavailable when the signer cannot sign, and the order stays ready; BadPublicKey, RejectedIdentifier; Internal when a lint
+    /// or webpki refuses.
+    pub fn sign(&self, ready: ReadyOrder, address: &str) -> Result<SignedLeaf> {
         let now = self.clock.trusted()?;
         let spki = ready.request.public_key().to_spki();
         let signer_key = ready.policy.signer_key;
@@ -136,11 +151,19 @@ impl Issuance {
         .detail(format!("serial {} for {}", hex(&new.serial), names.join(" ")));
         let item =
             ready.policy.destination_path.as_ref().zip(names.first()).map(|(folder, name)| item_name(folder, name));
-        let mut order = ready.order;
-        let (id, account, csr_hash) = (order.id, order.account, ready.csr_hash);
-        order.csr_hash = Some(csr_hash.clone());
         let limits = self.store.limits(new.issuer)?;
-        let certificate = self.store.change(move |write| {
+        let (order, csr_hash) = (ready.order, ready.csr_hash);
+        Ok(SignedLeaf { order, csr_hash, signer_key, spki, new, item, audit, limits, now })
+    }
+
+    /// Make a certificate that was signed last. `then` hears of the order as it is once that is so, or why it is not: Unavailable
+    /// when the store cannot commit, or the issuer was disabled meanwhile, and the order stays ready; OrderNotReady when another
+    /// request finalized it meanwhile.
+    pub fn commit(&self, signed: SignedLeaf, then: impl FnOnce(Result<Order>) + Send + 'static) {
+        let SignedLeaf { mut order, csr_hash, signer_key, spki, new, item, audit, limits, now } = signed;
+        let (id, account) = (order.id, order.account);
+        order.csr_hash = Some(csr_hash.clone());
+        let work = move |write: &Write<'_>| {
             // What may have changed since it was looked at.
             if !write.is_usable(new.issuer)? || !write.is_usable(signer_key)? {
                 return Err(Error::unavailable("the issuer or its signer key was disabled meanwhile"));
@@ -153,10 +176,13 @@ impl Issuance {
             let id = write.insert_certificate(&NewCertificate { item, ..new }, now)?;
             write.append_audit(now, &audit)?;
             Ok(id)
-        })?;
-        metrics::count(&metrics::ISSUED, metrics::Issued::Leaf as usize);
-        order.certificate = Some(certificate);
-        Ok(order)
+        };
+        self.store.change_then(work, move |certificate| {
+            then(certificate.map(|certificate| {
+                metrics::count(&metrics::ISSUED, metrics::Issued::Leaf as usize);
+                Order { certificate: Some(certificate), ..order }
+            }));
+        });
     }
 }
 

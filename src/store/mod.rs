@@ -103,7 +103,7 @@ impl Store {
         Ok(Store {
             path: path.to_owned(),
             readers: Readers::open(path)?,
-            writer: Writer::new(connection),
+            writer: Writer::start(connection)?,
             limits: Remembered::default(),
             blocks_keys: Remembered::default(),
             copying: Mutex::new(()),
@@ -148,6 +148,16 @@ impl Store {
     /// The closure's own; Unavailable when the commit failed; Internal when the closure panicked.
     pub fn change<T: Send + 'static>(&self, work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static) -> Result<T> {
         self.writer.change(work)
+    }
+
+    /// The same without waiting for it: `then` hears what came of it once it is durable, on the thread that made the commit,
+    /// where others wait to hear of theirs. It may ask for another change, but not wait for one.
+    pub fn change_then<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
+        then: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        self.writer.change_then(work, then);
     }
 
     /// Let no more than so many wait for a disk that takes seconds for each commit; whoever comes then is told to come again.

@@ -1,17 +1,20 @@
 //! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so changes that are asked for
-//! at the same time share one. There is no thread for it: whoever asks while nobody commits leads, runs what has queued up,
-//! each change in a savepoint, and commits once; whoever asks meanwhile waits for that commit to end, and one of them leads
-//! the next. A change that comes alone is made and committed by its own thread, which is woken by nobody.
+//! at the same time share one: each runs in a savepoint, and one commit makes all of them last. A change that comes while nobody
+//! commits is made and committed by its own thread, which is woken by nobody. What comes meanwhile is left to the committer, a
+//! thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it.
 
 use super::Write;
 use super::disk::Disk;
 use crate::error::{Error, Result};
+use crate::logging::{self, OfRequest};
 use rusqlite::Connection;
 use std::cell::Cell;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// More than the request workers and commands that can wait at once; a bound in case that ever changes.
@@ -19,10 +22,18 @@ const LARGEST_BATCH: usize = 256;
 /// How long others are let go first.
 const LONGEST_GATHERING: Duration = Duration::from_micros(500);
 
+/// The committer with what it shares with those who ask; it ends with this.
 pub(super) struct Writer {
-    /// Taken by whoever leads, for one batch.
+    commits: Arc<Commits>,
+    committer: Option<JoinHandle<()>>,
+}
+
+pub(super) struct Commits {
+    /// Taken by whoever commits, for one batch.
     db: Mutex<Connection>,
     queue: Mutex<Queue>,
+    /// That a commit is left to the committer, or that it ends.
+    left: Condvar,
     /// Counts the commits that changed settings.
     settings_version: AtomicU64,
     /// Counts the commits that had the database to themselves, whatever became of them.
@@ -33,24 +44,79 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Queue {
     jobs: Vec<Box<dyn Job>>,
-    /// Whether somebody leads.
-    is_led: bool,
+    committing: Committing,
     /// Whether nothing more is taken.
     is_closed: bool,
+    /// Whether the committer ends when it has nothing to do.
+    is_over: bool,
+}
+
+/// Who commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Committing {
+    /// Nobody, nor is there anything to commit.
+    #[default]
+    Nobody,
+    Somebody,
+    /// The committer, as soon as it hears of it.
+    Left,
+}
+
+/// What a thread does for the store at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Asker,
+    /// It makes a commit: a change that it asked for would wait for itself.
+    Commits,
+    /// It tells those who asked: for a change that it waited for, it would wait itself in vain where it is the committer.
+    Tells,
 }
 
 thread_local! {
-    /// Whether this thread commits at the moment: if it asked for another change it would wait for itself.
-    static LEADS: Cell<bool> = const { Cell::new(false) };
+    static ROLE: Cell<Role> = const { Cell::new(Role::Asker) };
 }
 
 impl Writer {
-    pub(super) fn new(db: Connection) -> Writer {
-        let disk = Disk::default();
-        let (settings_version, begun) = (AtomicU64::new(1), AtomicU64::default());
-        Writer { db: Mutex::new(db), queue: Mutex::default(), settings_version, begun, disk }
+    /// Start the committer.
+    ///
+    /// # Errors
+    /// Unavailable when there is no thread for it.
+    pub(super) fn start(db: Connection) -> Result<Writer> {
+        let commits = Arc::new(Commits {
+            db: Mutex::new(db),
+            queue: Mutex::default(),
+            left: Condvar::new(),
+            settings_version: AtomicU64::new(1),
+            begun: AtomicU64::default(),
+            disk: Disk::default(),
+        });
+        let shared = Arc::clone(&commits);
+        let thread = std::thread::Builder::new().name("committer".into()).spawn(move || shared.commit_what_is_left());
+        let committer = thread.map_err(|e| Error::unavailable(format!("the committer cannot be started: {e}")))?;
+        Ok(Writer { commits, committer: Some(committer) })
     }
+}
 
+impl Deref for Writer {
+    type Target = Commits;
+
+    fn deref(&self) -> &Commits {
+        &self.commits
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue().is_over = true;
+        self.left.notify_one();
+        // Whoever it told something may have been the last to hold the store.
+        if let Some(committer) = self.committer.take().filter(|c| c.thread().id() != std::thread::current().id()) {
+            let _ = committer.join();
+        }
+    }
+}
+
+impl Commits {
     /// Grows with each commit that changed settings, before whoever asked for it hears of it.
     pub(super) fn settings_version(&self) -> u64 {
         self.settings_version.load(Ordering::Acquire)
@@ -67,8 +133,8 @@ impl Writer {
         if self.begun() != begun {
             return true;
         }
-        // Whoever leads has to get on by himself, or there is nobody who leads although they say so.
-        if self.queue().is_led {
+        // Whoever commits has to get on by himself, or there is nobody who commits although they say so.
+        if self.queue().committing != Committing::Nobody {
             return false;
         }
         let db = match self.db.try_lock() {
@@ -85,29 +151,48 @@ impl Writer {
         &self,
         work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        if LEADS.get() {
-            return Err(Error::internal("a change was asked for within a change"));
+        if ROLE.get() == Role::Tells {
+            return Err(Error::internal("a change was waited for by whoever commits"));
         }
-        let (job, turns) = job(work);
-        let leads = {
+        // There is room for the result, so that nobody waits to tell it.
+        let (tell, told) = sync_channel(1);
+        self.change_then(work, move |result| {
+            let _ = tell.send(result);
+        });
+        told.recv().unwrap_or_else(|_| Err(Error::internal("a change was lost")))
+    }
+
+    pub(super) fn change_then<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
+        then: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        if ROLE.get() == Role::Commits {
+            return then(Err(Error::internal("a change was asked for within a change")));
+        }
+        let is_own = {
             let mut queue = self.queue();
-            if queue.is_closed {
-                return Err(Error::unavailable("nothing was changed, since the daemon ended first"));
+            if let Err(e) = self.check_may_queue(&queue) {
+                drop(queue);
+                return then(Err(e));
             }
-            self.disk.check_may_wait(queue.jobs.len())?;
-            queue.jobs.push(job);
-            !std::mem::replace(&mut queue.is_led, true)
+            queue.jobs.push(Box::new(Change { request: logging::request(), work: Some(work), result: None, then }));
+            let is_own = queue.committing == Committing::Nobody;
+            if is_own {
+                queue.committing = Committing::Somebody;
+            }
+            is_own
         };
-        if leads {
-            self.lead();
+        if is_own {
+            self.commit_own();
         }
-        loop {
-            match turns.recv() {
-                Ok(Turn::Lead) => self.lead(),
-                Ok(Turn::Over(result)) => return result,
-                Err(_) => return Err(Error::internal("a change was lost")),
-            }
+    }
+
+    fn check_may_queue(&self, queue: &Queue) -> Result<()> {
+        if queue.is_closed {
+            return Err(Error::unavailable("nothing was changed, since the daemon ended first"));
         }
+        self.disk.check_may_wait(queue.jobs.len())
     }
 
     /// How many changes wait for the next commit.
@@ -118,35 +203,66 @@ impl Writer {
     /// Take nothing more, and return when what was asked for is committed.
     pub(super) fn close(&self) {
         self.queue().is_closed = true;
-        while self.queue().is_led {
+        while self.queue().committing != Committing::Nobody {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Commit what has queued up, and let one of those who came meanwhile lead on.
-    fn lead(&self) {
+    /// Make one commit, and leave what came meanwhile to the committer.
+    fn commit_own(&self) {
+        let (batch, committed) = self.commit();
+        // The next commit first: it takes the longest.
+        let mut queue = self.queue();
+        queue.committing = match queue.jobs.is_empty() {
+            true => Committing::Nobody,
+            false => Committing::Left,
+        };
+        let is_left = queue.committing == Committing::Left;
+        drop(queue);
+        if is_left {
+            self.left.notify_one();
+        }
+        tell(batch, &committed);
+    }
+
+    /// What the committer does.
+    fn commit_what_is_left(&self) {
+        loop {
+            let mut queue = self.queue();
+            while queue.committing != Committing::Left {
+                if queue.is_over {
+                    return;
+                }
+                queue = self.left.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            queue.committing = Committing::Somebody;
+            drop(queue);
+            loop {
+                let (batch, committed) = self.commit();
+                tell(batch, &committed);
+                let mut queue = self.queue();
+                if queue.jobs.is_empty() {
+                    queue.committing = Committing::Nobody;
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Commit what has queued up; with why it was not, if it was not.
+    fn commit(&self) -> (Vec<Box<dyn Job>>, Result<()>) {
         let mut batch = self.gather();
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         self.disk.begin(batch.len());
-        LEADS.set(true);
+        let before = ROLE.replace(Role::Commits);
         let committed = commit_together(&db, &mut batch, &self.begun);
-        LEADS.set(false);
+        ROLE.set(before);
         drop(db);
         // After a failure nothing is known for certain.
         if !matches!(committed, Ok(false)) {
             self.settings_version.fetch_add(1, Ordering::Release);
         }
-        let committed = self.disk.end(committed.map(|_| ()));
-        // The next commit first: it takes the longest.
-        let mut queue = self.queue();
-        match queue.jobs.first() {
-            Some(next) => next.lead(),
-            None => queue.is_led = false,
-        }
-        drop(queue);
-        for job in batch {
-            job.finish(&committed);
-        }
+        (batch, self.disk.end(committed.map(|_| ())))
     }
 
     /// What has queued up, and what is about to: threads that are ready to run come first, for as long as they bring more.
@@ -171,42 +287,44 @@ impl Writer {
     }
 }
 
+/// Tell those who asked what became of it.
+fn tell(batch: Vec<Box<dyn Job>>, committed: &Result<()>) {
+    let before = ROLE.replace(Role::Tells);
+    for job in batch {
+        // Whatever it does, the others hear of theirs.
+        if catch_unwind(AssertUnwindSafe(|| job.finish(committed))).is_err() {
+            log::error!("what follows a change panicked");
+        }
+    }
+    ROLE.set(before);
+}
+
 /// A change with its type forgotten, so that changes of all kinds share a queue.
 trait Job: Send {
     /// Do the work and keep the result. True when it is to be kept in the transaction.
     fn run(&mut self, write: &Write<'_>) -> bool;
     /// What the work failed with, once it has.
     fn failure(&self) -> Option<&Error>;
-    /// Let the asker lead.
-    fn lead(&self);
     /// Tell the asker: what the work gave when the commit succeeded, otherwise why it did not.
     fn finish(self: Box<Self>, committed: &Result<()>);
 }
 
-/// What becomes of somebody who asked.
-enum Turn<T> {
-    /// To commit what has queued up.
-    Lead,
-    Over(Result<T>),
-}
-
-struct Change<T, F> {
+struct Change<T, F, G> {
+    /// The request that it is made for, whoever makes it.
+    request: Option<Arc<str>>,
     work: Option<F>,
     result: Option<Result<T>>,
-    asker: SyncSender<Turn<T>>,
+    then: G,
 }
 
-/// A change, and where its asker hears of it. There is room for both turns, so that nobody waits to tell.
-fn job<T: Send + 'static>(
-    work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
-) -> (Box<dyn Job>, Receiver<Turn<T>>) {
-    let (asker, turns) = sync_channel(2);
-    (Box::new(Change { work: Some(work), result: None, asker }), turns)
-}
-
-impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
+impl<T: Send, F, G> Job for Change<T, F, G>
+where
+    F: FnOnce(&Write<'_>) -> Result<T> + Send,
+    G: FnOnce(Result<T>) + Send,
+{
     fn run(&mut self, write: &Write<'_>) -> bool {
         let Some(work) = self.work.take() else { return false };
+        let _of_request = OfRequest::begin(self.request.clone());
         let result = catch_unwind(AssertUnwindSafe(|| work(write)))
             .unwrap_or_else(|_| Err(Error::internal("a change to the database panicked")));
         let keep = result.is_ok();
@@ -218,10 +336,6 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
         self.result.as_ref()?.as_ref().err()
     }
 
-    fn lead(&self) {
-        let _ = self.asker.send(Turn::Lead);
-    }
-
     fn finish(self: Box<Self>, committed: &Result<()>) {
         let result = match (committed, self.result) {
             // A refusal too was decided on rows that are now gone.
@@ -229,7 +343,8 @@ impl<T: Send, F: FnOnce(&Write<'_>) -> Result<T> + Send> Job for Change<T, F> {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(Error::internal("a change was not run")),
         };
-        let _ = self.asker.send(Turn::Over(result));
+        let _of_request = OfRequest::begin(self.request);
+        (self.then)(result);
     }
 }
 
@@ -280,18 +395,26 @@ fn statement(db: &Connection, sql: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::error::Class;
-    use std::sync::Arc;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Receiver, channel};
 
     fn counter() -> (tempfile::TempDir, Writer) {
         let dir = tempfile::tempdir().unwrap();
         let db = Connection::open(dir.path().join("db")).unwrap();
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
-        (dir, Writer::new(db))
+        (dir, Writer::start(db).unwrap())
     }
 
     fn insert(n: i64) -> impl FnOnce(&Write<'_>) -> Result<i64> {
         move |write| write.insert("INSERT INTO t (n) VALUES (?1)", [n])
+    }
+
+    /// A change, and where its asker hears of it.
+    fn job<T: Send + 'static>(
+        work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
+    ) -> (Box<dyn Job>, Receiver<Result<T>>) {
+        let (tell, told) = channel();
+        let then = move |result| drop(tell.send(result));
+        (Box::new(Change { request: None, work: Some(work), result: None, then }), told)
     }
 
     fn commit(db: &Connection, mut batch: Vec<Box<dyn Job>>) {
@@ -339,7 +462,7 @@ mod tests {
         let db = Connection::open(dir.path().join("db")).unwrap();
         let deferred = "CREATE TABLE c (t INTEGER REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED)";
         db.execute_batch(&format!("PRAGMA foreign_keys = ON; {deferred}")).unwrap();
-        let writer = Writer::new(db);
+        let writer = Writer::start(db).unwrap();
         // Each statement is fine, the COMMIT is not.
         let refused = writer.change(|w| w.insert("INSERT INTO c (t) VALUES (99)", []));
         assert_eq!(refused.map_err(|e| e.class()), Err(Class::Unavailable));
@@ -428,7 +551,7 @@ mod tests {
                 .unzip();
             commit(&db, batch);
             for answer in answers {
-                let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
+                let answer = answer.recv().unwrap();
                 let error = answer.unwrap_err();
                 assert_eq!(error.class(), Class::Unavailable, "{lost}");
                 assert!(error.to_string().contains("the disk is full"), "{lost}: everybody is told why: {error}");
@@ -438,7 +561,7 @@ mod tests {
 
             let (next, answer) = job(insert(10));
             commit(&db, vec![next]);
-            assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))) && rows() == 1, "the next batch commits as ever");
+            assert!(answer.recv().unwrap() == Ok(10) && rows() == 1, "the next batch commits as ever");
         }
     }
 
@@ -466,14 +589,14 @@ mod tests {
                 .unzip();
             commit(&db, batch);
             for (n, answer) in (0..3).zip(answers) {
-                let Ok(Turn::Over(answer)) = answer.recv() else { panic!("no answer") };
+                let answer = answer.recv().unwrap();
                 let there: bool = db.query_row("SELECT count(*) FROM t WHERE n = ?1", [n], |row| row.get(0)).unwrap();
                 assert_eq!(answer.is_ok(), there, "{n} of {bad}");
                 assert!(n != bad || !there);
             }
             let (next, answer) = job(insert(10));
             commit(&db, vec![next]);
-            assert!(matches!(answer.recv(), Ok(Turn::Over(Ok(10)))), "the next commit is as ever");
+            assert!(answer.recv().unwrap() == Ok(10), "the next commit is as ever");
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::error::{Class, Error, Result};
 use crate::metrics::{Counter, count};
 use crate::policy::ChallengeType;
 use crate::settings::Settings;
-use crate::store::{Remembered, Store, ValidationJob, ValidationResult};
+use crate::store::{Remembered, Store, ValidationJob, ValidationResult, Write};
 use probe::{Failure, LEAST, Prober, Proof, probe};
 use queue::{Next, Queue, Ticket};
 use resolver::Resolver;
@@ -53,7 +53,7 @@ pub struct Validation {
     queue: Arc<Queue>,
     scene: Scene,
     /// How many more askers may try themselves.
-    may_try: AtomicUsize,
+    may_try: Arc<AtomicUsize>,
 }
 
 /// Where validations take place.
@@ -90,7 +90,7 @@ impl Validation {
             let (queue, scene) = (Arc::clone(&queue), scene.clone());
             let thread = std::thread::Builder::new().name(format!("validator-{number}")).spawn(move || {
                 while let Some(mut ticket) = queue.take() {
-                    let next = work(&scene, &mut ticket, ATTEMPT);
+                    let next = work(&scene, &mut ticket);
                     queue.done(ticket, next);
                 }
             });
@@ -101,28 +101,43 @@ impl Validation {
             queue.add(Ticket::new(job, now));
         }
         // Slow targets keep few of the workers waiting.
-        Ok(Validation { queue, scene, may_try: AtomicUsize::new(settings.workers / PART_OF_ASKERS) })
+        let may_try = Arc::new(AtomicUsize::new(settings.workers / PART_OF_ASKERS));
+        Ok(Validation { queue, scene, may_try })
     }
 
-    /// Validate a challenge that the client asks for now. The result, where it is there and stored within a moment; otherwise
-    /// it comes later, and the asker has to store that it was asked for.
-    pub fn ask(&self, job: ValidationJob, now: Time) -> Option<ValidationResult> {
+    /// Validate a challenge that the client asks for now. `then` hears the result, where it is there within a moment and stored;
+    /// otherwise it comes later, and the asker has to store that it was asked for.
+    pub fn ask(&self, job: ValidationJob, now: Time, then: impl FnOnce(Option<ValidationResult>) + Send + 'static) {
         let ticket = Ticket::new(job, now);
         let enter = |places: usize| places.checked_sub(1);
         if self.may_try.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).is_err() {
             self.queue.add(ticket);
-            return None;
+            return then(None);
         }
         // To wake a validator and be woken by it costs more than most of what it does.
-        let result = self.queue.take_up(ticket).and_then(|mut ticket| {
-            let next = work(&self.scene, &mut ticket, ASKERS_ATTEMPT);
-            let result = if let Next::Over(result) = &next { result.clone() } else { None };
-            self.queue.done(ticket, next);
-            self.queue.wake();
-            result
+        let tried = self.queue.take_up(ticket).map(|mut ticket| {
+            let found = find_out(&self.scene, &mut ticket, ASKERS_ATTEMPT);
+            (ticket, found)
         });
         self.may_try.fetch_add(1, Ordering::Relaxed);
-        result
+        let queue = Arc::clone(&self.queue);
+        let end = move |ticket: Ticket, next: Next| {
+            let result = if let Next::Over(result) = &next { result.clone() } else { None };
+            queue.done(ticket, next);
+            queue.wake();
+            result
+        };
+        match tried {
+            None => then(None),
+            Some((ticket, Err(next))) => then(end(ticket, next)),
+            Some((mut ticket, Ok(found))) => {
+                let change = settlement(&ticket, &found);
+                self.scene.store.change_then(change, move |stored| {
+                    let next = kept(&mut ticket, found, stored);
+                    then(end(ticket, next));
+                });
+            }
+        }
     }
 
     /// How many wait, and how many are under way.
@@ -137,36 +152,38 @@ impl Validation {
     }
 }
 
-/// Make one attempt, which may take so long, or store what came out of it before. Whatever happens, the ticket has a next.
-fn work(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> Next {
-    let challenge = ticket.challenge;
-    catch_unwind(AssertUnwindSafe(|| attempt_or_keep(scene, ticket, patience))).unwrap_or_else(|_| {
-        log::error!(challenge; "a validation panicked");
-        Next::PutOff(PAUSES[1])
-    })
-}
+/// What was found out about a name.
+type Found = (ValidationJob, ValidationResult);
 
-fn attempt_or_keep(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> Next {
-    // A proof lasts until a moment.
-    if scene.clock.trusted().is_err() {
-        return Next::PutOff(PAUSES[1]);
-    }
-    let found = match ticket.found.take() {
-        Some(found) => Ok(found),
-        None => attempt(scene, ticket, patience),
-    };
-    match found {
-        Ok((job, result)) => keep(&scene.store, ticket, job, result),
+/// Make one attempt, or take what came out of the last one, and store it. Whatever happens, the ticket has a next.
+fn work(scene: &Scene, ticket: &mut Ticket) -> Next {
+    match find_out(scene, ticket, ATTEMPT) {
+        Ok(found) => {
+            let stored = scene.store.change(settlement(ticket, &found));
+            kept(ticket, found, stored)
+        }
         Err(next) => next,
     }
 }
 
+/// Make one attempt, which may take so long, or take what came out of the last one; otherwise what becomes of the ticket.
+fn find_out(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> std::result::Result<Found, Next> {
+    // A proof lasts until a moment.
+    if scene.clock.trusted().is_err() {
+        return Err(Next::PutOff(PAUSES[1]));
+    }
+    if let Some(found) = ticket.found.take() {
+        return Ok(found);
+    }
+    let challenge = ticket.challenge;
+    catch_unwind(AssertUnwindSafe(|| attempt(scene, ticket, patience))).unwrap_or_else(|_| {
+        log::error!(challenge; "a validation panicked");
+        Err(Next::PutOff(PAUSES[1]))
+    })
+}
+
 /// What comes out, or what becomes of the ticket without that.
-fn attempt(
-    scene: &Scene,
-    ticket: &mut Ticket,
-    patience: Duration,
-) -> std::result::Result<(ValidationJob, ValidationResult), Next> {
+fn attempt(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> std::result::Result<Found, Next> {
     let (Scene { store, clock, prober }, challenge, begun) = (scene, ticket.challenge, Instant::now());
     let job = match ticket.job.take() {
         Some(job) => Ok(Some(job)),
@@ -210,13 +227,19 @@ fn attempt(
     }
 }
 
-/// Store what came out. Where that cannot be, it is tried again: the target is not to suffer from our disk.
-fn keep(store: &Store, ticket: &mut Ticket, job: ValidationJob, result: ValidationResult) -> Next {
-    let Ticket { challenge, asked, .. } = *ticket;
-    let stored = result.clone();
-    match store.change(move |write| write.settle_validation(challenge, asked, &stored)) {
+/// The change that stores what was found out.
+fn settlement(ticket: &Ticket, (_, result): &Found) -> impl FnOnce(&Write<'_>) -> Result<bool> + Send + use<> {
+    let (challenge, asked, result) = (ticket.challenge, ticket.asked, result.clone());
+    move |write| write.settle_validation(challenge, asked, &result)
+}
+
+/// What becomes of a ticket now that this came of storing what was found out. Where that could not be, it is tried again: the
+/// target is not to suffer from our disk.
+fn kept(ticket: &mut Ticket, found: Found, stored: Result<bool>) -> Next {
+    let (challenge, (job, result)) = (ticket.challenge, &found);
+    match stored {
         Ok(true) => {
-            match &result {
+            match result {
                 ValidationResult::Valid { .. } => {
                     counted(&job.kind, Verdict::Valid);
                     log::info!(challenge, kind = job.kind, name = job.identifier; "valid");
@@ -226,12 +249,12 @@ fn keep(store: &Store, ticket: &mut Ticket, job: ValidationJob, result: Validati
                     log::info!(challenge, kind = job.kind, name = job.identifier, error:% = detail; "invalid");
                 }
             }
-            Next::Over(Some(result))
+            Next::Over(Some(found.1))
         }
         Ok(false) => Next::Over(None),
         Err(e) => {
             log::log!(e.level(), challenge, error:% = e; "the result of a validation could not be kept yet");
-            ticket.found = Some((job, result));
+            ticket.found = Some(found);
             Next::PutOff(PAUSES[1])
         }
     }
