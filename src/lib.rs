@@ -25,6 +25,7 @@
 // Where a sum could overflow it says what is meant then. In every room, since most of them read what strangers send.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+mod absence;
 pub mod acme;
 pub mod admin;
 pub mod backup;

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 /// How long a request may take, from its end to its answer.
 pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
+/// How long a request may wait for a worker that is awake.
+const UNCALLED: Duration = Duration::from_millis(1);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
 /// To a probe, in bytes.
 const LONGEST_ANSWER: usize = 4 * 1024;
@@ -59,6 +61,8 @@ pub(super) struct Backends {
     renewal: Renewal,
     /// When the application may be begun anew at the earliest; never before it has been there as a whole.
     may_renew: Option<Instant>,
+    /// When words are sent for what no worker was called for, in the hope that one who was awake would take it.
+    call_at: Option<Instant>,
 }
 
 enum Connection {
@@ -97,7 +101,7 @@ impl Backends {
     ) -> Backends {
         let connections = (0..count).map(|_| Connection::Closed).collect();
         let waiting = Waiting::default();
-        Backends { socket, first_token, connections, passage, waiting, pace, renewal, may_renew: None }
+        Backends { socket, first_token, connections, passage, waiting, pace, renewal, may_renew: None, call_at: None }
     }
 
     /// Whether a token is one of these connections'.
@@ -190,10 +194,28 @@ impl Backends {
         }
     }
 
+    /// Those who were awake may have begun to wait for something themselves.
+    pub(super) fn call(&mut self, now: Instant, registry: &Registry, outcomes: &mut Vec<Outcome>) {
+        if self.call_at.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        for (number, word) in self.passage.call_for_all() {
+            let of_it = |c: &Connection| matches!(c, Connection::Open { work, .. } if work.is_for(number));
+            if let Some(at) = self.connections.iter().position(of_it)
+                && let Some(Connection::Open { work: Work::Answering { exchange, .. }, .. }) =
+                    self.connections.get_mut(at)
+            {
+                exchange.out = word;
+                self.begin(at, registry, outcomes);
+            }
+        }
+    }
+
     /// How long what waits may wait if nothing happens, once all that could be was handed on.
     pub(super) fn patience(&self, now: Instant) -> Duration {
         let rest = self.pace.rest(now);
-        if self.waiting.is_empty() || rest.is_zero() { Duration::MAX } else { rest }
+        let until_turn = if self.waiting.is_empty() || rest.is_zero() { Duration::MAX } else { rest };
+        self.call_at.map_or(until_turn, |at| until_turn.min(at.saturating_duration_since(now)))
     }
 
     /// Forget what waits for a client that has gone.
@@ -246,7 +268,10 @@ impl Backends {
                 self.pace.begins(now)
             }
             let (ticket, word) = self.passage.hand_over(pending.request);
-            let exchange = Exchange::new(word, pending.deadline);
+            if word.is_none() {
+                self.call_at.get_or_insert(later(now, UNCALLED));
+            }
+            let exchange = Exchange::new(word.unwrap_or_default(), pending.deadline);
             *work = Work::Answering { client: pending.client, ticket, is_known, since: now, exchange };
             self.begin(at, registry, outcomes);
         }
@@ -404,7 +429,7 @@ mod tests {
             let (since, client, (ticket, word)) =
                 (Instant::now(), ClientId { slot: 7, number: 1 }, passage.hand_over(request));
             numbers.push(ticket.number());
-            let exchange = Exchange::new(word, since);
+            let exchange = Exchange::new(word.unwrap_or_default(), since);
             Connection::Open { stream, work: Work::Answering { client, ticket, is_known: true, since, exchange } }
         };
         let gone = answering();

@@ -158,7 +158,7 @@ impl EventLoop {
             if self.stopping.load(Ordering::SeqCst) && self.may_stop(now, &mut stop_at) {
                 return;
             }
-            self.hand_on();
+            self.hand_on(now);
             let patience = self.patience(now).min(next_tick.saturating_duration_since(now));
             if let Err(e) = self.poll.poll(&mut events, Some(patience)) {
                 if e.kind() != ErrorKind::Interrupted {
@@ -178,9 +178,10 @@ impl EventLoop {
     }
 
     /// Requests that wait go to workers as it is their turn.
-    fn hand_on(&mut self) {
+    fn hand_on(&mut self, now: Instant) {
         let mut outcomes = Vec::new();
         self.backends.hand_on(self.poll.registry(), &mut outcomes);
+        self.backends.call(now, self.poll.registry(), &mut outcomes);
         self.deliver(outcomes);
     }
 

@@ -3,6 +3,7 @@
 
 mod passage;
 mod probe;
+mod queue;
 mod reply;
 mod routes;
 mod scrape;
@@ -13,6 +14,7 @@ pub use reply::http_date;
 pub use routes::Routes;
 pub use scrape::Scrapes;
 
+use crate::absence::{self, Watch};
 use crate::error::{Error, Result};
 use passage::Errand;
 use reply::Answer;
@@ -20,12 +22,15 @@ use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tiny_http::Server;
 
+/// Whoever has heard nothing for so long looks for itself.
+const BETWEEN_CALLS: Duration = Duration::from_secs(3600);
 /// How long a worker whose server has ended waits before it looks for another.
 const BETWEEN_SERVERS: Duration = Duration::from_millis(20);
 
@@ -61,12 +66,15 @@ impl HttpServer {
         for number in 0..workers {
             let (shared, routes, passage) = (Arc::clone(&started.shared), Arc::clone(&routes), Arc::clone(passage));
             let work = move || {
+                absence::watch(Rc::new(Worker { shared: Arc::clone(&shared), passage: Arc::clone(&passage) }));
                 while let Some(server) = shared.current() {
-                    // An error says that this server has ended; there is or will be another, or the end has come.
-                    while let Ok(request) = server.recv() {
-                        serve(&routes, &passage, request);
+                    match server.recv_timeout(BETWEEN_CALLS) {
+                        Ok(Some(word)) => serve(&routes, &passage, word),
+                        // Somebody has called, or there is another server.
+                        Ok(None) => take_all(&routes, &passage),
+                        // This server has ended; there is or will be another, or the end has come.
+                        Err(_) => std::thread::sleep(BETWEEN_SERVERS),
                     }
-                    std::thread::sleep(BETWEEN_SERVERS);
                 }
             };
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(work);
@@ -145,14 +153,34 @@ impl Drop for HttpServer {
     }
 }
 
+/// A worker, while it takes what waits.
+struct Worker {
+    shared: Arc<Shared>,
+    passage: Arc<Passage>,
+}
+
+impl Watch for Worker {
+    fn leaves(&self) {
+        if self.passage.leaves()
+            && let Some(server) = self.shared.current()
+        {
+            // Wakes one of the others.
+            server.unblock();
+        }
+    }
+
+    fn is_back(&self) {
+        self.passage.is_back();
+    }
+}
+
 /// Do what a word that tiny_http has read is for.
 fn serve(routes: &Arc<Routes>, passage: &Arc<Passage>, word: tiny_http::Request) {
     let errand = passage.errand(word.url());
     // tiny_http would answer by itself where nobody has taken this.
     let mut writer = word.into_writer();
     let answer = match errand {
-        Some(Errand::Request(taken)) => return whatever_happens(|| routes.answer(taken)),
-        Some(Errand::Withdrawn) => return,
+        Some(Errand::Take) => return take_all(routes, passage),
         Some(Errand::Probe) => Answer::new(204),
         None => Answer::problem(403, "unauthorized", "this socket is for the front door"),
     };
@@ -160,6 +188,10 @@ fn serve(routes: &Arc<Routes>, passage: &Arc<Passage>, word: tiny_http::Request)
     if let Err(e) = writer.write_all(&answer.into_reply(false).bytes).and_then(|()| writer.flush()) {
         log::debug!(error:% = e; "a reply could not be handed on");
     }
+}
+
+fn take_all(routes: &Arc<Routes>, passage: &Arc<Passage>) {
+    passage.take_all(|taken| whatever_happens(|| routes.answer(taken)));
 }
 
 /// A panic costs its request only, which hears of it.
@@ -176,12 +208,12 @@ mod tests {
         let passage = Arc::new(Passage::new("secret".into()));
         let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
         let request = Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() };
-        let (ticket, word) = passage.hand_over(request);
-        let path = String::from_utf8(word).unwrap().replace("GET ", "").replace(" HTTP/1.1\r\n\r\n", "");
-        let Some(Errand::Request(taken)) = passage.errand(&path) else { panic!("it waits") };
-        whatever_happens(|| {
-            let _taken = taken;
-            panic!("on purpose");
+        let (ticket, _) = passage.hand_over(request);
+        passage.take_all(|taken| {
+            whatever_happens(|| {
+                let _taken = taken;
+                panic!("on purpose");
+            })
         });
         let replies = passage.take_replies();
         let [(number, reply)] = replies.as_slice() else { panic!("one reply to one request") };

@@ -1,13 +1,15 @@
 //! Between the front door and the workers, in memory: requests one way, replies the other. By the sockets of tiny_http goes
-//! only a word for each request, since it reads byte by byte, allocates for each line, and is woken for each reply. So no byte
-//! of a client's is ever read by it.
+//! only a word that wakes a worker, since it reads byte by byte, allocates for each line, and is woken for each reply. So no
+//! byte of a client's is ever read by it. Workers who are awake take what waits before they sleep, and need no word.
 
+use super::queue::{Call, Queue};
 use super::reply::Answer;
+use crate::clock::later;
 use crate::metrics::{Listener, Resource, WORKERS_BUSY, answered};
 use mio::Waker;
-use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The doors of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +58,14 @@ pub struct Reply {
     pub head: usize,
 }
 
-/// What was handed over and not taken yet.
+/// What was handed over and not taken yet, and what was answered.
 pub struct Passage {
     /// What shows that a word is the daemon's own.
     secret: String,
-    requests: Mutex<Requests>,
+    requests: Mutex<Queue>,
     /// By the numbers of the requests.
     replies: Mutex<Vec<(u64, Reply)>>,
     waker: OnceLock<Arc<Waker>>,
-}
-
-#[derive(Default)]
-struct Requests {
-    /// The number of the last one; none is ever used again, so that a late reply finds nobody else.
-    last: u64,
-    by_number: HashMap<u64, Request>,
 }
 
 /// That somebody waits for the reply to a request. Once this is gone, a worker that has not taken the request never does.
@@ -91,28 +86,78 @@ pub(super) struct Taken {
 pub(super) enum Errand {
     /// To answer there, and nothing else.
     Probe,
-    /// To answer this request.
-    Request(Taken),
-    /// Nobody waits for it any more.
-    Withdrawn,
+    /// To take what waits.
+    Take,
 }
 
+/// How long a worker who has nothing to do stays where it is woken at the least cost.
+const LINGER: Duration = Duration::from_millis(20);
 const PROBE: &str = "probe";
+const TAKE: &str = "take";
 
 impl Passage {
     /// For words with this secret.
     pub fn new(secret: String) -> Passage {
-        Passage { secret, requests: Mutex::default(), replies: Mutex::default(), waker: OnceLock::new() }
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let requests = Mutex::new(Queue::new(processors));
+        Passage { secret, requests, replies: Mutex::default(), waker: OnceLock::new() }
     }
 
-    /// Hand a request over. A worker takes it when tiny_http has read the word that comes with the ticket.
-    pub fn hand_over(self: &Arc<Self>, request: Request) -> (Ticket, Vec<u8>) {
+    /// Hand a request over. Where a word comes with the ticket, a worker is to come who sleeps, and does once tiny_http has read
+    /// it; otherwise one takes it who is awake, or [`Passage::call_for_all`] has others come.
+    pub fn hand_over(self: &Arc<Self>, request: Request) -> (Ticket, Option<Vec<u8>>) {
         let mut requests = self.requests();
-        requests.last = requests.last.saturating_add(1);
-        let number = requests.last;
-        requests.by_number.insert(number, request);
+        let number = requests.push(request);
+        let call = requests.call();
         drop(requests);
-        (Ticket { passage: Arc::clone(self), number }, self.word(number))
+        (Ticket { passage: Arc::clone(self), number }, must_wake(call).then(|| self.word(TAKE)))
+    }
+
+    /// Have workers come for those requests that were left to workers who are awake, in case these wait for something. Words to
+    /// send, with the numbers of the requests.
+    pub fn call_for_all(&self) -> Vec<(u64, Vec<u8>)> {
+        let calls = self.requests().call_for_all();
+        let must_wake = |(number, call)| must_wake(Some(call)).then(|| (number, self.word(TAKE)));
+        calls.into_iter().filter_map(must_wake).collect()
+    }
+
+    /// Take what waits, one after the other, until nothing has for a moment.
+    pub(super) fn take_all(self: &Arc<Self>, mut answer: impl FnMut(Taken)) {
+        let own = std::thread::current();
+        let mut requests = self.requests();
+        requests.begin();
+        loop {
+            while let Some((number, request)) = requests.take() {
+                drop(requests);
+                answer(Taken::new(Arc::clone(self), number, request));
+                requests = self.requests();
+            }
+            requests.linger(own.clone());
+            let until = later(Instant::now(), LINGER);
+            while requests.lingers(own.id()) {
+                let rest = until.saturating_duration_since(Instant::now());
+                if rest.is_zero() {
+                    return requests.leave(own.id());
+                }
+                drop(requests);
+                std::thread::park_timeout(rest);
+                requests = self.requests();
+            }
+        }
+    }
+
+    /// A worker that takes what waits is about to wait for something. Whether one who sleeps has to come.
+    pub(super) fn leaves(&self) -> bool {
+        let mut requests = self.requests();
+        requests.end();
+        let call = requests.call();
+        drop(requests);
+        must_wake(call)
+    }
+
+    /// It goes on.
+    pub(super) fn is_back(&self) {
+        self.requests().begin();
     }
 
     /// What is answered by 204 and costs nothing.
@@ -121,19 +166,14 @@ impl Passage {
     }
 
     /// What the path of a request is a word for; nothing from anybody but the daemon.
-    pub(super) fn errand(self: &Arc<Self>, path: &str) -> Option<Errand> {
+    pub(super) fn errand(&self, path: &str) -> Option<Errand> {
         let (secret, what) = path.strip_prefix('/')?.split_once('/')?;
         let is_ours: bool = subtle::ConstantTimeEq::ct_eq(secret.as_bytes(), self.secret.as_bytes()).into();
         match what {
             _ if !is_ours => None,
             PROBE => Some(Errand::Probe),
-            number => {
-                let number = number.parse().ok()?;
-                let taken = self.requests().by_number.remove(&number);
-                Some(taken.map_or(Errand::Withdrawn, |request| {
-                    Errand::Request(Taken::new(Arc::clone(self), number, request))
-                }))
-            }
+            TAKE => Some(Errand::Take),
+            _ => None,
         }
     }
 
@@ -164,8 +204,20 @@ impl Passage {
         format!("GET /{}/{what} HTTP/1.1\r\n\r\n", self.secret).into_bytes()
     }
 
-    fn requests(&self) -> MutexGuard<'_, Requests> {
+    fn requests(&self) -> MutexGuard<'_, Queue> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Call a worker; whether it has to be one of those who sleep.
+fn must_wake(call: Option<Call>) -> bool {
+    match call {
+        None => false,
+        Some(Call::Lingering(thread)) => {
+            thread.unpark();
+            false
+        }
+        Some(Call::Sleeping) => true,
     }
 }
 
@@ -212,7 +264,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let untaken = self.passage.requests().by_number.remove(&self.number);
+        let untaken = self.passage.requests().withdraw(self.number);
         // Not while others wait for the lock.
         drop(untaken);
     }
@@ -222,7 +274,7 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
     use mio::{Events, Poll, Token};
-    use std::time::Duration;
+    use std::sync::mpsc::channel;
 
     fn request(target: &str) -> Request {
         let [address, method, target] = ["192.0.2.1", "GET", target].map(str::to_owned);
@@ -236,27 +288,18 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_for_its_own_request_once_and_nobody_else_has_words() {
+    fn nobody_else_has_words() {
         let passage = Arc::new(Passage::new("secret".into()));
-        let [(one, first), (other, second), (gone, third)] = ["a", "b", "c"].map(|t| passage.hand_over(request(t)));
-        let taken = |word: &[u8]| match passage.errand(&path(word)) {
-            Some(Errand::Request(taken)) => Some((taken.number, taken.request.target.clone())),
-            Some(Errand::Withdrawn) => None,
-            _ => panic!("this is a word for a request"),
-        };
-        drop(gone);
-        assert_eq!(taken(&second), Some((other.number(), "b".into())));
-        assert_eq!(taken(&first), Some((one.number(), "a".into())));
-        assert_eq!([&first, &third].map(|word| taken(word)), [None, None], "taken already, and withdrawn");
+        let (_ticket, word) = passage.hand_over(request("a"));
+        assert!(matches!(passage.errand(&path(&word.unwrap())), Some(Errand::Take)));
         assert!(matches!(passage.errand(&path(&passage.probe())), Some(Errand::Probe)));
-        let (waits, word) = passage.hand_over(request("d"));
-        let number = waits.number();
         for foreign in [
-            format!("/other/{number}"),
-            format!("//{number}"),
-            format!("/{number}"),
-            format!("secret/{number}"),
-            format!("/secret/{number} "),
+            format!("/other/{TAKE}"),
+            format!("//{TAKE}"),
+            format!("/{TAKE}"),
+            format!("secret/{TAKE}"),
+            format!("/secret/{TAKE} "),
+            "/secret/1".into(),
             "/secret".into(),
             "/secret/".into(),
             "/probe".into(),
@@ -264,9 +307,66 @@ mod tests {
         ] {
             assert!(passage.errand(&foreign).is_none(), "{foreign}");
         }
-        assert!(taken(&word).is_some());
-        drop((one, other, waits));
-        assert!(passage.requests().by_number.is_empty());
+    }
+
+    #[test]
+    fn each_request_is_taken_once_the_oldest_first_and_none_that_was_withdrawn() {
+        let passage = Arc::new(Passage::new(String::new()));
+        let [one, gone, other] = ["a", "b", "c"].map(|target| passage.hand_over(request(target)).0);
+        let numbers = [one.number(), other.number()];
+        drop(gone);
+        let mut targets = Vec::new();
+        passage.take_all(|taken| {
+            targets.push(taken.request().target.clone());
+            taken.answer(Answer::new(204));
+        });
+        assert_eq!(targets, ["a", "c"]);
+        assert_eq!(passage.take_replies().into_iter().map(|(number, _)| number).collect::<Vec<_>>(), numbers);
+        passage.take_all(|_| panic!("nothing is left"));
+    }
+
+    #[test]
+    fn a_worker_who_lingers_needs_no_word_and_one_who_is_gone_does() {
+        let passage = Arc::new(Passage::new(String::new()));
+        let lingered = || {
+            let (tell, told) = channel();
+            let (_first, word) = passage.hand_over(request("a"));
+            assert!(word.is_some(), "all sleep");
+            std::thread::scope(|scope| {
+                scope.spawn(|| passage.take_all(|taken| drop(tell.send(taken.request().target.clone()))));
+                told.recv().unwrap();
+                let (_second, word) = passage.hand_over(request("b"));
+                // Unless this thread was held up for so long that it has gone.
+                let was_there = word.is_none();
+                assert_eq!(told.recv_timeout(LINGER).is_ok(), was_there);
+                was_there
+            })
+        };
+        assert!((0..100).any(|_| lingered()));
+    }
+
+    #[test]
+    fn whoever_waits_for_something_is_replaced() {
+        let passage = Arc::new(Passage::new(String::new()));
+        let mut tickets = Vec::new();
+        let mut hand_over = || {
+            let (ticket, word) = passage.hand_over(request("a"));
+            tickets.push(ticket);
+            word.is_some()
+        };
+        assert!(hand_over());
+        let mut is_first = true;
+        passage.take_all(|_| {
+            if std::mem::take(&mut is_first) {
+                assert!(!passage.leaves(), "there is nothing to take");
+                assert!(hand_over(), "nobody would take it");
+                passage.is_back();
+                // More than there are processors.
+                while hand_over() {}
+                assert_eq!(passage.call_for_all().len(), 1, "it has waited for long enough");
+                assert!(passage.call_for_all().is_empty());
+            }
+        });
     }
 
     #[test]

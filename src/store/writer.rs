@@ -5,6 +5,7 @@
 
 use super::Write;
 use super::disk::Disk;
+use crate::absence;
 use crate::error::{Error, Result};
 use crate::logging::{self, OfRequest};
 use rusqlite::Connection;
@@ -159,7 +160,10 @@ impl Commits {
         self.change_then(work, move |result| {
             let _ = tell.send(result);
         });
-        told.recv().unwrap_or_else(|_| Err(Error::internal("a change was lost")))
+        // It is there already where this thread made the commit.
+        told.try_recv()
+            .or_else(|_| absence::away(|| told.recv()))
+            .unwrap_or_else(|_| Err(Error::internal("a change was lost")))
     }
 
     pub(super) fn change_then<T: Send + 'static>(
@@ -184,7 +188,7 @@ impl Commits {
             is_own
         };
         if is_own {
-            self.commit_own();
+            absence::away(|| self.commit_own());
         }
     }
 
@@ -447,6 +451,92 @@ mod tests {
         assert_eq!(within.map_err(|e| e.class()), Err(Class::Internal));
         writer.change(insert(2)).unwrap();
         assert_eq!(count(&writer), 1);
+    }
+
+    /// Let others ask while a commit is being made, so that what they ask for is left to the committer.
+    fn during_a_commit(writer: &Writer, ask: impl FnOnce()) {
+        let (tell, runs) = channel::<()>();
+        let (open, gate) = channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                writer.change(move |_| {
+                    tell.send(()).unwrap();
+                    gate.recv().map_err(|e| Error::internal(e.to_string()))
+                })
+            });
+            runs.recv().unwrap();
+            ask();
+            open.send(()).unwrap();
+        });
+    }
+
+    #[test]
+    fn whoever_does_not_wait_hears_of_it_once_it_is_durable_from_whoever_made_it() {
+        let (dir, writer) = counter();
+        let (tell, told) = channel();
+        let ask = |n| {
+            let (tell, outside) = (tell.clone(), Connection::open(dir.path().join("db")).unwrap());
+            writer.change_then(insert(n), move |result| {
+                let there = outside.query_row("SELECT count(*) FROM t WHERE n = ?1", [n], |row| row.get::<_, i64>(0));
+                tell.send((result, there.unwrap(), std::thread::current().name().map(str::to_owned))).unwrap();
+            });
+        };
+        ask(1);
+        let own = std::thread::current().name().map(str::to_owned);
+        assert_eq!(told.try_recv().unwrap(), (Ok(1), 1, own), "nobody else committed");
+        during_a_commit(&writer, || ask(2));
+        assert_eq!(told.recv().unwrap(), (Ok(2), 1, Some("committer".to_owned())));
+        writer.close();
+        ask(3);
+        let (refused, there, _) = told.try_recv().unwrap();
+        assert_eq!((refused.map_err(|e| e.class()), there), (Err(Class::Unavailable), 0));
+    }
+
+    #[test]
+    fn what_follows_a_change_may_ask_for_another_but_not_wait_for_it_and_a_panic_there_stops_nobody() {
+        let (_dir, writer) = counter();
+        let writer = Arc::new(writer);
+        for (first, is_left) in [(10, false), (20, true)] {
+            let (tell, told) = channel();
+            let ask = || {
+                let (inner, tell) = (Arc::clone(&writer), tell.clone());
+                writer.change_then(insert(first), move |_| {
+                    let waited = inner.change(insert(first + 1));
+                    tell.send(waited.map_err(|e| e.class())).unwrap();
+                    let tell = tell.clone();
+                    inner.change_then(insert(first + 2), move |n| tell.send(n.map_err(|e| e.class())).unwrap());
+                    panic!("on purpose");
+                });
+            };
+            if is_left {
+                during_a_commit(&writer, ask)
+            } else {
+                ask()
+            }
+            assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [Err(Class::Internal), Ok(first + 2)]);
+        }
+        assert_eq!(count(&writer), 4);
+    }
+
+    #[test]
+    fn a_change_says_which_request_it_was_asked_for_by_whoever_it_is_made() {
+        let (_dir, writer) = counter();
+        let (tell, told) = channel();
+        during_a_commit(&writer, || {
+            for id in ["a", "b"] {
+                let _of_request = OfRequest::begin(Some(id.into()));
+                let tell = tell.clone();
+                writer.change_then(
+                    |_| Ok(logging::request()),
+                    move |made| {
+                        tell.send((made.unwrap(), logging::request())).unwrap();
+                    },
+                );
+            }
+        });
+        for id in ["a", "b"] {
+            assert_eq!(told.recv().unwrap(), (Some(id.into()), Some(id.into())));
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod tls_alpn01;
 pub use crate::metrics::Verdict;
 pub use networks::ReachableNetworks;
 
+use crate::absence;
 use crate::clock::{Clock, Seldom, Time};
 use crate::error::{Class, Error, Result};
 use crate::metrics::{Counter, count};
@@ -116,7 +117,7 @@ impl Validation {
         }
         // To wake a validator and be woken by it costs more than most of what it does.
         let tried = self.queue.take_up(ticket).map(|mut ticket| {
-            let found = find_out(&self.scene, &mut ticket, ASKERS_ATTEMPT);
+            let found = absence::away(|| find_out(&self.scene, &mut ticket, ASKERS_ATTEMPT));
             (ticket, found)
         });
         self.may_try.fetch_add(1, Ordering::Relaxed);
