@@ -14,6 +14,7 @@
 //!  3  ca             CSR, certificate, CRL, OCSP     3  jose         base64url, JWK, JWS, EAB
 //!  2  keys           algorithms, fragments, signer   2  settings     what the daemon is told
 //!  2  logging        a line for each event          1  near         what was nearly typed
+//!  1  absence        who is about to wait for something, so that others do meanwhile what is next
 //!  1  der, identifier, clock, metrics, systemd       0  error        what can go wrong
 //! ```
 //!

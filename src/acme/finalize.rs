@@ -42,7 +42,7 @@ impl Acme {
         }
         let permission = self.permission(request)?;
         let ready = ReadyOrder::check(order, &permission, certificate_request, &hash, now)?;
-        let signed = self.issuance.sign(ready, address)?;
+        let signed = self.issuance.leaf_for(ready, address)?;
         let (acme, issuer, account) = (Arc::clone(self), Arc::clone(issuer), request.account.id);
         Ok(Answer::later(move |tell| {
             let issuance = Arc::clone(&acme.issuance);

@@ -1,5 +1,5 @@
-//! The connections to tiny_http: a fixed number, kept. By them goes a word for each request; the requests themselves and their
-//! replies pass in memory. They are opened one by one, with an answer on each before the next, at the start and at each
+//! The connections to tiny_http: a fixed number, kept, each for one request at a time. By them goes a word where a worker has to
+//! be woken; the requests themselves and their replies pass in memory. They are opened one by one, with an answer on each before the next, at the start and at each
 //! reopening: opened together, some are never served, since its thread pool races. One that breaks or is overdue is closed and
 //! never used again.
 

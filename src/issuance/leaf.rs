@@ -99,7 +99,7 @@ impl Issuance {
     /// # Errors
     /// Unavailable when the signer cannot sign, and the order stays ready; BadPublicKey, RejectedIdentifier; Internal when a lint
     /// or webpki refuses.
-    pub fn sign(&self, ready: ReadyOrder, address: &str) -> Result<SignedLeaf> {
+    pub fn leaf_for(&self, ready: ReadyOrder, address: &str) -> Result<SignedLeaf> {
         let now = self.clock.trusted()?;
         let spki = ready.request.public_key().to_spki();
         let signer_key = ready.policy.signer_key;

@@ -354,7 +354,7 @@ where
 
 /// Whether settings were changed.
 fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<bool> {
-    // Whatever happens, somebody has to lead on.
+    // Whatever happens, those who asked hear of it, and the next commit is made.
     let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch, begun)))
         .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
     if outcome.is_err() && !db.is_autocommit() {

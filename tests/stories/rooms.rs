@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The layers, from the ground up. A new room gets its place here.
 const LAYERS: &[&[&str]] = &[
     &["error"],
-    &["clock", "identifier", "der", "near", "metrics", "systemd"],
+    &["clock", "identifier", "der", "near", "metrics", "absence", "systemd"],
     &["settings", "keys", "logging"],
     &["jose", "ca", "store"],
     &["policy"],
