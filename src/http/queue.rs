@@ -129,8 +129,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::passage::{Door, Request};
     use super::*;
+    use crate::http::Door;
 
     fn pushed(queue: &mut Queue) -> (u64, Option<Call>) {
         let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
