@@ -24,8 +24,8 @@ pub fn watch(watch: Rc<dyn Watch>) {
 /// Do what this thread mostly waits in. Within it nothing more is told.
 pub fn away<T>(wait: impl FnOnce() -> T) -> T {
     let Some(watch) = WATCH.take() else { return wait() };
-    watch.leaves();
     let back = Back(watch);
+    back.0.leaves();
     let result = wait();
     drop(back);
     result

@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 /// How long a request may take, from its end to its answer.
 pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
-/// How long a request may wait for a worker that is awake.
+/// How long a request may wait for a worker that is awake, and for one that was called, until it is seen whether it still does.
 const UNCALLED: Duration = Duration::from_millis(1);
+const CALLED: Duration = Duration::from_millis(10);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
 /// To a probe, in bytes.
 const LONGEST_ANSWER: usize = 4 * 1024;
@@ -61,8 +62,8 @@ pub(super) struct Backends {
     renewal: Renewal,
     /// When the application may be begun anew at the earliest; never before it has been there as a whole.
     may_renew: Option<Instant>,
-    /// When words are sent for what no worker was called for, in the hope that one who was awake would take it.
-    call_at: Option<Instant>,
+    /// When it is seen whether requests that were handed over have been taken.
+    look: Option<Instant>,
 }
 
 enum Connection {
@@ -101,7 +102,7 @@ impl Backends {
     ) -> Backends {
         let connections = (0..count).map(|_| Connection::Closed).collect();
         let waiting = Waiting::default();
-        Backends { socket, first_token, connections, passage, waiting, pace, renewal, may_renew: None, call_at: None }
+        Backends { socket, first_token, connections, passage, waiting, pace, renewal, may_renew: None, look: None }
     }
 
     /// Whether a token is one of these connections'.
@@ -194,18 +195,20 @@ impl Backends {
         }
     }
 
-    /// Those who were awake may have begun to wait for something themselves.
+    /// Have workers called for requests that nobody has taken: those who were to may wait for something themselves.
     pub(super) fn call(&mut self, now: Instant, registry: &Registry, outcomes: &mut Vec<Outcome>) {
-        if self.call_at.take_if(|at| *at <= now).is_none() {
+        if self.look.take_if(|look| *look <= now).is_none() {
             return;
         }
-        for (number, word) in self.passage.call_for_all() {
-            let of_it = |c: &Connection| matches!(c, Connection::Open { work, .. } if work.is_for(number));
-            if let Some(at) = self.connections.iter().position(of_it)
+        let Some(words) = self.passage.call_for_all() else { return };
+        self.look = Some(later(now, CALLED));
+        for (number, word) in words {
+            let is_of_it = |c: &Connection| matches!(c, Connection::Open { work, .. } if work.is_for(number));
+            if let Some(at) = self.connections.iter().position(is_of_it)
                 && let Some(Connection::Open { work: Work::Answering { exchange, .. }, .. }) =
                     self.connections.get_mut(at)
             {
-                exchange.out = word;
+                exchange.out.extend_from_slice(&word);
                 self.begin(at, registry, outcomes);
             }
         }
@@ -215,7 +218,7 @@ impl Backends {
     pub(super) fn patience(&self, now: Instant) -> Duration {
         let rest = self.pace.rest(now);
         let until_turn = if self.waiting.is_empty() || rest.is_zero() { Duration::MAX } else { rest };
-        self.call_at.map_or(until_turn, |at| until_turn.min(at.saturating_duration_since(now)))
+        self.look.map_or(until_turn, |look| until_turn.min(look.saturating_duration_since(now)))
     }
 
     /// Forget what waits for a client that has gone.
@@ -268,9 +271,8 @@ impl Backends {
                 self.pace.begins(now)
             }
             let (ticket, word) = self.passage.hand_over(pending.request);
-            if word.is_none() {
-                self.call_at.get_or_insert(later(now, UNCALLED));
-            }
+            let look = later(now, if word.is_none() { UNCALLED } else { CALLED });
+            self.look = Some(self.look.map_or(look, |earlier| earlier.min(look)));
             let exchange = Exchange::new(word.unwrap_or_default(), pending.deadline);
             *work = Work::Answering { client: pending.client, ticket, is_known, since: now, exchange };
             self.begin(at, registry, outcomes);

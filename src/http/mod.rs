@@ -67,11 +67,13 @@ impl HttpServer {
             let (shared, routes, passage) = (Arc::clone(&started.shared), Arc::clone(&routes), Arc::clone(passage));
             let work = move || {
                 absence::watch(Rc::new(Worker { shared: Arc::clone(&shared), passage: Arc::clone(&passage) }));
+                passage.sleeps();
                 while let Some(server) = shared.current() {
-                    match server.recv_timeout(BETWEEN_CALLS) {
-                        Ok(Some(word)) => serve(&routes, &passage, word),
-                        // Somebody has called, or there is another server.
-                        Ok(None) => take_all(&routes, &passage),
+                    let word = server.recv_timeout(BETWEEN_CALLS);
+                    match word.map(|word| word.is_none_or(|word| is_to_take(&passage, word))) {
+                        // Or somebody has called in person, or there is another server.
+                        Ok(true) => take_all(&routes, &passage, &server),
+                        Ok(false) => {}
                         // This server has ended; there is or will be another, or the end has come.
                         Err(_) => std::thread::sleep(BETWEEN_SERVERS),
                     }
@@ -174,13 +176,13 @@ impl Watch for Worker {
     }
 }
 
-/// Do what a word that tiny_http has read is for.
-fn serve(routes: &Arc<Routes>, passage: &Arc<Passage>, word: tiny_http::Request) {
+/// Whether a word that tiny_http has read is to take what waits; any other is answered.
+fn is_to_take(passage: &Passage, word: tiny_http::Request) -> bool {
     let errand = passage.errand(word.url());
     // tiny_http would answer by itself where nobody has taken this.
     let mut writer = word.into_writer();
     let answer = match errand {
-        Some(Errand::Take) => return take_all(routes, passage),
+        Some(Errand::Take) => return true,
         Some(Errand::Probe) => Answer::new(204),
         None => Answer::problem(403, "unauthorized", "this socket is for the front door"),
     };
@@ -188,10 +190,19 @@ fn serve(routes: &Arc<Routes>, passage: &Arc<Passage>, word: tiny_http::Request)
     if let Err(e) = writer.write_all(&answer.into_reply(false).bytes).and_then(|()| writer.flush()) {
         log::debug!(error:% = e; "a reply could not be handed on");
     }
+    false
 }
 
-fn take_all(routes: &Arc<Routes>, passage: &Arc<Passage>) {
-    passage.take_all(|taken| whatever_happens(|| routes.answer(taken)));
+fn take_all(routes: &Arc<Routes>, passage: &Arc<Passage>, server: &Server) {
+    let answer = |taken| whatever_happens(|| routes.answer(taken));
+    let listen = || {
+        while let Ok(Some(word)) = server.try_recv() {
+            if is_to_take(passage, word) {
+                passage.hears();
+            }
+        }
+    };
+    passage.take_all(answer, listen);
 }
 
 /// A panic costs its request only, which hears of it.
@@ -201,6 +212,7 @@ fn whatever_happens(answer: impl FnOnce()) {
 
 #[cfg(test)]
 mod tests {
+    use super::passage::Taken;
     use super::*;
 
     #[test]
@@ -209,12 +221,13 @@ mod tests {
         let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
         let request = Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() };
         let (ticket, _) = passage.hand_over(request);
-        passage.take_all(|taken| {
+        let answer = |taken| {
             whatever_happens(|| {
-                let _taken = taken;
+                let _taken: Taken = taken;
                 panic!("on purpose");
             })
-        });
+        };
+        passage.take_all(answer, || ());
         let replies = passage.take_replies();
         let [(number, reply)] = replies.as_slice() else { panic!("one reply to one request") };
         let text = str::from_utf8(&reply.bytes).unwrap();

@@ -108,36 +108,53 @@ impl Passage {
     pub fn hand_over(self: &Arc<Self>, request: Request) -> (Ticket, Option<Vec<u8>>) {
         let mut requests = self.requests();
         let number = requests.push(request);
-        let call = requests.call();
+        let call = requests.call(Instant::now());
         drop(requests);
         (Ticket { passage: Arc::clone(self), number }, must_wake(call).then(|| self.word(TAKE)))
     }
 
-    /// Have workers come for those requests that were left to workers who are awake, in case these wait for something. Words to
-    /// send, with the numbers of the requests.
-    pub fn call_for_all(&self) -> Vec<(u64, Vec<u8>)> {
-        let calls = self.requests().call_for_all();
-        let must_wake = |(number, call)| must_wake(Some(call)).then(|| (number, self.word(TAKE)));
-        calls.into_iter().filter_map(must_wake).collect()
+    /// Have workers come for what waits although somebody was to take it. Words to send, with the numbers of the requests;
+    /// nothing if nothing waits.
+    pub fn call_for_all(&self) -> Option<Vec<(u64, Vec<u8>)>> {
+        let mut requests = self.requests();
+        if requests.is_empty() {
+            return None;
+        }
+        let calls = requests.call_for_all(Instant::now());
+        drop(requests);
+        let word = |(number, call)| must_wake(Some(call)).then(|| (number, self.word(TAKE)));
+        Some(calls.into_iter().filter_map(word).collect())
     }
 
-    /// Take what waits, one after the other, until nothing has for a moment.
-    pub(super) fn take_all(self: &Arc<Self>, mut answer: impl FnMut(Taken)) {
-        let own = std::thread::current();
+    /// A worker begins to wait for tiny_http.
+    pub(super) fn sleeps(&self) {
+        self.requests().sleep();
+    }
+
+    /// Take what waits, one after the other, until nothing has for a moment; `listen` to tiny_http meanwhile, which nobody may do
+    /// otherwise for as long as all are busy.
+    pub(super) fn take_all(self: &Arc<Self>, mut answer: impl FnMut(Taken), listen: impl Fn()) {
+        let (own, mut listened) = (std::thread::current(), Instant::now());
         let mut requests = self.requests();
-        requests.begin();
+        requests.wake();
         loop {
             while let Some((number, request)) = requests.take() {
                 drop(requests);
                 answer(Taken::new(Arc::clone(self), number, request));
                 requests = self.requests();
+                if requests.is_sleepless() && listened.elapsed() >= LINGER {
+                    drop(requests);
+                    listen();
+                    listened = Instant::now();
+                    requests = self.requests();
+                }
             }
             requests.linger(own.clone());
             let until = later(Instant::now(), LINGER);
             while requests.lingers(own.id()) {
                 let rest = until.saturating_duration_since(Instant::now());
                 if rest.is_zero() {
-                    return requests.leave(own.id());
+                    return requests.fall_asleep(own.id());
                 }
                 drop(requests);
                 std::thread::park_timeout(rest);
@@ -146,18 +163,23 @@ impl Passage {
         }
     }
 
+    /// A word to take what waits has come to a worker who does so already.
+    pub(super) fn hears(&self) {
+        self.requests().hear();
+    }
+
     /// A worker that takes what waits is about to wait for something. Whether one who sleeps has to come.
     pub(super) fn leaves(&self) -> bool {
         let mut requests = self.requests();
-        requests.end();
-        let call = requests.call();
+        requests.leave();
+        let call = requests.call(Instant::now());
         drop(requests);
         must_wake(call)
     }
 
     /// It goes on.
     pub(super) fn is_back(&self) {
-        self.requests().begin();
+        self.requests().come_back();
     }
 
     /// What is answered by 204 and costs nothing.
@@ -274,11 +296,19 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
     use mio::{Events, Poll, Token};
+    use std::cell::Cell;
     use std::sync::mpsc::channel;
 
     fn request(target: &str) -> Request {
         let [address, method, target] = ["192.0.2.1", "GET", target].map(str::to_owned);
         Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() }
+    }
+
+    /// With a worker that sleeps.
+    fn passage(secret: &str) -> Arc<Passage> {
+        let passage = Arc::new(Passage::new(secret.into()));
+        passage.sleeps();
+        passage
     }
 
     /// The path that tiny_http reads in a word.
@@ -289,7 +319,7 @@ mod tests {
 
     #[test]
     fn nobody_else_has_words() {
-        let passage = Arc::new(Passage::new("secret".into()));
+        let passage = passage("secret");
         let (_ticket, word) = passage.hand_over(request("a"));
         assert!(matches!(passage.errand(&path(&word.unwrap())), Some(Errand::Take)));
         assert!(matches!(passage.errand(&path(&passage.probe())), Some(Errand::Probe)));
@@ -311,29 +341,30 @@ mod tests {
 
     #[test]
     fn each_request_is_taken_once_the_oldest_first_and_none_that_was_withdrawn() {
-        let passage = Arc::new(Passage::new(String::new()));
+        let passage = passage("");
         let [one, gone, other] = ["a", "b", "c"].map(|target| passage.hand_over(request(target)).0);
         let numbers = [one.number(), other.number()];
         drop(gone);
         let mut targets = Vec::new();
-        passage.take_all(|taken| {
+        let answer = |taken: Taken| {
             targets.push(taken.request().target.clone());
             taken.answer(Answer::new(204));
-        });
+        };
+        passage.take_all(answer, || ());
         assert_eq!(targets, ["a", "c"]);
         assert_eq!(passage.take_replies().into_iter().map(|(number, _)| number).collect::<Vec<_>>(), numbers);
-        passage.take_all(|_| panic!("nothing is left"));
+        passage.take_all(|_| panic!("nothing is left"), || ());
     }
 
     #[test]
     fn a_worker_who_lingers_needs_no_word_and_one_who_is_gone_does() {
-        let passage = Arc::new(Passage::new(String::new()));
+        let passage = passage("");
         let lingered = || {
             let (tell, told) = channel();
             let (_first, word) = passage.hand_over(request("a"));
             assert!(word.is_some(), "all sleep");
             std::thread::scope(|scope| {
-                scope.spawn(|| passage.take_all(|taken| drop(tell.send(taken.request().target.clone()))));
+                scope.spawn(|| passage.take_all(|taken| drop(tell.send(taken.request().target.clone())), || ()));
                 told.recv().unwrap();
                 let (_second, word) = passage.hand_over(request("b"));
                 // Unless this thread was held up for so long that it has gone.
@@ -346,8 +377,9 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_something_is_replaced() {
-        let passage = Arc::new(Passage::new(String::new()));
+    fn whoever_waits_for_something_is_replaced_and_what_waits_for_long_is_called_for() {
+        let passage = passage("");
+        passage.sleeps();
         let mut tickets = Vec::new();
         let mut hand_over = || {
             let (ticket, word) = passage.hand_over(request("a"));
@@ -356,17 +388,34 @@ mod tests {
         };
         assert!(hand_over());
         let mut is_first = true;
-        passage.take_all(|_| {
+        let answer = |_| {
             if std::mem::take(&mut is_first) {
                 assert!(!passage.leaves(), "there is nothing to take");
                 assert!(hand_over(), "nobody would take it");
+                assert!(!hand_over(), "nobody else sleeps");
                 passage.is_back();
-                // More than there are processors.
-                while hand_over() {}
-                assert_eq!(passage.call_for_all().len(), 1, "it has waited for long enough");
-                assert!(passage.call_for_all().is_empty());
+                assert_eq!(passage.call_for_all(), Some(Vec::new()), "nobody can come who is not on the way");
             }
-        });
+        };
+        passage.take_all(answer, || ());
+        assert_eq!(passage.call_for_all(), None, "nothing waits");
+    }
+
+    #[test]
+    fn whoever_is_always_busy_listens_now_and_then() {
+        let passage = passage("");
+        let again = || drop(passage.hand_over(request("a")));
+        let (begun, ticket, listened) = (Instant::now(), passage.hand_over(request("a")).0, Cell::new(false));
+        let mut kept = Vec::from([ticket]);
+        let answer = |_| {
+            if !listened.get() {
+                assert!(begun.elapsed() < Duration::from_secs(10), "nobody listened");
+                kept.push(passage.hand_over(request("a")).0);
+                again();
+            }
+        };
+        passage.take_all(answer, || listened.set(true));
+        assert!(listened.get() && begun.elapsed() >= LINGER);
     }
 
     #[test]

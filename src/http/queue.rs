@@ -3,30 +3,32 @@
 //! the caches of the last one is of use to the next request.
 
 use super::passage::Request;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::thread::{Thread, ThreadId};
+use std::time::{Duration, Instant};
+
+/// Whoever was called and has not come after so long was not told.
+const LOST: Duration = Duration::from_millis(5);
 
 pub(super) struct Queue {
     /// The number of the last one; none is ever used again, so that a late reply finds nobody else.
     last: u64,
     /// By number, so that the oldest is taken first.
-    waiting: BTreeMap<u64, Waiting>,
-    /// How many of those that wait a sleeping worker was called for, who is on the way.
-    called: usize,
+    waiting: BTreeMap<u64, Request>,
     /// How many workers take what waits, one after the other.
     awake: usize,
     /// Workers who have just had nothing to do, the last of them at the end.
     lingering: Vec<Thread>,
+    /// How many wait for tiny_http.
+    asleep: usize,
+    /// When those of them were called who have not come yet.
+    called: VecDeque<Instant>,
     /// More workers at a time would wait for a processor.
     enough: usize,
 }
 
-struct Waiting {
-    request: Request,
-    is_called: bool,
-}
-
 /// Who is to come.
+#[derive(Debug)]
 pub(super) enum Call {
     /// This worker, who counts as awake from now on.
     Lingering(Thread),
@@ -37,93 +39,113 @@ pub(super) enum Call {
 impl Queue {
     /// For so many processors.
     pub(super) fn new(processors: usize) -> Queue {
-        let (waiting, lingering, enough) = (BTreeMap::new(), Vec::new(), processors.max(1));
-        Queue { last: 0, waiting, called: 0, awake: 0, lingering, enough }
+        let (waiting, lingering, called) = (BTreeMap::new(), Vec::new(), VecDeque::new());
+        Queue { last: 0, waiting, awake: 0, lingering, asleep: 0, called, enough: processors.max(1) }
     }
 
     /// Let a request wait; its number.
     pub(super) fn push(&mut self, request: Request) -> u64 {
         self.last = self.last.saturating_add(1);
-        self.waiting.insert(self.last, Waiting { request, is_called: false });
+        self.waiting.insert(self.last, request);
         self.last
     }
 
-    /// Whom to call, where somebody more has to come.
-    pub(super) fn call(&mut self) -> Option<Call> {
-        let coming = self.awake.saturating_add(self.called);
-        if coming >= self.waiting.len().min(self.enough) {
-            return None;
-        }
-        if let Some(thread) = self.wake_lingering() {
-            return Some(Call::Lingering(thread));
-        }
-        let waiting = self.waiting.values_mut().find(|waiting| !waiting.is_called)?;
-        waiting.is_called = true;
-        self.called = self.called.saturating_add(1);
-        Some(Call::Sleeping)
+    /// Whom to call, where somebody more has to come and can.
+    pub(super) fn call(&mut self, now: Instant) -> Option<Call> {
+        let coming = self.awake.saturating_add(self.on_the_way(now));
+        if coming < self.waiting.len().min(self.enough) { self.call_one(now) } else { None }
     }
 
-    /// Whoever was to take these may have to wait for something: whom to call for each that nobody was called for, with its
-    /// number.
-    pub(super) fn call_for_all(&mut self) -> Vec<(u64, Call)> {
-        let uncalled: Vec<u64> = self.waiting.iter().filter(|(_, w)| !w.is_called).map(|(number, _)| *number).collect();
-        let mut calls = Vec::with_capacity(uncalled.len());
-        for number in uncalled {
-            calls.push(match self.wake_lingering() {
-                Some(thread) => (number, Call::Lingering(thread)),
-                None => {
-                    self.waiting.entry(number).and_modify(|waiting| waiting.is_called = true);
-                    self.called = self.called.saturating_add(1);
-                    (number, Call::Sleeping)
-                }
-            });
+    /// Whom to call for those that wait, by their numbers: whoever is awake may wait for something.
+    pub(super) fn call_for_all(&mut self, now: Instant) -> Vec<(u64, Call)> {
+        let on_the_way = self.on_the_way(now);
+        let numbers: Vec<u64> = self.waiting.keys().skip(on_the_way).copied().collect();
+        numbers.into_iter().map_while(|number| self.call_one(now).map(|call| (number, call))).collect()
+    }
+
+    /// How many who sleep were called and will come.
+    fn on_the_way(&mut self, now: Instant) -> usize {
+        while self.called.front().is_some_and(|at| now.saturating_duration_since(*at) > LOST) {
+            self.called.pop_front();
         }
-        calls
+        self.called.len()
+    }
+
+    fn call_one(&mut self, now: Instant) -> Option<Call> {
+        if let Some(thread) = self.lingering.pop() {
+            self.awake = self.awake.saturating_add(1);
+            return Some(Call::Lingering(thread));
+        }
+        // Otherwise all are busy, and the first who is not takes it.
+        let one_sleeps = self.called.len() < self.asleep;
+        if one_sleeps {
+            self.called.push_back(now);
+        }
+        one_sleeps.then_some(Call::Sleeping)
+    }
+
+    /// Whether no worker waits for tiny_http.
+    pub(super) fn is_sleepless(&self) -> bool {
+        self.asleep == 0
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// The oldest.
     pub(super) fn take(&mut self) -> Option<(u64, Request)> {
-        let number = *self.waiting.first_key_value()?.0;
-        self.withdraw(number).map(|request| (number, request))
+        self.waiting.pop_first()
     }
 
     /// This one, if it still waits.
     pub(super) fn withdraw(&mut self, number: u64) -> Option<Request> {
-        let Waiting { request, is_called } = self.waiting.remove(&number)?;
-        self.called = self.called.saturating_sub(usize::from(is_called));
-        Some(request)
+        self.waiting.remove(&number)
     }
 
-    /// A worker takes what waits from now on.
-    pub(super) fn begin(&mut self) {
-        self.awake = self.awake.saturating_add(1);
+    /// One more worker waits for tiny_http.
+    pub(super) fn sleep(&mut self) {
+        self.asleep = self.asleep.saturating_add(1);
     }
 
-    /// It does so no more, or not for now.
-    pub(super) fn end(&mut self) {
+    /// One who slept takes what waits from now on.
+    pub(super) fn wake(&mut self) {
+        self.asleep = self.asleep.saturating_sub(1);
+        self.hear();
+        self.come_back();
+    }
+
+    /// A call for one who sleeps has come to somebody.
+    pub(super) fn hear(&mut self) {
+        self.called.pop_front();
+    }
+
+    /// A worker who took what waits has to wait for something itself.
+    pub(super) fn leave(&mut self) {
         self.awake = self.awake.saturating_sub(1);
     }
 
-    /// The same, and it would come back at once.
+    /// It takes what waits again.
+    pub(super) fn come_back(&mut self) {
+        self.awake = self.awake.saturating_add(1);
+    }
+
+    /// A worker who took what waits has nothing to do.
     pub(super) fn linger(&mut self, worker: Thread) {
-        self.end();
+        self.leave();
         self.lingering.push(worker);
     }
 
-    /// Whether a worker has not been called since it began to linger.
+    /// Whether it has not been called since.
     pub(super) fn lingers(&self, worker: ThreadId) -> bool {
         self.lingering.iter().any(|thread| thread.id() == worker)
     }
 
-    /// It goes to sleep.
-    pub(super) fn leave(&mut self, worker: ThreadId) {
+    /// It has lingered for long enough, and waits for tiny_http.
+    pub(super) fn fall_asleep(&mut self, worker: ThreadId) {
         self.lingering.retain(|thread| thread.id() != worker);
-    }
-
-    fn wake_lingering(&mut self) -> Option<Thread> {
-        let thread = self.lingering.pop()?;
-        self.begin();
-        Some(thread)
+        self.sleep();
     }
 }
 
@@ -132,10 +154,17 @@ mod tests {
     use super::*;
     use crate::http::Door;
 
+    /// With so many workers, all asleep.
+    fn queue(processors: usize, workers: usize) -> Queue {
+        let mut queue = Queue::new(processors);
+        (0..workers).for_each(|_| queue.sleep());
+        queue
+    }
+
     fn pushed(queue: &mut Queue) -> (u64, Option<Call>) {
         let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
         let request = Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() };
-        (queue.push(request), queue.call())
+        (queue.push(request), queue.call(Instant::now()))
     }
 
     fn taken(queue: &mut Queue) -> Option<u64> {
@@ -149,73 +178,77 @@ mod tests {
 
     #[test]
     fn somebody_is_called_for_what_nobody_comes_for_and_not_more_than_there_are_processors() {
-        let mut queue = Queue::new(2);
+        let mut queue = queue(2, 9);
         assert!(matches!(pushed(&mut queue), (1, Some(Call::Sleeping))));
         assert!(matches!(pushed(&mut queue), (2, Some(Call::Sleeping))));
         assert!(matches!(pushed(&mut queue), (3, None)), "two are on the way");
-        queue.begin();
+        queue.wake();
         assert_eq!(taken(&mut queue), Some(1));
         assert!(matches!(pushed(&mut queue), (4, None)));
         // The other comes, and finds that the first has taken what it was called for.
         assert_eq!(taken(&mut queue), Some(2));
-        queue.begin();
+        queue.wake();
         assert_eq!([taken(&mut queue), taken(&mut queue), taken(&mut queue)], [Some(3), Some(4), None]);
-        queue.end();
+        queue.leave();
         assert!(matches!(pushed(&mut queue), (5, None)), "one is awake");
         assert!(matches!(pushed(&mut queue), (6, Some(Call::Sleeping))));
     }
 
     #[test]
     fn whoever_waits_is_followed_by_another_if_there_is_something_to_take() {
-        let mut queue = Queue::new(1);
-        queue.begin();
-        queue.end();
-        assert!(queue.call().is_none(), "there is nothing to take");
-        queue.begin();
+        let mut queue = queue(1, 2);
+        queue.wake();
+        queue.leave();
+        assert!(queue.call(Instant::now()).is_none(), "there is nothing to take");
+        queue.come_back();
         assert!(matches!(pushed(&mut queue), (1, None)));
-        queue.end();
-        assert!(matches!(queue.call(), Some(Call::Sleeping)));
-        assert!(queue.call().is_none(), "once");
-        queue.begin();
-        queue.begin();
+        queue.leave();
+        assert!(matches!(queue.call(Instant::now()), Some(Call::Sleeping)));
+        assert!(queue.call(Instant::now()).is_none(), "once");
+        queue.come_back();
+        queue.wake();
         assert_eq!(taken(&mut queue), Some(1));
     }
 
     #[test]
-    fn the_last_who_had_nothing_to_do_is_the_first_to_come_and_whoever_sleeps_does_not() {
-        let mut queue = Queue::new(3);
+    fn the_last_who_had_nothing_to_do_is_the_first_to_come_and_whoever_sleeps_the_last() {
+        let mut queue = queue(4, 4);
         let all: [Thread; 3] = workers();
         for worker in &all {
-            queue.begin();
+            queue.wake();
             queue.linger(worker.clone());
         }
-        queue.leave(all[1].id());
+        queue.fall_asleep(all[1].id());
         for expected in [2, 0] {
             let (_, call) = pushed(&mut queue);
             assert!(matches!(call, Some(Call::Lingering(thread)) if thread.id() == all[expected].id()));
             assert!(!queue.lingers(all[expected].id()));
         }
         assert!(matches!(pushed(&mut queue), (3, Some(Call::Sleeping))));
+        assert!(matches!(pushed(&mut queue), (4, Some(Call::Sleeping))));
+        assert_eq!((queue.awake, queue.asleep, queue.called.len()), (2, 2, 2));
     }
 
     #[test]
-    fn what_has_waited_for_long_is_called_for_one_by_one_and_once() {
-        let mut queue = Queue::new(1);
+    fn what_has_waited_for_long_is_called_for_and_nobody_is_called_who_cannot_come() {
+        let mut queue = queue(1, 4);
         let [worker] = workers();
-        queue.begin();
-        queue.begin();
-        (0..3).for_each(|_| assert!(pushed(&mut queue).1.is_none()));
+        queue.wake();
+        queue.wake();
+        (0..5).for_each(|_| assert!(pushed(&mut queue).1.is_none(), "two are awake"));
         queue.linger(worker.clone());
-        let calls = queue.call_for_all();
+        let now = Instant::now();
+        let calls = queue.call_for_all(now);
         let [(1, Call::Lingering(thread)), (2, Call::Sleeping), (3, Call::Sleeping)] = calls.as_slice() else {
-            panic!("one lingers, the others sleep")
+            panic!("one lingers, two sleep, one is busy: {calls:?}")
         };
         assert_eq!(thread.id(), worker.id());
-        // Nobody sleeps for the first: that one is awake.
-        assert!(matches!(queue.call_for_all().as_slice(), [(1, Call::Sleeping)]));
-        assert!(queue.call_for_all().is_empty());
+        assert!(queue.call_for_all(now + LOST).is_empty(), "all are on their way");
+        assert_eq!(queue.call_for_all(now + LOST + Duration::from_millis(1)).len(), 2, "they do not come");
+        queue.wake();
+        queue.hear();
         assert!(queue.withdraw(2).is_some() && queue.withdraw(2).is_none());
-        assert_eq!([taken(&mut queue), taken(&mut queue), taken(&mut queue)], [Some(1), Some(3), None]);
-        assert_eq!((queue.called, queue.awake), (0, 2));
+        assert_eq!([(); 5].map(|()| taken(&mut queue)), [Some(1), Some(3), Some(4), Some(5), None]);
+        assert_eq!((queue.awake, queue.asleep, queue.called.len()), (3, 1, 0));
     }
 }

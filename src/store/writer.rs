@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// More than the request workers and commands that can wait at once; a bound in case that ever changes.
+/// More than the requests and commands that can wait at once; a bound in case that ever changes.
 const LARGEST_BATCH: usize = 256;
 /// How long others are let go first.
 const LONGEST_GATHERING: Duration = Duration::from_micros(500);
@@ -181,11 +181,17 @@ impl Commits {
                 return then(Err(e));
             }
             queue.jobs.push(Box::new(Change { request: logging::request(), work: Some(work), result: None, then }));
-            let is_own = queue.committing == Committing::Nobody;
-            if is_own {
-                queue.committing = Committing::Somebody;
+            let is_free = queue.committing == Committing::Nobody;
+            // Whoever tells others lets none of them wait for a commit more.
+            match (is_free, ROLE.get()) {
+                (true, Role::Asker) => queue.committing = Committing::Somebody,
+                (true, _) => {
+                    queue.committing = Committing::Left;
+                    self.left.notify_one();
+                }
+                (false, _) => {}
             }
-            is_own
+            is_free && ROLE.get() == Role::Asker
         };
         if is_own {
             absence::away(|| self.commit_own());
@@ -516,6 +522,30 @@ mod tests {
             assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [Err(Class::Internal), Ok(first + 2)]);
         }
         assert_eq!(count(&writer), 4);
+    }
+
+    #[test]
+    fn nobody_who_is_told_waits_for_a_commit_that_another_asks_for_when_told() {
+        let (_dir, writer) = counter();
+        let writer = Arc::new(writer);
+        let (tell, told) = channel();
+        for n in 0..8 {
+            let (inner, tell) = (Arc::clone(&writer), tell.clone());
+            let then = move |_: Result<i64>| {
+                tell.send((n, inner.begun())).unwrap();
+                inner.change_then(insert(n + 100), move |n| tell.send((n.unwrap(), 0)).unwrap());
+            };
+            writer.queue().jobs.push(Box::new(Change { request: None, work: Some(insert(n)), result: None, then }));
+        }
+        let before = writer.begun();
+        // Held for as long as they are told, so that nobody else can commit.
+        writer.queue().committing = Committing::Somebody;
+        writer.commit_own();
+        let mut heard: Vec<_> = told.iter().take(16).collect();
+        heard.sort();
+        let (first, second) = heard.split_at(8);
+        assert!(first.iter().all(|(_, begun)| *begun <= before + 2), "{first:?}");
+        assert!(second.iter().map(|(n, _)| *n).eq(100..108));
     }
 
     #[test]

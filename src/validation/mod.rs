@@ -156,7 +156,7 @@ impl Validation {
 /// What was found out about a name.
 type Found = (ValidationJob, ValidationResult);
 
-/// Make one attempt, or take what came out of the last one, and store it. Whatever happens, the ticket has a next.
+/// Make one attempt, or take what came out of the last one, and store it.
 fn work(scene: &Scene, ticket: &mut Ticket) -> Next {
     match find_out(scene, ticket, ATTEMPT) {
         Ok(found) => {
@@ -168,6 +168,7 @@ fn work(scene: &Scene, ticket: &mut Ticket) -> Next {
 }
 
 /// Make one attempt, which may take so long, or take what came out of the last one; otherwise what becomes of the ticket.
+/// Whatever happens in an attempt, there is a next.
 fn find_out(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> std::result::Result<Found, Next> {
     // A proof lasts until a moment.
     if scene.clock.trusted().is_err() {

@@ -7,7 +7,7 @@ use crate::world::outcome::assert_says;
 use crate::world::patience::{Over, eventually, seconds};
 use crate::world::plain;
 use rustix::process::Signal;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +118,33 @@ fn a_besieged_daemon_tells_that_it_is_alive() {
     let crowd: Vec<_> = (0..400).filter_map(|_| TcpStream::connect(ca.plain_listen).ok()).collect();
     assert!(manager.longest_pause(3) < LONGEST_PAUSE);
     drop(crowd);
+}
+
+#[test]
+fn a_daemon_whose_workers_are_always_busy_tells_that_it_is_alive() {
+    let (mut ca, manager) = watched(&["--workers", "1"]);
+    ca.launch();
+    let (address, stopping) = (ca.plain_listen, AtomicBool::new(false));
+    let ask_on_and_on = || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        while !stopping.load(Ordering::SeqCst) {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: ca.lan\r\n\r\n").unwrap();
+            let mut reply = Vec::new();
+            while !reply.ends_with(b"ok\n") {
+                let mut some = [0; 1024];
+                let length = stream.read(&mut some).unwrap();
+                assert_ne!(length, 0, "{}", String::from_utf8_lossy(&reply));
+                reply.extend_from_slice(&some[..length]);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let _over = Over(&stopping);
+        // There is always one that waits.
+        (0..12).for_each(|_| drop(scope.spawn(ask_on_and_on)));
+        assert!(manager.shortest_pause(5) < PACE);
+    });
+    assert!(manager.shortest_pause(5) < PACE);
 }
 
 #[test]
