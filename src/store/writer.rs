@@ -619,35 +619,21 @@ mod tests {
         let (dir, writer) = counter();
         // What others see of the file.
         let outside = Arc::new(Mutex::new(Connection::open(dir.path().join("db")).unwrap()));
-        let committed = move || {
-            let outside = outside.lock().unwrap();
-            outside.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).map_err(Error::from)
-        };
-        let (open, gate) = channel::<()>();
-        let (tell, runs) = channel::<()>();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                writer.change(move |_| {
-                    tell.send(()).unwrap();
-                    gate.recv().map_err(|e| Error::internal(e.to_string()))
-                })
-            });
-            runs.recv().unwrap();
-            let askers: Vec<_> = (0..32)
-                .map(|n| {
-                    let committed = committed.clone();
-                    let writer = &writer;
-                    scope.spawn(move || writer.change(move |w| insert(n)(w).and_then(|_| committed())))
-                })
-                .collect();
-            while writer.queue().jobs.len() < 32 {
-                std::thread::yield_now();
-            }
-            open.send(()).unwrap();
-            for asker in askers {
-                assert_eq!(asker.join().unwrap().unwrap(), 0, "nothing was committed before the last of them had run");
+        let (tell, told) = channel();
+        during_a_commit(&writer, || {
+            for n in 0..32 {
+                let (outside, tell) = (Arc::clone(&outside), tell.clone());
+                let committed = move |_| {
+                    let outside = outside.lock().unwrap();
+                    outside.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).map_err(Error::from)
+                };
+                let work = move |write: &Write<'_>| insert(n)(write).and_then(committed);
+                writer.change_then(work, move |result| tell.send(result).unwrap());
             }
         });
+        for result in told.iter().take(32) {
+            assert_eq!(result, Ok(0), "nothing was committed before the last of them had run");
+        }
         assert_eq!(count(&writer), 32);
     }
 
