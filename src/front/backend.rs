@@ -1,7 +1,7 @@
 //! The connections to tiny_http: a fixed number, kept, each for one request at a time. By them goes a word where a worker has to
-//! be woken; the requests themselves and their replies pass in memory. They are opened one by one, with an answer on each before the next, at the start and at each
-//! reopening: opened together, some are never served, since its thread pool races. One that breaks or is overdue is closed and
-//! never used again.
+//! be woken; the requests themselves and their replies pass in memory. They are opened one by one, with an answer on each before
+//! the next, at the start and at each reopening: opened together, some are never served, since its thread pool races. One that
+//! breaks or is overdue is closed and never used again.
 
 use super::clients::ClientId;
 use super::pace::Pace;
@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::turns::Standing;
 use super::waiting::Waiting;
 use crate::clock::later;
-use crate::http::{Passage, Renewal, Reply, Request, Ticket};
+use crate::http::{PATIENCE, Passage, Renewal, Reply, Request, Ticket};
 use crate::identifier::Peer;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
@@ -21,8 +21,7 @@ use std::time::{Duration, Instant};
 /// How long a request may take, from its end to its answer.
 pub(super) const OVERDUE: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(2);
-/// How long a request may wait for a worker that is awake, and for one that was called, until it is seen whether it still does.
-const UNCALLED: Duration = Duration::from_millis(1);
+/// When it is seen whether a request still waits that somebody was called for.
 const CALLED: Duration = Duration::from_millis(10);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
 /// To a probe, in bytes.
@@ -271,7 +270,7 @@ impl Backends {
                 self.pace.begins(now)
             }
             let (ticket, word) = self.passage.hand_over(pending.request);
-            let look = later(now, if word.is_none() { UNCALLED } else { CALLED });
+            let look = later(now, if word.is_none() { PATIENCE } else { CALLED });
             self.look = Some(self.look.map_or(look, |earlier| earlier.min(look)));
             let exchange = Exchange::new(word.unwrap_or_default(), pending.deadline);
             *work = Work::Answering { client: pending.client, ticket, is_known, since: now, exchange };
@@ -279,7 +278,7 @@ impl Backends {
         }
     }
 
-    /// Send a word. That its reply comes is told.
+    /// Send a word. The reply comes by the passage.
     fn begin(&mut self, at: usize, registry: &Registry, outcomes: &mut Vec<Outcome>) {
         let token = Token(self.first_token.saturating_add(at));
         let Some(Connection::Open { stream, work: Work::Probing(exchange) | Work::Answering { exchange, .. } }) =

@@ -10,6 +10,7 @@ mod scrape;
 
 pub use passage::{Door, Passage, Reply, Request, Ticket};
 pub use probe::Probe;
+pub use queue::PATIENCE;
 pub use reply::http_date;
 pub use routes::Routes;
 pub use scrape::Scrapes;
@@ -29,8 +30,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tiny_http::Server;
 
-/// Whoever has heard nothing for so long looks for itself.
-const BETWEEN_CALLS: Duration = Duration::from_secs(3600);
+/// A bound for a function that needs one; nothing is missed meanwhile.
+const FOR_EVER: Duration = Duration::from_secs(3600);
 /// How long a worker whose server has ended waits before it looks for another.
 const BETWEEN_SERVERS: Duration = Duration::from_millis(20);
 
@@ -66,12 +67,12 @@ impl HttpServer {
         for number in 0..workers {
             let (shared, routes, passage) = (Arc::clone(&started.shared), Arc::clone(&routes), Arc::clone(passage));
             let work = move || {
-                absence::watch(Rc::new(Worker { shared: Arc::clone(&shared), passage: Arc::clone(&passage) }));
+                absence::watch(Rc::new(Absences { shared: Arc::clone(&shared), passage: Arc::clone(&passage) }));
                 passage.sleeps();
                 while let Some(server) = shared.current() {
-                    let word = server.recv_timeout(BETWEEN_CALLS);
+                    let word = server.recv_timeout(FOR_EVER);
                     match word.map(|word| word.is_none_or(|word| is_to_take(&passage, word))) {
-                        // Or somebody has called in person, or there is another server.
+                        // Or another worker is about to wait (`unblock`), or there is another server.
                         Ok(true) => take_all(&routes, &passage, &server),
                         Ok(false) => {}
                         // This server has ended; there is or will be another, or the end has come.
@@ -155,13 +156,13 @@ impl Drop for HttpServer {
     }
 }
 
-/// A worker, while it takes what waits.
-struct Worker {
+/// What becomes of the absences of a worker.
+struct Absences {
     shared: Arc<Shared>,
     passage: Arc<Passage>,
 }
 
-impl Watch for Worker {
+impl Watch for Absences {
     fn leaves(&self) {
         if self.passage.leaves()
             && let Some(server) = self.shared.current()

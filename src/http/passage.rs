@@ -107,14 +107,15 @@ impl Passage {
     /// it; otherwise one takes it who is awake, or [`Passage::call_for_all`] has others come.
     pub fn hand_over(self: &Arc<Self>, request: Request) -> (Ticket, Option<Vec<u8>>) {
         let mut requests = self.requests();
-        let number = requests.push(request);
-        let call = requests.call(Instant::now());
+        let now = Instant::now();
+        let number = requests.push(request, now);
+        let call = requests.call(now);
         drop(requests);
         (Ticket { passage: Arc::clone(self), number }, must_wake(call).then(|| self.word(TAKE)))
     }
 
-    /// Have workers come for what waits although somebody was to take it. Words to send, with the numbers of the requests;
-    /// nothing if nothing waits.
+    /// Have workers come for what waits although somebody was to take it. Words to send, with the numbers of the requests, which
+    /// may be none; nothing where nothing waits.
     pub fn call_for_all(&self) -> Option<Vec<(u64, Vec<u8>)>> {
         let mut requests = self.requests();
         if requests.is_empty() {
@@ -154,7 +155,10 @@ impl Passage {
             while requests.lingers(own.id()) {
                 let rest = until.saturating_duration_since(Instant::now());
                 if rest.is_zero() {
-                    return requests.fall_asleep(own.id());
+                    if requests.may_sleep(own.id()) {
+                        return;
+                    }
+                    break;
                 }
                 drop(requests);
                 std::thread::park_timeout(rest);

@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
 
-/// Whoever was called and has not come after so long was not told.
+/// How long a request waits for those who are awake.
+pub const PATIENCE: Duration = Duration::from_millis(1);
+/// Whoever was called and has not come after so long does not count as coming.
 const LOST: Duration = Duration::from_millis(5);
 
 pub(super) struct Queue {
     /// The number of the last one; none is ever used again, so that a late reply finds nobody else.
     last: u64,
     /// By number, so that the oldest is taken first.
-    waiting: BTreeMap<u64, Request>,
+    waiting: BTreeMap<u64, Waiting>,
     /// How many workers take what waits, one after the other.
     awake: usize,
     /// Workers who have just had nothing to do, the last of them at the end.
@@ -25,6 +27,11 @@ pub(super) struct Queue {
     called: VecDeque<Instant>,
     /// More workers at a time would wait for a processor.
     enough: usize,
+}
+
+struct Waiting {
+    request: Request,
+    since: Instant,
 }
 
 /// Who is to come.
@@ -44,9 +51,9 @@ impl Queue {
     }
 
     /// Let a request wait; its number.
-    pub(super) fn push(&mut self, request: Request) -> u64 {
+    pub(super) fn push(&mut self, request: Request, now: Instant) -> u64 {
         self.last = self.last.saturating_add(1);
-        self.waiting.insert(self.last, request);
+        self.waiting.insert(self.last, Waiting { request, since: now });
         self.last
     }
 
@@ -56,10 +63,13 @@ impl Queue {
         if coming < self.waiting.len().min(self.enough) { self.call_one(now) } else { None }
     }
 
-    /// Whom to call for those that wait, by their numbers: whoever is awake may wait for something.
+    /// Whom to call for those that have waited for long enough, by their numbers, though any worker takes the oldest: whoever is
+    /// awake may wait for something.
     pub(super) fn call_for_all(&mut self, now: Instant) -> Vec<(u64, Call)> {
         let on_the_way = self.on_the_way(now);
-        let numbers: Vec<u64> = self.waiting.keys().skip(on_the_way).copied().collect();
+        let is_late = |waiting: &Waiting| now.saturating_duration_since(waiting.since) >= PATIENCE;
+        let late = self.waiting.iter().filter(|(_, waiting)| is_late(waiting)).map(|(number, _)| *number);
+        let numbers: Vec<u64> = late.skip(on_the_way).collect();
         numbers.into_iter().map_while(|number| self.call_one(now).map(|call| (number, call))).collect()
     }
 
@@ -96,12 +106,12 @@ impl Queue {
 
     /// The oldest.
     pub(super) fn take(&mut self) -> Option<(u64, Request)> {
-        self.waiting.pop_first()
+        self.waiting.pop_first().map(|(number, waiting)| (number, waiting.request))
     }
 
     /// This one, if it still waits.
     pub(super) fn withdraw(&mut self, number: u64) -> Option<Request> {
-        self.waiting.remove(&number)
+        self.waiting.remove(&number).map(|waiting| waiting.request)
     }
 
     /// One more worker waits for tiny_http.
@@ -142,10 +152,15 @@ impl Queue {
         self.lingering.iter().any(|thread| thread.id() == worker)
     }
 
-    /// It has lingered for long enough, and waits for tiny_http.
-    pub(super) fn fall_asleep(&mut self, worker: ThreadId) {
+    /// It has lingered for long enough. Whether it is to wait for tiny_http; otherwise it takes what waits.
+    pub(super) fn may_sleep(&mut self, worker: ThreadId) -> bool {
         self.lingering.retain(|thread| thread.id() != worker);
-        self.sleep();
+        if self.is_empty() {
+            self.sleep()
+        } else {
+            self.come_back()
+        }
+        self.is_empty()
     }
 }
 
@@ -164,7 +179,7 @@ mod tests {
     fn pushed(queue: &mut Queue) -> (u64, Option<Call>) {
         let [address, method, target] = ["192.0.2.1", "GET", "/"].map(str::to_owned);
         let request = Request { door: Door::Plain, address, method, target, content_type: None, body: Vec::new() };
-        (queue.push(request), queue.call(Instant::now()))
+        (queue.push(request, Instant::now()), queue.call(Instant::now()))
     }
 
     fn taken(queue: &mut Queue) -> Option<u64> {
@@ -218,7 +233,7 @@ mod tests {
             queue.wake();
             queue.linger(worker.clone());
         }
-        queue.fall_asleep(all[1].id());
+        assert!(queue.may_sleep(all[1].id()));
         for expected in [2, 0] {
             let (_, call) = pushed(&mut queue);
             assert!(matches!(call, Some(Call::Lingering(thread)) if thread.id() == all[expected].id()));
@@ -237,7 +252,8 @@ mod tests {
         queue.wake();
         (0..5).for_each(|_| assert!(pushed(&mut queue).1.is_none(), "two are awake"));
         queue.linger(worker.clone());
-        let now = Instant::now();
+        assert!(queue.call_for_all(Instant::now()).is_empty(), "they have not waited for long");
+        let now = Instant::now() + PATIENCE;
         let calls = queue.call_for_all(now);
         let [(1, Call::Lingering(thread)), (2, Call::Sleeping), (3, Call::Sleeping)] = calls.as_slice() else {
             panic!("one lingers, two sleep, one is busy: {calls:?}")
@@ -247,6 +263,8 @@ mod tests {
         assert_eq!(queue.call_for_all(now + LOST + Duration::from_millis(1)).len(), 2, "they do not come");
         queue.wake();
         queue.hear();
+        queue.linger(worker.clone());
+        assert!(!queue.may_sleep(worker.id()), "something waits");
         assert!(queue.withdraw(2).is_some() && queue.withdraw(2).is_none());
         assert_eq!([(); 5].map(|()| taken(&mut queue)), [Some(1), Some(3), Some(4), Some(5), None]);
         assert_eq!((queue.awake, queue.asleep, queue.called.len()), (3, 1, 0));

@@ -123,7 +123,8 @@ impl Store {
         work(&Read { db: &snapshot })
     }
 
-    /// Take no more changes, make those that were asked for, though not all may have been told of theirs, and bring everything into the one file that people copy.
+    /// Take no more changes, make those that were asked for, though not all may have heard of theirs, and bring everything into
+    /// the one file that people copy.
     ///
     /// # Errors
     /// Unavailable when somebody reads for longer than a second or the disk is full; nothing is lost then.

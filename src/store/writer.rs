@@ -194,7 +194,7 @@ impl Commits {
             is_free && ROLE.get() == Role::Asker
         };
         if is_own {
-            absence::away(|| self.commit_own());
+            self.commit_own();
         }
     }
 
@@ -220,7 +220,7 @@ impl Commits {
 
     /// Make one commit, and leave what came meanwhile to the committer.
     fn commit_own(&self) {
-        let (batch, committed) = self.commit();
+        let (batch, committed) = absence::away(|| self.commit());
         // The next commit first: it takes the longest.
         let mut queue = self.queue();
         queue.committing = match queue.jobs.is_empty() {
