@@ -6,8 +6,10 @@ use crate::error::Class;
 use crate::keys::random;
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
+use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const PER_SERVER: Duration = Duration::from_secs(2);
@@ -45,14 +47,15 @@ impl DnsClient {
         self.lookup_from(None, name, kind, deadline)
     }
 
-    /// The records of several types, whose questions are under way at the same time.
+    /// The records of several types, whose questions are under way at the same time, by one socket.
     pub(super) fn lookup_all<const N: usize>(
         &self,
         name: &str,
         kinds: [TYPE; N],
         deadline: Instant,
     ) -> [Result<Vec<Record>, Failure>; N] {
-        let first = |kind| self.servers.first().and_then(|server| Exchange::begin(*server, name, kind, deadline).ok());
+        let wire = self.servers.first().and_then(|server| Wire::to(*server).ok()).map(Rc::new);
+        let first = |kind| wire.as_ref().and_then(|wire| Exchange::begin(wire, name, kind, deadline).ok());
         kinds.map(|kind| (kind, first(kind))).map(|(kind, exchange)| self.lookup_from(exchange, name, kind, deadline))
     }
 
@@ -79,7 +82,8 @@ impl DnsClient {
         let mut failure = None;
         for server in &self.servers {
             let context = |why: &str| format!("DNS server {server}, asked for {kind:?} of {name}: {why}");
-            let exchange = match begun.take().map_or_else(|| Exchange::begin(*server, name, kind, deadline), Ok) {
+            let anew = || Exchange::begin(&Rc::new(Wire::to(*server)?), name, kind, deadline);
+            let exchange = match begun.take().map_or_else(anew, Ok) {
                 Ok(exchange) => exchange,
                 Err(e) => {
                     let why = context(&format!("it cannot be asked ({e})"));
@@ -112,10 +116,59 @@ fn servers_of_the_system() -> Vec<SocketAddr> {
     servers
 }
 
-/// A question that was sent to a server over UDP, and when its answer is too late.
-struct Exchange {
+/// A way to a server over UDP, for several questions.
+struct Wire {
     server: SocketAddr,
     socket: UdpSocket,
+    /// The ids of the questions that were sent.
+    asked: RefCell<Vec<u16>>,
+    /// What has come for others than who waited for it.
+    strays: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Wire {
+    fn to(server: SocketAddr) -> std::io::Result<Wire> {
+        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        // Connected, so that the kernel drops what others send.
+        socket.connect(server)?;
+        Ok(Wire { server, socket, asked: RefCell::default(), strays: RefCell::default() })
+    }
+
+    /// For a question; no other has it.
+    fn fresh_id(&self) -> std::io::Result<u16> {
+        let mut asked = self.asked.borrow_mut();
+        loop {
+            let id = random::<2>().map(u16::from_be_bytes).map_err(std::io::Error::other)?;
+            if !asked.contains(&id) {
+                asked.push(id);
+                return Ok(id);
+            }
+        }
+    }
+
+    /// The answer with this id, if it has come while another was waited for.
+    fn stray(&self, id: u16) -> Option<Vec<u8>> {
+        let mut strays = self.strays.borrow_mut();
+        let at = strays.iter().position(|stray| is_for(stray, id))?;
+        Some(strays.swap_remove(at))
+    }
+
+    fn keep(&self, stray: &[u8]) {
+        let mut strays = self.strays.borrow_mut();
+        if strays.len() < MOST_STRAYS {
+            strays.push(stray.to_vec());
+        }
+    }
+}
+
+fn is_for(reply: &[u8], id: u16) -> bool {
+    reply.get(..2) == Some(&id.to_be_bytes())
+}
+
+/// A question that was sent to a server over UDP, and when its answer is too late.
+struct Exchange {
+    wire: Rc<Wire>,
     id: u16,
     question: Vec<u8>,
     until: Instant,
@@ -124,15 +177,12 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(server: SocketAddr, name: &str, kind: TYPE, deadline: Instant) -> std::io::Result<Exchange> {
-        let id = random::<2>().map(u16::from_be_bytes).map_err(std::io::Error::other)?;
+    fn begin(wire: &Rc<Wire>, name: &str, kind: TYPE, deadline: Instant) -> std::io::Result<Exchange> {
+        let id = wire.fresh_id()?;
         let question = build_question(id, name, kind).map_err(std::io::Error::other)?;
-        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0))?;
-        // Connected, so that the kernel drops what others send.
-        socket.connect(server)?;
-        socket.send(&question)?;
-        Ok(Exchange { server, socket, id, question, until: deadline.min(later(Instant::now(), PER_SERVER)), deadline })
+        wire.socket.send(&question)?;
+        let until = deadline.min(later(Instant::now(), PER_SERVER));
+        Ok(Exchange { wire: Rc::clone(wire), id, question, until, deadline })
     }
 
     fn end(&self) -> Result<Vec<u8>, String> {
@@ -143,21 +193,25 @@ impl Exchange {
         }
         // Time of its own: this one's may have gone by while the other family was waited for.
         let until = self.deadline.min(later(Instant::now(), PER_SERVER));
-        by_tcp(self.server, &self.question, until).map_err(|e| format!("no answer by TCP ({e})"))
+        by_tcp(self.wire.server, &self.question, until).map_err(|e| format!("no answer by TCP ({e})"))
     }
 
     fn receive(&self) -> std::io::Result<Vec<u8>> {
         let mut buffer = [0u8; 4096];
         let mut strays = 0usize;
+        if let Some(reply) = self.wire.stray(self.id) {
+            return Ok(reply);
+        }
         loop {
             let left = remaining(self.until);
             // What has come while another question was waited for is still good.
-            self.socket.set_read_timeout(Some(*left.as_ref().unwrap_or(&Duration::from_millis(1))))?;
-            let length = self.socket.recv(&mut buffer)?;
+            self.wire.socket.set_read_timeout(Some(*left.as_ref().unwrap_or(&Duration::from_millis(1))))?;
+            let length = self.wire.socket.recv(&mut buffer)?;
             let reply = buffer.get(..length).unwrap_or_default();
-            if reply.get(..2) == Some(&self.id.to_be_bytes()) {
+            if is_for(reply, self.id) {
                 return Ok(reply.to_vec());
             }
+            self.wire.keep(reply);
             strays = strays.saturating_add(1);
             if strays > MOST_STRAYS {
                 left?;
@@ -287,5 +341,45 @@ fn same_text(a: &str, b: &str) -> bool {
 pub(super) fn read_any_answer(reply: &[u8]) {
     for kind in [TYPE::A, TYPE::AAAA, TYPE::TXT, TYPE::CAA] {
         let _ = read_answer(reply, "acme.com", kind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reply without records.
+    fn nothing(question: &[u8]) -> Vec<u8> {
+        Packet::parse(question).unwrap().into_reply().build_bytes_vec().unwrap()
+    }
+
+    #[test]
+    fn answers_by_one_socket_may_come_in_any_order() {
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = server.local_addr().unwrap();
+        let answering = std::thread::spawn(move || {
+            let asked = [(); 2].map(|()| {
+                let mut question = [0; 512];
+                let (length, client) = server.recv_from(&mut question).unwrap();
+                (nothing(&question[..length]), client)
+            });
+            assert_eq!(asked[0].1, asked[1].1, "one socket");
+            for (reply, client) in asked.iter().rev() {
+                server.send_to(reply, client).unwrap();
+            }
+        });
+        let client = DnsClient::new(&[address]);
+        let found = client.lookup_all("host.lan", [TYPE::AAAA, TYPE::A], later(Instant::now(), PER_SERVER * 3));
+        for records in found {
+            assert_eq!(records.map_err(|e| e.error.to_string()), Ok(Vec::new()));
+        }
+        answering.join().unwrap();
+    }
+
+    #[test]
+    fn no_two_questions_have_one_id() {
+        let wire = Wire::to((Ipv4Addr::LOCALHOST, 53).into()).unwrap();
+        wire.asked.borrow_mut().extend((0..=u16::MAX).filter(|id| *id != 7));
+        assert_eq!(wire.fresh_id().unwrap(), 7);
     }
 }
