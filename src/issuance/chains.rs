@@ -254,10 +254,9 @@ pub(super) fn check_chain(read: &Read<'_>, version: i64) -> Result<()> {
 
 /// Whether a certificate of the chain that is offered first was revoked by us.
 fn is_chain_revoked(read: &Read<'_>, version: i64, deepest: usize) -> Result<bool> {
-    let Some(certificate) = read.ca_certificates(version)?.into_iter().next() else { return Ok(false) };
-    let Some(signer) = certificate.origin.signer() else { return Ok(false) };
+    let Some((signer, serial)) = read.signer_above(version)? else { return Ok(false) };
     let Some(less) = deepest.checked_sub(1) else { return Ok(true) };
-    Ok(read.revocation(signer, &certificate.serial)?.is_some() || is_chain_revoked(read, signer, less)?)
+    Ok(read.revocation(signer, &serial)?.is_some() || is_chain_revoked(read, signer, less)?)
 }
 
 /// What is served: the signer's certificate always, a root above it never, since who needs it has it.

@@ -98,6 +98,18 @@ impl Read<'_> {
         self.all(&sql, [version], row_from)?.into_iter().map(|row| self.ca_certificate(row)).collect()
     }
 
+    /// Who signed the certificate that the chains of a version end in, with its serial number, if a key of ours did that is not
+    /// its own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn signer_above(&self, version: i64) -> Result<Option<(i64, Vec<u8>)>> {
+        let sql = "SELECT CASE WHEN kind IN ('subordinate', 'cross') THEN signed_by END, serial FROM ca_certificates
+                   WHERE version = ?1 AND retired IS NULL ORDER BY kind = 'cross' DESC, id DESC LIMIT 1";
+        let first = self.optional(sql, [version], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?)))?;
+        Ok(first.and_then(|(signer, serial)| Some((signer?, serial))))
+    }
+
     /// Every certificate that a version ever had.
     ///
     /// # Errors
