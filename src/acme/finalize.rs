@@ -1,6 +1,7 @@
 //! finalize (RFC 8555, 7.4): from a ready order to a certificate.
 
 use super::issuer::IssuerContext;
+use super::order::order_reply;
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Answer, Reply};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 impl Acme {
     /// Asked again with the same CSR, it answers with the order, since some clients poll it.
-    pub(super) fn finalize(self: &Arc<Self>, request: &Authenticated<'_>, id: i64, address: &str) -> Result<Answer> {
+    pub(super) fn finalize(&self, request: &Authenticated<'_>, id: i64, address: &str) -> Result<Answer> {
         let issuer = request.issuer;
         issuer.check_enabled()?;
         let payload = request.object()?;
@@ -29,7 +30,8 @@ impl Acme {
         let now = self.clock.believed();
         let hash = sha256(&csr);
         if order.status(now) == OrderStatus::Valid && order.csr_hash.as_deref() == Some(hash.as_slice()) {
-            return Ok(self.finalized(issuer, &order, now)?.into());
+            let replaces = self.shown_as_replaced(order.replaces)?;
+            return Ok(finalized(issuer, &order, replaces, now).into());
         }
         // The state first: a CSR costs a signature check.
         order.check_ready(now)?;
@@ -41,22 +43,23 @@ impl Acme {
             ));
         }
         let permission = self.permission(request)?;
+        let replaces = self.shown_as_replaced(order.replaces)?;
         let ready = ReadyOrder::check(order, &permission, certificate_request, &hash, now)?;
         let signed = self.issuance.leaf_for(ready, address)?;
-        let (acme, issuer, account) = (Arc::clone(self), Arc::clone(issuer), request.account.id);
+        let (store, issuance) = (Arc::clone(&self.store), Arc::clone(&self.issuance));
+        let (issuer, account) = (Arc::clone(issuer), request.account.id);
         Ok(Answer::later(move |tell| {
-            let issuance = Arc::clone(&acme.issuance);
             issuance.commit(signed, move |order| {
                 tell(match order {
                     Ok(order) => {
                         let certificate = order.certificate.unwrap_or_default();
                         log::info!(order = id, account, certificate; "issued");
-                        acme.finalized(&issuer, &order, now)
+                        Ok(finalized(&issuer, &order, replaces, now))
                     }
                     // Two requests at once: the other one was first.
-                    Err(e) if e.class() == Class::OrderNotReady => match acme.store.read(|read| read.order(id)) {
+                    Err(e) if e.class() == Class::OrderNotReady => match store.read(|read| read.order(id)) {
                         Ok(Some(order)) if order.csr_hash.as_deref() == Some(hash.as_slice()) => {
-                            acme.finalized(&issuer, &order, now)
+                            Ok(finalized(&issuer, &order, replaces, now))
                         }
                         Ok(_) => Err(e),
                         Err(unread) => Err(unread),
@@ -66,9 +69,9 @@ impl Acme {
             });
         }))
     }
+}
 
-    fn finalized(&self, issuer: &IssuerContext, order: &Order, now: Time) -> Result<Reply> {
-        let location = issuer.url_of(Resource::Order(order.id));
-        Ok(self.order_reply(200, issuer, order, now)?.header("Location", location))
-    }
+fn finalized(issuer: &IssuerContext, order: &Order, replaces: Option<String>, now: Time) -> Reply {
+    let location = issuer.url_of(Resource::Order(order.id));
+    order_reply(200, issuer, order, replaces, now).header("Location", location)
 }

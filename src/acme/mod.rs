@@ -251,7 +251,7 @@ impl Acme {
     }
 
     /// Find the resource and hand the request to it.
-    fn dispatch(self: &Arc<Self>, request: &Request<'_>, seen: &mut Seen) -> Result<Answer> {
+    fn dispatch(&self, request: &Request<'_>, seen: &mut Seen) -> Result<Answer> {
         let route = Route::parse(request.path).ok_or_else(|| Error::not_found("there is no such resource"))?;
         seen.resource = Some(route.resource.counted());
         if request.method == "OPTIONS" {

@@ -24,7 +24,7 @@ const UNCHALLENGED_LIFETIME: Span = Span::DAY;
 
 impl Acme {
     /// newOrder (RFC 8555, 7.4; profiles; RFC 9773, 5; RFC 9444, 4.3).
-    pub(super) fn new_order(self: &Arc<Self>, request: &Authenticated<'_>) -> Result<Answer> {
+    pub(super) fn new_order(&self, request: &Authenticated<'_>) -> Result<Answer> {
         let issuer = request.issuer;
         issuer.check_enabled()?;
         let payload = request.object()?;
@@ -41,6 +41,7 @@ impl Acme {
         let wanted = wanted(&permission, &payload, request.account.credential.as_ref(), now)?;
         let names: Vec<&OrderName> = wanted.iter().map(|w| &w.order_name).collect();
         let replaces = self.replaced_certificate(request, &payload, &names)?;
+        let shown_as_replaced = self.shown_as_replaced(replaces)?;
 
         let account = request.account.id;
         let expires = now.plus(PENDING_LIFETIME);
@@ -82,13 +83,12 @@ impl Acme {
             }
             write.insert_order(new, names, now)
         };
-        let (acme, issuer) = (Arc::clone(self), Arc::clone(issuer));
+        let (store, issuer) = (Arc::clone(&self.store), Arc::clone(issuer));
         let reply = move |order: Order| {
             let location = issuer.url_of(Resource::Order(order.id));
-            Ok(acme.order_reply(201, &issuer, &order, now)?.header("Location", location))
+            order_reply(201, &issuer, &order, shown_as_replaced, now).header("Location", location)
         };
-        let store = Arc::clone(&self.store);
-        Ok(Answer::later(move |tell| store.change_then(work, move |order| tell(order.and_then(reply)))))
+        Ok(Answer::later(move |tell| store.change_then(work, move |order| tell(order.map(reply)))))
     }
 
     /// An order is read at its URL.
@@ -96,7 +96,7 @@ impl Acme {
         request.post_as_get()?;
         let order = self.own_order(request, id)?;
         let now = self.clock.believed();
-        let reply = self.order_reply(200, request.issuer, &order, now)?;
+        let reply = order_reply(200, request.issuer, &order, self.shown_as_replaced(order.replaces)?, now);
         Ok(if order.status(now) == OrderStatus::Pending { reply.header("Retry-After", "1") } else { reply })
     }
 
@@ -120,46 +120,56 @@ impl Acme {
         })
     }
 
-    /// A reply that tells of an order (RFC 8555, 7.1.3).
-    pub(super) fn order_reply(&self, status: u16, issuer: &IssuerContext, order: &Order, now: Time) -> Result<Reply> {
-        let replaces = order.replaces.map(|replaced| self.certificate_identifier(replaced)).transpose()?;
-        let mut authorizations: Vec<String> = Vec::with_capacity(order.authorizations.len());
-        for authorization in &order.authorizations {
-            let url = issuer.url_of(Resource::Authorization(authorization.id));
-            if !authorizations.contains(&url) {
-                authorizations.push(url);
+    /// What an order says of the certificate that it replaces (RFC 9773, 5).
+    pub(super) fn shown_as_replaced(&self, replaced: Option<i64>) -> Result<Option<String>> {
+        replaced.map(|replaced| self.certificate_identifier(replaced)).transpose()
+    }
+}
+
+/// A reply that tells of an order (RFC 8555, 7.1.3).
+pub(super) fn order_reply(
+    status: u16,
+    issuer: &IssuerContext,
+    order: &Order,
+    replaces: Option<String>,
+    now: Time,
+) -> Reply {
+    let mut authorizations: Vec<String> = Vec::with_capacity(order.authorizations.len());
+    for authorization in &order.authorizations {
+        let url = issuer.url_of(Resource::Authorization(authorization.id));
+        if !authorizations.contains(&url) {
+            authorizations.push(url);
+        }
+    }
+    Reply::object(status, |object| {
+        object.member("authorizations", authorizations);
+        if let Some(certificate) = order.certificate {
+            object.member("certificate", issuer.url_of(Resource::Certificate(certificate)));
+        }
+        // An order is invalid because of what a challenge met.
+        let met = order.authorizations.iter().flat_map(|a| &a.challenges).find_map(|c| c.error.as_ref());
+        if let Some((class, detail)) = met {
+            object.member("error", problem::stored(class, detail));
+        }
+        object.member("expires", order.expires.to_string());
+        object.member("finalize", issuer.url_of(Resource::Finalize(order.id)));
+        object.objects("identifiers", order.names.iter(), |object, name| {
+            object.member("type", &name.kind);
+            object.member("value", &name.value);
+        });
+        for (name, moment) in [("notAfter", order.not_after), ("notBefore", order.not_before)] {
+            if let Some(moment) = moment {
+                object.member(name, moment.to_string());
             }
         }
-        Ok(Reply::object(status, |object| {
-            object.member("authorizations", authorizations);
-            if let Some(certificate) = order.certificate {
-                object.member("certificate", issuer.url_of(Resource::Certificate(certificate)));
-            }
-            // An order is invalid because of what a challenge met.
-            let met = order.authorizations.iter().flat_map(|a| &a.challenges).find_map(|c| c.error.as_ref());
-            if let Some((class, detail)) = met {
-                object.member("error", problem::stored(class, detail));
-            }
-            object.member("expires", order.expires.to_string());
-            object.member("finalize", issuer.url_of(Resource::Finalize(order.id)));
-            object.objects("identifiers", order.names.iter(), |object, name| {
-                object.member("type", &name.kind);
-                object.member("value", &name.value);
-            });
-            for (name, moment) in [("notAfter", order.not_after), ("notBefore", order.not_before)] {
-                if let Some(moment) = moment {
-                    object.member(name, moment.to_string());
-                }
-            }
-            if let Some(profile) = &order.profile {
-                object.member("profile", profile);
-            }
-            if let Some(replaces) = replaces {
-                object.member("replaces", replaces);
-            }
-            object.member("status", order.status(now).as_str());
-        }))
-    }
+        if let Some(profile) = &order.profile {
+            object.member("profile", profile);
+        }
+        if let Some(replaces) = replaces {
+            object.member("replaces", replaces);
+        }
+        object.member("status", order.status(now).as_str());
+    })
 }
 
 /// What an order is to consist of, each identifier once, if all are permitted; otherwise one error that has a part for each
