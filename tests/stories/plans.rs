@@ -67,6 +67,39 @@ fn no_explanation_walks_over_a_table_that_grows() {
 
 #[test]
 fn no_step_of_tidying_walks_over_a_table_that_grows() {
+    let tables = [
+        "order_authorizations",
+        "orders",
+        "challenges",
+        "authorizations",
+        "eabs",
+        "expiry_notices",
+        "revocations",
+        "certificates",
+        "crls",
+        "items",
+        "event_cursors",
+        "audit",
+    ];
+    let mut statements = BTreeSet::new();
+    let is_heard = |statements: &BTreeSet<String>, table: &str| {
+        let delete = format!("DELETE FROM {table} ");
+        statements.iter().any(|s| s.starts_with(&delete))
+    };
+    // A change is made by the committer where somebody else's is just being committed, and nobody overhears that.
+    for _ in 0..5 {
+        statements.extend(tidied());
+        if tables.iter().all(|table| is_heard(&statements, table)) {
+            break;
+        }
+    }
+    for table in tables {
+        assert!(is_heard(&statements, table), "nothing was deleted from {table}");
+    }
+}
+
+/// The statements of a daemon for which time passes, none of which walks over a table that grows.
+fn tidied() -> BTreeSet<String> {
     let mut turned = Turned::start_with(|settings| settings.event_command = Some("/bin/true".into()));
     turned.make_key("/K", "3650", &[]);
     let client = turned.client();
@@ -86,24 +119,8 @@ fn no_step_of_tidying_walks_over_a_table_that_grows() {
     turned.obtain(&client, "b.lan");
     // The daemon is told of one listener less than before, and its own certificate is renewed.
     let statements = overhear(|| turned.days_pass(200));
-    for table in [
-        "order_authorizations",
-        "orders",
-        "challenges",
-        "authorizations",
-        "eabs",
-        "expiry_notices",
-        "revocations",
-        "certificates",
-        "crls",
-        "items",
-        "event_cursors",
-        "audit",
-    ] {
-        let delete = format!("DELETE FROM {table} ");
-        assert!(statements.iter().any(|s| s.starts_with(&delete)), "nothing was deleted from {table}");
-    }
     none_walks(&turned.settings.state_dir, &statements);
+    statements
 }
 
 /// SQLite looks by itself whether anything refers to what is deleted, which no plan tells.
