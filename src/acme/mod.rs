@@ -95,9 +95,8 @@ impl From<Reply> for Answer {
     }
 }
 
-/// What is kept of a request until it is answered.
+/// What is kept of a request that is not answered at once, or refused.
 struct Asked {
-    is_post: bool,
     path: String,
     address: String,
     id: String,
@@ -107,6 +106,8 @@ struct Asked {
 /// What became known of a request while it was looked at.
 #[derive(Default)]
 struct Seen {
+    /// Whether it is a POST, whose reply has a nonce.
+    is_post: bool,
     /// The issuer, once it is known, for a link to its directory.
     issuer: Option<Arc<IssuerContext>>,
     /// The account, once it is authenticated.
@@ -181,30 +182,32 @@ impl Acme {
     /// Answer a request: `tell` hears the reply, at once or from whoever makes durable what it tells of. Nothing that a client
     /// sends makes this fail.
     pub fn answer(self: &Arc<Self>, request: &Request<'_>, tell: impl FnOnce(Reply) + Send + 'static) {
-        let mut seen = Seen::default();
-        let answer = self.dispatch(request, &mut seen);
+        let mut seen = Seen { is_post: request.method == "POST", ..Seen::default() };
+        let begin = match self.dispatch(request, &mut seen) {
+            Ok(Answer::Now(reply)) => return tell(self.completed(reply, &seen)),
+            Ok(Answer::Later(begin)) => Ok(begin),
+            Err(e) => Err(e),
+        };
         let [path, address, id] = [request.path, request.address, request.id].map(str::to_owned);
-        let asked = Asked { is_post: request.method == "POST", path, address, id, seen };
-        match answer {
-            Ok(Answer::Now(reply)) => tell(self.completed(reply, &asked)),
-            Ok(Answer::Later(begin)) => {
-                let acme = Arc::clone(self);
-                begin(Box::new(move |result| match result {
-                    Ok(reply) => tell(acme.completed(reply, &asked)),
-                    Err(e) => acme.refuse(&e, &asked, tell),
-                }));
-            }
-            Err(e) => self.refuse(&e, &asked, tell),
+        let asked = Asked { path, address, id, seen };
+        let acme = Arc::clone(self);
+        let hear = move |result| match result {
+            Ok(reply) => tell(acme.completed(reply, &asked.seen)),
+            Err(e) => acme.refuse(&e, &asked, tell),
+        };
+        match begin {
+            Ok(begin) => begin(Box::new(hear)),
+            Err(e) => hear(Err(e)),
         }
     }
 
     /// A reply with what every reply has.
-    fn completed(&self, mut reply: Reply, asked: &Asked) -> Reply {
-        reply.resource = asked.seen.resource.unwrap_or(metrics::Resource::Other);
-        if asked.is_post {
+    fn completed(&self, mut reply: Reply, seen: &Seen) -> Reply {
+        reply.resource = seen.resource.unwrap_or(metrics::Resource::Other);
+        if seen.is_post {
             reply = reply.header("Replay-Nonce", self.nonces.issue()).header("Cache-Control", "no-store");
         }
-        if let Some(issuer) = &asked.seen.issuer {
+        if let Some(issuer) = &seen.issuer {
             reply = reply.header("Link", issuer.index_link().to_owned());
         }
         // RFC 8555, 6.1: clients may be web pages.
@@ -216,7 +219,7 @@ impl Acme {
     /// Tell why not, once that is audited where it has to be.
     fn refuse(&self, e: &Error, asked: &Asked, tell: impl FnOnce(Reply) + Send + 'static) {
         self.tell_fault(e);
-        let reply = self.completed(problem::reply(e, &asked.id), asked);
+        let reply = self.completed(problem::reply(e, &asked.id), &asked.seen);
         let Some(entry) = self.audited_refusal(e, asked) else { return tell(reply) };
         let now = self.clock.now();
         self.store.change_then(

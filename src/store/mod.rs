@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod authorizations;
+mod batch;
 mod ca_certificates;
 mod census;
 mod certificate_lists;

@@ -4,10 +4,10 @@
 //! thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it.
 
 use super::Write;
+use super::batch::{Change, Job, commit_together, statement};
 use super::disk::Disk;
 use crate::absence;
 use crate::error::{Error, Result};
-use crate::logging::{self, OfRequest};
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::ops::Deref;
@@ -180,7 +180,7 @@ impl Commits {
                 drop(queue);
                 return then(Err(e));
             }
-            queue.jobs.push(Box::new(Change { request: logging::request(), work: Some(work), result: None, then }));
+            queue.jobs.push(Box::new(Change::new(work, then)));
             let is_free = queue.committing == Committing::Nobody;
             // Whoever tells others lets none of them wait for a commit more.
             match (is_free, ROLE.get()) {
@@ -309,103 +309,12 @@ fn tell(batch: Vec<Box<dyn Job>>, committed: &Result<()>) {
     ROLE.set(before);
 }
 
-/// A change with its type forgotten, so that changes of all kinds share a queue.
-trait Job: Send {
-    /// Do the work and keep the result. True when it is to be kept in the transaction.
-    fn run(&mut self, write: &Write<'_>) -> bool;
-    /// What the work failed with, once it has.
-    fn failure(&self) -> Option<&Error>;
-    /// Tell the asker: what the work gave when the commit succeeded, otherwise why it did not.
-    fn finish(self: Box<Self>, committed: &Result<()>);
-}
-
-struct Change<T, F, G> {
-    /// The request that it is made for, whoever makes it.
-    request: Option<Arc<str>>,
-    work: Option<F>,
-    result: Option<Result<T>>,
-    then: G,
-}
-
-impl<T: Send, F, G> Job for Change<T, F, G>
-where
-    F: FnOnce(&Write<'_>) -> Result<T> + Send,
-    G: FnOnce(Result<T>) + Send,
-{
-    fn run(&mut self, write: &Write<'_>) -> bool {
-        let Some(work) = self.work.take() else { return false };
-        let _of_request = OfRequest::begin(self.request.clone());
-        let result = catch_unwind(AssertUnwindSafe(|| work(write)))
-            .unwrap_or_else(|_| Err(Error::internal("a change to the database panicked")));
-        let keep = result.is_ok();
-        self.result = Some(result);
-        keep
-    }
-
-    fn failure(&self) -> Option<&Error> {
-        self.result.as_ref()?.as_ref().err()
-    }
-
-    fn finish(self: Box<Self>, committed: &Result<()>) {
-        let result = match (committed, self.result) {
-            // A refusal too was decided on rows that are now gone.
-            (Err(e), _) => Err(e.clone()),
-            (Ok(()), Some(result)) => result,
-            (Ok(()), None) => Err(Error::internal("a change was not run")),
-        };
-        let _of_request = OfRequest::begin(self.request);
-        (self.then)(result);
-    }
-}
-
-/// Whether settings were changed.
-fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<bool> {
-    // Whatever happens, those who asked hear of it, and the next commit is made.
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch, begun)))
-        .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
-    if outcome.is_err() && !db.is_autocommit() {
-        // The error that made the batch fail is the one to report.
-        let _ = statement(db, "ROLLBACK");
-    }
-    outcome.map_err(|e| {
-        Error::unavailable(format!("nothing was changed, since the database could not commit ({e}); try again"))
-    })
-}
-
-fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<bool> {
-    statement(db, "BEGIN IMMEDIATE")?;
-    begun.fetch_add(1, Ordering::Release);
-    let mut changes_settings = false;
-    for job in batch {
-        statement(db, "SAVEPOINT change")?;
-        let write = Write::new(db);
-        let keep = job.run(&write);
-        // FULL, IOERR and NOMEM may have rolled the whole transaction back; a savepoint opened now would commit alone.
-        if db.is_autocommit() {
-            return Err(job.failure().cloned().unwrap_or_else(|| Error::internal("the transaction was lost")));
-        }
-        if keep {
-            changes_settings |= write.changes_settings.get();
-        } else {
-            statement(db, "ROLLBACK TO change")?;
-        }
-        statement(db, "RELEASE change")?;
-    }
-    statement(db, "COMMIT")?;
-    Ok(changes_settings)
-}
-
-/// Run a statement of the transaction itself, which is parsed once.
-fn statement(db: &Connection, sql: &str) -> Result<()> {
-    db.prepare_cached(sql)?.execute([])?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Class;
-    use std::sync::mpsc::{Receiver, channel};
+    use crate::logging::{self, OfRequest};
+    use std::sync::mpsc::channel;
 
     fn counter() -> (tempfile::TempDir, Writer) {
         let dir = tempfile::tempdir().unwrap();
@@ -416,20 +325,6 @@ mod tests {
 
     fn insert(n: i64) -> impl FnOnce(&Write<'_>) -> Result<i64> {
         move |write| write.insert("INSERT INTO t (n) VALUES (?1)", [n])
-    }
-
-    /// A change, and where its asker hears of it.
-    fn job<T: Send + 'static>(
-        work: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
-    ) -> (Box<dyn Job>, Receiver<Result<T>>) {
-        let (tell, told) = channel();
-        let then = move |result| drop(tell.send(result));
-        (Box::new(Change { request: None, work: Some(work), result: None, then }), told)
-    }
-
-    fn commit(db: &Connection, mut batch: Vec<Box<dyn Job>>) {
-        let committed = commit_together(db, &mut batch, &AtomicU64::default()).map(|_| ());
-        batch.into_iter().for_each(|job| job.finish(&committed));
     }
 
     fn count(writer: &Writer) -> i64 {
@@ -535,7 +430,7 @@ mod tests {
                 tell.send((n, inner.begun())).unwrap();
                 inner.change_then(insert(n + 100), move |n| tell.send((n.unwrap(), 0)).unwrap());
             };
-            writer.queue().jobs.push(Box::new(Change { request: None, work: Some(insert(n)), result: None, then }));
+            writer.queue().jobs.push(Box::new(Change::new(insert(n), then)));
         }
         let before = writer.begun();
         // Held for as long as they are told, so that nobody else can commit.
@@ -635,74 +530,5 @@ mod tests {
             assert_eq!(result, Ok(0), "nothing was committed before the last of them had run");
         }
         assert_eq!(count(&writer), 32);
-    }
-
-    #[test]
-    fn a_lost_transaction_fails_everybody_in_its_batch_and_nobody_after() {
-        for lost in 0..3 {
-            let db = Connection::open_in_memory().unwrap();
-            db.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
-            let (batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
-                .map(|n| {
-                    job(move |w| {
-                        insert(n)(w)?;
-                        if n == lost {
-                            // What SQLite does by itself when the disk is full or memory is short.
-                            w.db.execute_batch("ROLLBACK")?;
-                            return Err(Error::unavailable("the disk is full"));
-                        }
-                        Ok(n)
-                    })
-                })
-                .unzip();
-            commit(&db, batch);
-            for answer in answers {
-                let answer = answer.recv().unwrap();
-                let error = answer.unwrap_err();
-                assert_eq!(error.class(), Class::Unavailable, "{lost}");
-                assert!(error.to_string().contains("the disk is full"), "{lost}: everybody is told why: {error}");
-            }
-            let rows = || db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
-            assert_eq!(rows(), 0, "what came before and after the change that lost it is gone");
-
-            let (next, answer) = job(insert(10));
-            commit(&db, vec![next]);
-            assert!(answer.recv().unwrap() == Ok(10) && rows() == 1, "the next batch commits as ever");
-        }
-    }
-
-    #[test]
-    fn a_full_disk_or_a_panic_in_any_change_of_a_commit_leaves_what_each_asker_is_told() {
-        for (bad, is_full) in (0..3).flat_map(|bad| [(bad, true), (bad, false)]) {
-            let dir = tempfile::tempdir().unwrap();
-            let db = Connection::open(dir.path().join("db")).unwrap();
-            db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY, b BLOB)").unwrap();
-            db.execute_batch("PRAGMA max_page_count = 8").unwrap();
-            let (batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
-                .map(|n| {
-                    job(move |w| {
-                        insert(n)(w)?;
-                        match (n == bad, is_full) {
-                            (true, true) => {
-                                w.execute("UPDATE t SET b = zeroblob(1000000) WHERE n = ?1", [n])?;
-                            }
-                            (true, false) => panic!("in a test"),
-                            (false, _) => {}
-                        }
-                        Ok(n)
-                    })
-                })
-                .unzip();
-            commit(&db, batch);
-            for (n, answer) in (0..3).zip(answers) {
-                let answer = answer.recv().unwrap();
-                let there: bool = db.query_row("SELECT count(*) FROM t WHERE n = ?1", [n], |row| row.get(0)).unwrap();
-                assert_eq!(answer.is_ok(), there, "{n} of {bad}");
-                assert!(n != bad || !there);
-            }
-            let (next, answer) = job(insert(10));
-            commit(&db, vec![next]);
-            assert!(answer.recv().unwrap() == Ok(10), "the next commit is as ever");
-        }
     }
 }

@@ -122,7 +122,7 @@ struct Wire {
     socket: UdpSocket,
     /// The ids of the questions that were sent.
     asked: RefCell<Vec<u16>>,
-    /// What has come for others than who waited for it.
+    /// Answers that have come while others were waited for.
     strays: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -154,9 +154,11 @@ impl Wire {
         Some(strays.swap_remove(at))
     }
 
+    /// Keep an answer to a question that was sent; anything else is nobody's.
     fn keep(&self, stray: &[u8]) {
+        let is_asked = self.asked.borrow().iter().any(|id| is_for(stray, *id));
         let mut strays = self.strays.borrow_mut();
-        if strays.len() < MOST_STRAYS {
+        if is_asked && strays.len() < MOST_STRAYS {
             strays.push(stray.to_vec());
         }
     }
@@ -365,6 +367,12 @@ mod tests {
             });
             assert_eq!(asked[0].1, asked[1].1, "one socket");
             for (reply, client) in asked.iter().rev() {
+                // As many as are passed over, and nobody's.
+                let taken = asked.each_ref().map(|(reply, _)| [reply[0], reply[1]]);
+                let foreign = (0..=u16::MAX).map(u16::to_be_bytes).filter(|id| !taken.contains(id));
+                for id in foreign.take(MOST_STRAYS) {
+                    server.send_to(&[&id, &reply[2..]].concat(), client).unwrap();
+                }
                 server.send_to(reply, client).unwrap();
             }
         });

@@ -178,10 +178,12 @@ fn find_out(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> std::resu
         return Ok(found);
     }
     let challenge = ticket.challenge;
-    catch_unwind(AssertUnwindSafe(|| attempt(scene, ticket, patience))).unwrap_or_else(|_| {
-        log::error!(challenge; "a validation panicked");
-        Err(Next::PutOff(PAUSES[1]))
-    })
+    catch_unwind(AssertUnwindSafe(|| attempt(scene, ticket, patience))).unwrap_or_else(|_| Err(panicked(challenge)))
+}
+
+fn panicked(challenge: i64) -> Next {
+    log::error!(challenge; "a validation panicked");
+    Next::PutOff(PAUSES[1])
 }
 
 /// What comes out, or what becomes of the ticket without that.
@@ -236,8 +238,13 @@ fn settlement(ticket: &Ticket, (_, result): &Found) -> impl FnOnce(&Write<'_>) -
 }
 
 /// What becomes of a ticket now that this came of storing what was found out. Where that could not be, it is tried again: the
-/// target is not to suffer from our disk.
+/// target is not to suffer from our disk. Whatever happens, there is a next.
 fn kept(ticket: &mut Ticket, found: Found, stored: Result<bool>) -> Next {
+    let challenge = ticket.challenge;
+    catch_unwind(AssertUnwindSafe(|| told(ticket, found, stored))).unwrap_or_else(|_| panicked(challenge))
+}
+
+fn told(ticket: &mut Ticket, found: Found, stored: Result<bool>) -> Next {
     let (challenge, (job, result)) = (ticket.challenge, &found);
     match stored {
         Ok(true) => {
