@@ -320,7 +320,8 @@ impl Acme {
             Resource::Authorization(id) => self.authorization(authenticated, id),
             Resource::Certificate(id) => self.certificate(authenticated, id, 0),
             Resource::AlternateCertificate(id, number) => self.certificate(authenticated, id, number),
-            _ => Err(no_such("resource")),
+            Resource::NewAccount | Resource::RevokeCert | Resource::RenewalInfo(_) => Err(no_such("resource")),
+            Resource::NewOrder | Resource::Challenge(_) | Resource::Finalize(_) => Err(no_such("resource")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The front door: the only code that meets the network. It accepts, speaks TLS, reads heads and bodies within limits and
-//! deadlines, and hands on only whole, well-formed requests, in memory, with a word over a Unix socket to tiny_http where its workers sleep,
-//! which by itself has no deadline, no limit on heads or threads, and frames odd requests wrongly.
+//! deadlines, and hands on only whole, well-formed requests, in memory, with a word over a Unix socket to tiny_http where its
+//! workers sleep, which by itself has no deadline, no limit on heads or threads, and frames odd requests wrongly.
 //!
 //! One thread, one event loop, in which addresses take turns. A connection that waits owns no buffer beyond rustls's own.
 

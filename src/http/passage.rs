@@ -275,7 +275,7 @@ impl Drop for Taken {
         WORKERS_BUSY.add(-1);
         if !self.is_answered {
             answered(Resource::Other, 500, Duration::ZERO);
-            log::error!(method = self.request.method, path = self.request.target; "a request panicked");
+            log::error!(method = self.request.method, path = self.request.target; "a request was left without an answer");
             self.reply(Answer::problem(500, "serverInternal", "the server met a fault; its log tells more"));
         }
     }
