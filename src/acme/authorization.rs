@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::identifier::Identifier;
 use crate::store::{Authorization, AuthorizationStatus, ChallengeStatus, NewAuthorization};
 use serde_json::Value;
+use std::sync::Arc;
 
 impl Acme {
     /// newAuthz (RFC 8555, 7.4.1; for a domain with all below it, RFC 9444, 4.2). One that is valid already is given.
@@ -70,15 +71,15 @@ impl Acme {
                 return Err(Error::malformed("an authorization can be changed by {\"status\": \"deactivated\"} only"));
             }
             self.store.change(move |write| write.deactivate_authorization(id, now))?;
-            authorization.deactivated = Some(now);
+            Arc::make_mut(&mut authorization).deactivated = Some(now);
         }
         let reply = authorization_reply(200, request.issuer, &authorization, now);
         let pending = authorization.status(now) == AuthorizationStatus::Pending;
         Ok(if pending { reply.header("Retry-After", "1") } else { reply })
     }
 
-    pub(super) fn own_authorization(&self, request: &Authenticated<'_>, id: i64) -> Result<Authorization> {
-        let authorization = self.store.read(|read| read.authorization(id))?.ok_or_else(|| no_such("authorization"))?;
+    fn own_authorization(&self, request: &Authenticated<'_>, id: i64) -> Result<Arc<Authorization>> {
+        let authorization = self.store.authorization(id)?.ok_or_else(|| no_such("authorization"))?;
         request.check_owns(Some(authorization.account), "authorization")?;
         Ok(authorization)
     }

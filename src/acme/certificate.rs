@@ -9,7 +9,7 @@ impl Acme {
     /// A certificate is downloaded at its URL, and with other chains at the URLs that its links name.
     pub(super) fn certificate(&self, request: &Authenticated<'_>, id: i64, chain: i64) -> Result<Reply> {
         request.post_as_get()?;
-        let certificate = self.store.read(|read| read.certificate(id))?.ok_or_else(|| no_such("certificate"))?;
+        let certificate = self.store.certificate(id)?.ok_or_else(|| no_such("certificate"))?;
         request.check_owns(certificate.account, "certificate")?;
         let chains = self.issuance.pem_chains(&certificate)?;
         let numbered = || (0i64..).zip(&chains);

@@ -8,7 +8,7 @@ use super::route::Resource;
 use super::{Acme, Answer, Reply, no_such, problem};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::store::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ValidationJob};
+use crate::store::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, LimitKind, ValidationJob};
 use std::sync::Arc;
 
 impl Acme {
@@ -19,24 +19,20 @@ impl Acme {
         if asks {
             request.object()?;
         }
-        let limits = self.store.limits(request.issuer.item.id)?;
-        let (challenge, job) = self.store.read(|read| {
-            let authorization = read.authorization_of(id)?.ok_or_else(|| no_such("challenge"))?;
-            let challenge = authorization.challenges.iter().find(|challenge| challenge.id == id).cloned();
-            let challenge = challenge.ok_or_else(|| no_such("challenge"))?;
-            request.check_owns(Some(authorization.account), "authorization")?;
-            if asks {
-                request.issuer.check_enabled()?;
-            }
-            if !asks || challenge.status() != ChallengeStatus::Pending {
-                return Ok((challenge, None));
-            }
-            let job = job(request, &challenge, authorization, now)?;
-            read.check_failures(&limits, job.account, &job.identifier, now)?;
-            Ok((challenge, Some(job)))
-        })?;
+        let authorization = self.store.authorization_of(id)?.ok_or_else(|| no_such("challenge"))?;
+        let challenge = authorization.challenges.iter().find(|challenge| challenge.id == id);
+        let challenge = challenge.ok_or_else(|| no_such("challenge"))?;
+        request.check_owns(Some(authorization.account), "authorization")?;
+        if asks {
+            request.issuer.check_enabled()?;
+        }
         let (issuer, account) = (Arc::clone(request.issuer), request.account.id);
-        let Some(job) = job else { return Ok(challenge_reply(&issuer, account, &challenge).into()) };
+        if !asks || challenge.status() != ChallengeStatus::Pending {
+            return Ok(challenge_reply(&issuer, account, challenge).into());
+        }
+        let job = job(request, challenge, &authorization, now)?;
+        self.check_failures(&issuer, &job, now)?;
+        let challenge = challenge.clone();
         let (store, validation) = (Arc::clone(&self.store), Arc::clone(&self.validation));
         Ok(Answer::later(move |tell| {
             let reply = move |challenge: Challenge| challenge_reply(&issuer, account, &challenge);
@@ -48,6 +44,16 @@ impl Acme {
                 ),
             });
         }))
+    }
+}
+
+impl Acme {
+    fn check_failures(&self, issuer: &IssuerContext, job: &ValidationJob, now: Time) -> Result<()> {
+        let limits = self.store.limits(issuer.item.id)?;
+        if !limits.bound(LimitKind::FailedValidations) {
+            return Ok(());
+        }
+        self.store.read(|read| read.check_failures(&limits, job.account, &job.identifier, now))
     }
 }
 
@@ -63,7 +69,7 @@ fn challenge_reply(issuer: &IssuerContext, account: i64, challenge: &Challenge) 
 fn job(
     request: &Authenticated<'_>,
     challenge: &Challenge,
-    authorization: Authorization,
+    authorization: &Authorization,
     now: Time,
 ) -> Result<ValidationJob> {
     let status = authorization.status(now);
@@ -77,8 +83,8 @@ fn job(
         token: challenge.token.clone(),
         account: authorization.account,
         thumbprint: request.account.thumbprint.clone(),
-        identifier_type: authorization.identifier_type,
-        identifier: authorization.identifier,
+        identifier_type: authorization.identifier_type.clone(),
+        identifier: authorization.identifier.clone(),
         wildcard: authorization.wildcard,
         subdomains: authorization.subdomains,
         issuer: request.issuer.item.id,

@@ -57,13 +57,13 @@ impl Acme {
             write.touch_account(account, now)?;
             let limited = [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek];
             write.check_limits(&limits, account, &limited, now)?;
-            let mut names: Vec<(OrderName, Authorization)> = Vec::with_capacity(wanted.len());
-            let mut made: Vec<(&Name, Authorization)> = Vec::new();
+            let mut names: Vec<(OrderName, Arc<Authorization>)> = Vec::with_capacity(wanted.len());
+            let mut made: Vec<(&Name, Arc<Authorization>)> = Vec::new();
             let proved = if subdomains { write.proved_domains(account, now)? } else { Vec::new() };
             for Wanted { order_name, authorization, below, caa_since } in &wanted {
                 let name = &authorization.name;
                 // Several names may be proved by one domain above them.
-                let already = made.iter().find(|(other, _)| *below && *other == name).map(|(_, made)| made.clone());
+                let already = made.iter().find(|(other, _)| *below && *other == name).map(|(_, made)| Arc::clone(made));
                 let standing = match (&already, authorization.unchallenged) {
                     (Some(_), _) | (None, true) => None,
                     (None, false) => {
@@ -73,11 +73,11 @@ impl Acme {
                 };
                 let authorization = match (already, standing) {
                     (Some(already), _) => already,
-                    (None, Some(id)) => write.authorization(id)?.ok_or_else(|| no_such("authorization"))?,
-                    (None, None) => new_authorization(write, &limits, account, authorization, now)?,
+                    (None, Some(id)) => Arc::new(write.authorization(id)?.ok_or_else(|| no_such("authorization"))?),
+                    (None, None) => Arc::new(new_authorization(write, &limits, account, authorization, now)?),
                 };
                 if *below {
-                    made.push((name, authorization.clone()));
+                    made.push((name, Arc::clone(&authorization)));
                 }
                 names.push((order_name.clone(), authorization));
             }
@@ -101,7 +101,7 @@ impl Acme {
     }
 
     pub(super) fn own_order(&self, request: &Authenticated<'_>, id: i64) -> Result<Order> {
-        let order = self.store.read(|read| read.order(id))?.ok_or_else(|| no_such("order"))?;
+        let order = self.store.order(id)?.ok_or_else(|| no_such("order"))?;
         request.check_owns(Some(order.account), "order")?;
         Ok(order)
     }

@@ -1,13 +1,14 @@
 //! Authorizations (RFC 8555, 7.1.4). Only facts are stored; the status follows from them.
 
 use super::challenges::{CHALLENGE_COLUMNS, challenge_from};
-use super::{Challenge, OrderName, Read, Write};
+use super::{Challenge, OrderName, Read, ValidationResult, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use rusqlite::{Row, params};
+use std::sync::Arc;
 
 /// An authorization with its challenges.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
     /// Row id; its URL ends with it.
     pub id: i64,
@@ -101,6 +102,18 @@ impl Authorization {
         }
     }
 
+    /// As it stands once the result of a challenge of its was stored.
+    pub(super) fn settled(&self, challenge: i64, asked: Time, result: ValidationResult) -> Authorization {
+        let mut settled = self.clone();
+        if let ValidationResult::Valid { expires, .. } = result {
+            settled.expires = expires;
+        }
+        if let Some(settled) = settled.challenges.iter_mut().find(|c| c.id == challenge) {
+            *settled = settled.clone().settled(asked, result);
+        }
+        settled
+    }
+
     /// The identifier as an order names it: with `*.` if it is for the wildcard.
     pub fn full_identifier(&self) -> String {
         if self.wildcard { format!("*.{}", self.identifier) } else { self.identifier.clone() }
@@ -135,21 +148,27 @@ impl Read<'_> {
     }
 
     /// The identifiers of an order, in its order, each with its authorization.
-    pub(super) fn names_of_order(&self, order: i64) -> Result<Vec<(OrderName, Authorization)>> {
+    pub(super) fn names_of_order(&self, order: i64) -> Result<Vec<(OrderName, Arc<Authorization>)>> {
         let sql = format!(
             "SELECT {COLUMNS}, l.identifier_type, l.identifier
              FROM order_authorizations l JOIN authorizations a ON a.id = l.authorization
              WHERE l.order_id = ?1 ORDER BY l.position"
         );
-        let mut names = self.all(&sql, [order], |row| {
+        let found = self.all(&sql, [order], |row| {
             Ok((OrderName { kind: row.get(10)?, value: row.get(11)? }, authorization_from(row)?))
         })?;
-        for at in 0..names.len() {
-            let (before, rest) = names.split_at_mut(at);
-            let Some((_, authorization)) = rest.first_mut() else { break };
+        let mut names: Vec<(OrderName, Arc<Authorization>)> = Vec::with_capacity(found.len());
+        for (name, authorization) in found {
             // Several names may share one for a domain above them.
-            let known = before.iter().find(|(_, a)| a.id == authorization.id).map(|(_, a)| a.challenges.clone());
-            authorization.challenges = known.map_or_else(|| self.challenges_of(authorization.id), Ok)?;
+            let known = names.iter().find(|(_, a)| a.id == authorization.id).map(|(_, a)| Arc::clone(a));
+            let authorization = match known {
+                Some(known) => known,
+                None => {
+                    let challenges = self.challenges_of(authorization.id)?;
+                    Arc::new(Authorization { challenges, ..authorization })
+                }
+            };
+            names.push((name, authorization));
         }
         Ok(names)
     }

@@ -2,6 +2,7 @@
 //! for all.
 
 use super::Write;
+use super::recent::Trace;
 use crate::error::{Error, Result};
 use crate::logging::{self, OfRequest};
 use rusqlite::Connection;
@@ -70,11 +71,19 @@ where
     }
 }
 
-/// Make the changes of a batch and commit them; whether settings were changed.
+/// What a batch did beside its rows.
+#[derive(Default)]
+pub(super) struct Effects {
+    pub(super) changes_settings: bool,
+    /// What was done to what is held in memory, in its order.
+    pub(super) traces: Vec<Trace>,
+}
+
+/// Make the changes of a batch and commit them.
 ///
 /// # Errors
 /// Unavailable, and nothing was changed.
-pub(super) fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<bool> {
+pub(super) fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<Effects> {
     // Whatever happens, those who asked hear of it, and the next commit is made.
     let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch, begun)))
         .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
@@ -87,10 +96,10 @@ pub(super) fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun
     })
 }
 
-fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<bool> {
+fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<Effects> {
     statement(db, "BEGIN IMMEDIATE")?;
     begun.fetch_add(1, Ordering::Release);
-    let mut changes_settings = false;
+    let mut effects = Effects::default();
     for job in batch {
         statement(db, "SAVEPOINT change")?;
         let write = Write::new(db);
@@ -100,14 +109,15 @@ fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> 
             return Err(job.failure().cloned().unwrap_or_else(|| Error::internal("the transaction was lost")));
         }
         if keep {
-            changes_settings |= write.changes_settings.get();
+            effects.changes_settings |= write.changes_settings.get();
+            effects.traces.append(&mut write.traces.borrow_mut());
         } else {
             statement(db, "ROLLBACK TO change")?;
         }
         statement(db, "RELEASE change")?;
     }
     statement(db, "COMMIT")?;
-    Ok(changes_settings)
+    Ok(effects)
 }
 
 /// Run a statement of the transaction itself, which is parsed once.

@@ -1,5 +1,6 @@
 //! Issued certificates, append-only, and which of them the daemon shows on its own door.
 
+use super::recent::Trace;
 use super::{Read, Revocable, RevocablePlace, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ impl Purpose {
 }
 
 /// An issued certificate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// Row id; its URL ends with it.
     pub id: i64,
@@ -297,6 +298,23 @@ impl Write<'_> {
         )?;
         if let Some(shard) = new.shard {
             self.count_leaf(new.signer, shard)?;
+        }
+        if let Some((account, order)) = new.ordered {
+            self.leave(Trace::ChangedOrder(order));
+            let NewCertificate { serial, der, .. } = new.clone();
+            self.leave(Trace::Certificate(Certificate {
+                id,
+                serial,
+                issuer: new.issuer,
+                signer: new.signer,
+                account: Some(account),
+                version,
+                not_before: new.not_before,
+                not_after: new.not_after,
+                issued: now,
+                shard: new.shard,
+                der,
+            }));
         }
         Ok(id)
     }

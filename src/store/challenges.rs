@@ -1,12 +1,13 @@
 //! Challenges (RFC 8555, 7.1.5) and their validation. Only facts are stored; the status follows from them.
 
+use super::recent::Trace;
 use super::{Read, Write};
 use crate::clock::Time;
 use crate::error::Result;
 use rusqlite::{Row, ToSql, params, params_from_iter};
 
 /// A challenge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// Row id; its URL ends with it.
     pub id: i64,
@@ -194,7 +195,8 @@ impl Write<'_> {
     /// # Errors
     /// The database's.
     pub fn request_validation(&self, challenge: i64, now: Time) -> Result<Option<Challenge>> {
-        self.execute(
+        self.leave(Trace::ChangedChallenge(challenge));
+        self.execute_on_record(
             "UPDATE challenges SET requested = ?2
              WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL
              AND EXISTS (SELECT 1 FROM authorizations a
@@ -213,7 +215,7 @@ impl Write<'_> {
     /// The database's.
     pub fn settle_validation(&self, challenge: i64, asked: Time, result: &ValidationResult) -> Result<bool> {
         let settled = match result {
-            ValidationResult::Valid { at, caa_checked, .. } => self.execute(
+            ValidationResult::Valid { at, caa_checked, .. } => self.execute_on_record(
                 "UPDATE challenges SET requested = coalesce(requested, ?4), validated = ?2, caa_checked = ?3
                  WHERE id = ?1 AND validated IS NULL AND failed IS NULL
                  AND EXISTS (SELECT 1 FROM authorizations a
@@ -222,7 +224,7 @@ impl Write<'_> {
                                  AND o.failed IS NOT NULL)",
                 (challenge, at, caa_checked.then_some(*at), asked),
             )?,
-            ValidationResult::Invalid { at, class, detail } => self.execute(
+            ValidationResult::Invalid { at, class, detail } => self.execute_on_record(
                 "UPDATE challenges SET requested = coalesce(requested, ?5), failed = ?2, error_class = ?3, error_detail = ?4
                  WHERE id = ?1 AND validated IS NULL AND failed IS NULL
                  AND NOT EXISTS (SELECT 1 FROM challenges o WHERE o.authorization = challenges.authorization
@@ -231,10 +233,13 @@ impl Write<'_> {
             )?,
         };
         if let (1, ValidationResult::Valid { expires, .. }) = (settled, result) {
-            self.execute(
+            self.execute_on_record(
                 "UPDATE authorizations SET expires = ?2 WHERE id = (SELECT authorization FROM challenges WHERE id = ?1)",
                 (challenge, expires),
             )?;
+        }
+        if settled == 1 {
+            self.leave(Trace::Settled { challenge, asked, result: result.clone() });
         }
         Ok(settled == 1)
     }

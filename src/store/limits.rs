@@ -47,6 +47,13 @@ pub struct Limits {
     of_accounts: bool,
 }
 
+impl Limits {
+    /// Whether anybody has a limit of this kind.
+    pub fn bound(&self, kind: LimitKind) -> bool {
+        self.of_accounts || self.values.contains_key(&kind)
+    }
+}
+
 impl Store {
     /// The limits of an issuer, as they were set last.
     ///

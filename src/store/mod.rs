@@ -28,6 +28,7 @@ mod merge;
 mod offline;
 mod orders;
 mod readers;
+mod recent;
 mod remembered;
 mod restored;
 mod revocations;
@@ -68,9 +69,10 @@ pub use tidying::{EndedShard, Met, Past, UnknownRevocation};
 use crate::clock::{Span, Time};
 use crate::error::{Error, Result};
 use readers::Readers;
+use recent::Trace;
 use rusqlite::Connection;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -218,20 +220,26 @@ pub struct Write<'c> {
     read: Read<'c>,
     /// Whether it wrote anything that [`Remembered`] may hold.
     changes_settings: Cell<bool>,
+    /// What it did to what is held in memory.
+    traces: RefCell<Vec<Trace>>,
 }
 
 impl<'c> Write<'c> {
     fn new(db: &'c Connection) -> Write<'c> {
-        Write { read: Read { db }, changes_settings: Cell::new(false) }
+        Write { read: Read { db }, changes_settings: Cell::new(false), traces: RefCell::default() }
     }
 
     /// Run one statement and say how many rows it changed.
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
         self.note_settings(sql);
+        if recent::may_change_held(sql) {
+            self.leave(Trace::ChangedAnything);
+        }
         self.execute_on_record(sql, parameters)
     }
 
-    /// The same for a column that nobody remembers, in a table of which other columns are remembered.
+    /// The same for a column that nobody remembers, in a table of which other columns are remembered, and for whoever leaves
+    /// a trace.
     fn execute_on_record(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
         tell(sql);
         Ok(self.db.prepare_cached(sql)?.execute(parameters)?)
@@ -246,6 +254,10 @@ impl<'c> Write<'c> {
 }
 
 impl Write<'_> {
+    fn leave(&self, trace: Trace) {
+        self.traces.borrow_mut().push(trace);
+    }
+
     fn note_settings(&self, sql: &str) {
         if !remembered::writes_records(sql) {
             self.changes_settings.set(true);

@@ -1,11 +1,13 @@
 //! Orders (RFC 8555, 7.1.3). Only facts are stored; the status follows from them.
 
+use super::recent::Trace;
 use super::{Authorization, AuthorizationStatus, Read, Write};
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
+use std::sync::Arc;
 
 /// An order with its authorizations.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Row id; its URL ends with it.
     pub id: i64,
@@ -30,7 +32,7 @@ pub struct Order {
     /// Its identifiers, in the order of the request.
     pub names: Vec<OrderName>,
     /// One for each identifier; several may share one for a domain above them (RFC 9444).
-    pub authorizations: Vec<Authorization>,
+    pub authorizations: Vec<Arc<Authorization>>,
 }
 
 /// An identifier of an order.
@@ -177,7 +179,12 @@ impl Write<'_> {
     ///
     /// # Errors
     /// AlreadyReplaced when another order replaces the same certificate.
-    pub fn insert_order(&self, order: NewOrder, names: Vec<(OrderName, Authorization)>, now: Time) -> Result<Order> {
+    pub fn insert_order(
+        &self,
+        order: NewOrder,
+        names: Vec<(OrderName, Arc<Authorization>)>,
+        now: Time,
+    ) -> Result<Order> {
         if let Some(certificate) = order.replaces
             && self.replacing_order(certificate, now)?.is_some()
         {
@@ -197,7 +204,7 @@ impl Write<'_> {
         }
         let NewOrder { account, expires, not_before, not_after, profile, replaces } = order;
         let (names, authorizations) = names.into_iter().unzip();
-        Ok(Order {
+        let order = Order {
             id,
             account,
             created: now,
@@ -210,7 +217,9 @@ impl Write<'_> {
             certificate: None,
             names,
             authorizations,
-        })
+        };
+        self.leave(Trace::Order(order.clone()));
+        Ok(order)
     }
 
     /// Note the CSR that an order is finalized with, in the same change as its certificate.
@@ -223,7 +232,8 @@ impl Write<'_> {
         if order.authorizations.iter().any(|a| a.unchallenged) {
             self.check_unchallenged(order.account, now)?;
         }
-        self.execute("UPDATE orders SET csr_hash = ?2 WHERE id = ?1", (id, csr_hash))?;
+        self.leave(Trace::ChangedOrder(id));
+        self.execute_on_record("UPDATE orders SET csr_hash = ?2 WHERE id = ?1", (id, csr_hash))?;
         Ok(())
     }
 

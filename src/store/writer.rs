@@ -4,8 +4,9 @@
 //! thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it.
 
 use super::Write;
-use super::batch::{Change, Job, commit_together, statement};
+use super::batch::{Change, Effects, Job, commit_together, statement};
 use super::disk::Disk;
+use super::recent::{Recent, Trace};
 use crate::absence;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
@@ -40,6 +41,7 @@ pub(super) struct Commits {
     /// Counts the commits that had the database to themselves, whatever became of them.
     begun: AtomicU64,
     pub(super) disk: Disk,
+    pub(super) recent: Recent,
 }
 
 #[derive(Default)]
@@ -90,6 +92,7 @@ impl Writer {
             settings_version: AtomicU64::new(1),
             begun: AtomicU64::default(),
             disk: Disk::default(),
+            recent: Recent::default(),
         });
         let shared = Arc::clone(&commits);
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || shared.commit_what_is_left());
@@ -267,12 +270,20 @@ impl Commits {
         let before = ROLE.replace(Role::Commits);
         let committed = commit_together(&db, &mut batch, &self.begun);
         ROLE.set(before);
+        let committed = committed.map(|effects| self.follow(effects)).inspect_err(|_| {
+            // Nothing is known for certain.
+            self.follow(Effects { changes_settings: true, traces: vec![Trace::ChangedAnything] });
+        });
         drop(db);
-        // After a failure nothing is known for certain.
-        if !matches!(committed, Ok(false)) {
+        (batch, self.disk.end(committed))
+    }
+
+    /// What is kept in memory follows the database, before anybody hears of the commit and another is made.
+    fn follow(&self, Effects { changes_settings, traces }: Effects) {
+        if changes_settings {
             self.settings_version.fetch_add(1, Ordering::Release);
         }
-        (batch, self.disk.end(committed.map(|_| ())))
+        self.recent.follow(traces);
     }
 
     /// What has queued up, and what is about to: threads that are ready to run come first, for as long as they bring more.
