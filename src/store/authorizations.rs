@@ -1,6 +1,7 @@
 //! Authorizations (RFC 8555, 7.1.4). Only facts are stored; the status follows from them.
 
 use super::challenges::{CHALLENGE_COLUMNS, challenge_from};
+use super::recent::Trace;
 use super::{Challenge, OrderName, Read, ValidationResult, Write};
 use crate::clock::Time;
 use crate::error::{Error, Result};
@@ -108,10 +109,17 @@ impl Authorization {
         if let ValidationResult::Valid { expires, .. } = result {
             settled.expires = expires;
         }
-        if let Some(settled) = settled.challenges.iter_mut().find(|c| c.id == challenge) {
-            *settled = settled.clone().settled(asked, result);
+        if let Some(challenge) = settled.challenges.iter().find(|c| c.id == challenge).cloned() {
+            settled.put(challenge.settled(asked, result));
         }
         settled
+    }
+
+    /// Take a challenge of its as it is now.
+    pub(super) fn put(&mut self, now: Challenge) {
+        if let Some(challenge) = self.challenges.iter_mut().find(|c| c.id == now.id) {
+            *challenge = now;
+        }
     }
 
     /// The identifier as an order names it: with `*.` if it is for the wildcard.
@@ -286,7 +294,8 @@ impl Write<'_> {
         if !matches!(status, Some(AuthorizationStatus::Pending | AuthorizationStatus::Valid)) {
             return Err(Error::conflict("the authorization is neither pending nor valid, so it cannot be deactivated"));
         }
-        self.execute("UPDATE authorizations SET deactivated = ?2 WHERE id = ?1", (id, now))?;
+        self.leave(Trace::ChangedAuthorization(id));
+        self.execute_on_record("UPDATE authorizations SET deactivated = ?2 WHERE id = ?1", (id, now))?;
         Ok(())
     }
 }

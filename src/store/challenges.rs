@@ -195,7 +195,6 @@ impl Write<'_> {
     /// # Errors
     /// The database's.
     pub fn request_validation(&self, challenge: i64, now: Time) -> Result<Option<Challenge>> {
-        self.leave(Trace::ChangedChallenge(challenge));
         self.execute_on_record(
             "UPDATE challenges SET requested = ?2
              WHERE id = ?1 AND requested IS NULL AND validated IS NULL AND failed IS NULL
@@ -205,7 +204,11 @@ impl Write<'_> {
                              AND (o.validated IS NOT NULL OR o.failed IS NOT NULL))",
             (challenge, now),
         )?;
-        self.challenge(challenge)
+        let now = self.challenge(challenge)?;
+        if let Some(now) = &now {
+            self.leave(Trace::Challenge(now.clone()));
+        }
+        Ok(now)
     }
 
     /// Note how a validation ended that was asked for at a time. False when it came too late, since the authorization was

@@ -232,9 +232,7 @@ impl<'c> Write<'c> {
     /// Run one statement and say how many rows it changed.
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
         self.note_settings(sql);
-        if recent::may_change_held(sql) {
-            self.leave(Trace::ChangedAnything);
-        }
+        self.note_held(sql);
         self.execute_on_record(sql, parameters)
     }
 
@@ -248,6 +246,7 @@ impl<'c> Write<'c> {
     /// Run an INSERT and give the new row's id.
     fn insert(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
         self.note_settings(sql);
+        self.note_held(sql);
         tell(sql);
         Ok(self.db.prepare_cached(sql)?.insert(parameters)?)
     }
@@ -255,7 +254,18 @@ impl<'c> Write<'c> {
 
 impl Write<'_> {
     fn leave(&self, trace: Trace) {
-        self.traces.borrow_mut().push(trace);
+        let mut traces = self.traces.borrow_mut();
+        if matches!(trace, Trace::ChangedAnything) {
+            traces.clear();
+        }
+        traces.push(trace);
+    }
+
+    /// A statement that changes what is held in memory, and by how little nobody says.
+    fn note_held(&self, sql: &str) {
+        if recent::may_change_held(sql) {
+            self.leave(Trace::ChangedAnything);
+        }
     }
 
     fn note_settings(&self, sql: &str) {

@@ -1,6 +1,6 @@
 //! Orders (RFC 8555, 7.1.3). Only facts are stored; the status follows from them.
 
-use super::recent::Trace;
+use super::recent::{self, Trace};
 use super::{Authorization, AuthorizationStatus, Read, Write};
 use crate::clock::Time;
 use crate::error::{Class, Error, Result};
@@ -218,7 +218,9 @@ impl Write<'_> {
             names,
             authorizations,
         };
-        self.leave(Trace::Order(order.clone()));
+        if recent::may_hold(&order) {
+            self.leave(Trace::Order(order.clone()));
+        }
         Ok(order)
     }
 

@@ -1,44 +1,51 @@
 //! What clients ask for in the moments after it was made: orders, authorizations and certificates as the last commits left them.
-//! To read them in a snapshot costs more than all the rest of such a reply. Only whoever commits writes here, before anybody
-//! hears of the commit. What is not here is in the database, and what decides is read there, in the transaction that decides.
+//! To read them in a snapshot costs more than all the rest of such a reply. Only whoever commits writes here, under the lock of
+//! the database and before anybody hears of the commit. What is not here is in the database. What is here may be older than that by
+//! the moment between a commit and this, as a snapshot would be: what may have changed is read again in the transaction that
+//! decides.
 
-use super::{Authorization, Certificate, Order, Store, ValidationResult};
+use super::{Authorization, Certificate, Challenge, Order, Store, ValidationResult};
 use crate::clock::Time;
 use crate::error::Result;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// Of each kind: more than clients are busy with at the same time.
+/// Of each kind. Who comes later than so many others is answered from the database.
 const MOST: usize = 256;
 /// Names of an order that is held.
 const MOST_NAMES: usize = 8;
+/// Tables of what is held, and one whose rows take some of it along.
+const TABLES: [&str; 5] = ["authorizations", "challenges", "orders", "certificates", "revocations"];
 
 /// What a change did to what may be held.
 #[derive(Debug)]
 pub(super) enum Trace {
-    /// It made an order, or gave one that was there.
+    /// It made an order.
     Order(Order),
     /// It made a certificate.
     Certificate(Certificate),
+    /// It changed a challenge, which is so now.
+    Challenge(Challenge),
     /// It stored the result of a challenge.
     Settled { challenge: i64, asked: Time, result: ValidationResult },
     /// It changed an order.
     ChangedOrder(i64),
-    /// It changed a challenge.
-    ChangedChallenge(i64),
+    /// It changed an authorization.
+    ChangedAuthorization(i64),
     /// It changed nobody knows what.
     ChangedAnything,
 }
 
-/// Whether a statement may change, otherwise than by rows that are new, what is held.
+/// Whether an order is small enough.
+pub(super) fn may_hold(order: &Order) -> bool {
+    order.names.len() <= MOST_NAMES
+}
+
+/// Whether a statement may change what is held. New rows change nothing that was there; what else names one of the tables, for
+/// whatever it does, is taken to change it.
 pub(super) fn may_change_held(sql: &str) -> bool {
-    const TABLES: [&str; 6] =
-        ["authorizations", "challenges", "orders", "order_authorizations", "certificates", "revocations"];
-    let table = sql.strip_prefix("UPDATE ").or_else(|| sql.strip_prefix("DELETE FROM "));
-    match table.map(|rest| rest.split_whitespace().next().unwrap_or_default()) {
-        Some(table) => TABLES.contains(&table),
-        None => !sql.starts_with("INSERT INTO "),
-    }
+    let is_new_row = sql.starts_with("INSERT INTO ") && !sql.contains("ON CONFLICT");
+    !is_new_row && TABLES.iter().any(|table| sql.contains(table))
 }
 
 #[derive(Default)]
@@ -62,7 +69,14 @@ impl Recent {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Held) -> T) -> T {
-        look(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut held = self.held.lock().unwrap_or_else(|poisoned| {
+            // Half of what a commit did is nothing to answer from.
+            self.held.clear_poison();
+            let mut held = poisoned.into_inner();
+            *held = Held::default();
+            held
+        });
+        look(&mut held)
     }
 }
 
@@ -71,26 +85,24 @@ impl Held {
         match trace {
             Trace::Order(order) => self.hold_order(order),
             Trace::Certificate(certificate) => hold(&mut self.certificates, certificate.id, Arc::new(certificate)),
+            Trace::Challenge(challenge) => {
+                if let Some(authorization) = self.authorizations.get_mut(&challenge.authorization) {
+                    Arc::make_mut(authorization).put(challenge);
+                }
+            }
             Trace::Settled { challenge, asked, result } => {
                 if let Some(authorization) = self.authorization_of(challenge) {
                     let settled = authorization.settled(challenge, asked, result);
-                    hold(&mut self.authorizations, authorization.id, Arc::new(settled));
+                    self.authorizations.insert(settled.id, Arc::new(settled));
                 }
             }
             Trace::ChangedOrder(id) => drop(self.orders.remove(&id)),
-            Trace::ChangedChallenge(id) => {
-                if let Some(authorization) = self.authorization_of(id) {
-                    self.authorizations.remove(&authorization.id);
-                }
-            }
+            Trace::ChangedAuthorization(id) => drop(self.authorizations.remove(&id)),
             Trace::ChangedAnything => *self = Held::default(),
         }
     }
 
     fn hold_order(&mut self, order: Order) {
-        if order.names.len() > MOST_NAMES {
-            return;
-        }
         for authorization in &order.authorizations {
             hold(&mut self.authorizations, authorization.id, Arc::clone(authorization));
         }
@@ -172,6 +184,7 @@ mod tests {
     use crate::error::Error;
     use crate::store::{Name, NewAuthorization, NewCertificate, NewOrder, OrderName, Purpose, Write};
     use rusqlite::Connection;
+    use std::sync::mpsc::channel;
 
     const END: Time = Time(1_000_000);
 
@@ -229,81 +242,152 @@ mod tests {
         write.insert_certificate(&new, now)
     }
 
+    type Work = Box<dyn FnOnce(&Write<'_>) -> Result<()> + Send>;
+
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: i64) -> i64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            i64::try_from(self.0 >> 33).unwrap() % sides
+        }
+    }
+
+    /// The newest row id of a table.
+    fn newest(store: &Store, table: &str) -> i64 {
+        let sql = format!("SELECT coalesce(max(id), 0) FROM {table}");
+        store.read(|read| read.optional(&sql, [], |row| row.get(0))).unwrap().unwrap()
+    }
+
+    const KINDS: usize = 14;
+
+    /// A change of some kind to something that was made not long ago.
+    fn any_change(dice: &mut Dice, store: &Store, now: Time) -> (usize, Work) {
+        let mut recent = |table: &str, back: i64| (newest(store, table) - dice.roll(back)).max(1);
+        let (order, authorization) = (recent("orders", 4), recent("authorizations", 4));
+        let challenge = recent("challenges", 8);
+        let (account, name) = (dice.roll(2) + 1, format!("n{}.lan", dice.roll(i64::MAX)));
+        let valid = ValidationResult::Valid { at: now, expires: Time(END.0 - now.0), caa_checked: now.0 % 2 == 0 };
+        let invalid = ValidationResult::Invalid { at: now, class: "dns".into(), detail: "no".into() };
+        let mut kind = usize::try_from(dice.roll(KINDS as i64)).unwrap();
+        // What ends much is rare.
+        if kind >= KINDS - 3 && dice.roll(8) > 0 {
+            kind = 0;
+        }
+        let work: Work = match kind {
+            0 | 1 => Box::new(move |write| {
+                ordered(write, account, &[(name.clone(), None), (format!("w.{name}"), None)], now).map(drop)
+            }),
+            2 => Box::new(move |write| match write.authorization(authorization)? {
+                Some(_) => ordered(write, account, &[(name, Some(authorization))], now).map(drop),
+                None => Ok(()),
+            }),
+            3..=5 => Box::new(move |write| write.settle_validation(challenge, now, &valid).map(drop)),
+            6 => Box::new(move |write| write.request_validation(challenge, now).map(drop)),
+            7 => Box::new(move |write| finalized(write, account, order, now).map(drop)),
+            8 => Box::new(move |write| write.finalize_order(order, b"alone", now)),
+            9 => Box::new(move |write| {
+                ordered(write, account, &[(name, None)], now)?;
+                write.request_validation(challenge, now)?;
+                Err(Error::conflict("undone"))
+            }),
+            10 => Box::new(move |write| {
+                write.settle_validation(challenge, now, &valid)?;
+                Err(Error::conflict("undone"))
+            }),
+            11 => Box::new(move |write| write.settle_validation(challenge, now, &invalid).map(drop)),
+            12 => Box::new(move |write| write.deactivate_authorization(authorization, now)),
+            _ => Box::new(move |write| match now.0 % 2 {
+                0 => write.deactivate_account(account, now),
+                _ => write.execute("UPDATE orders SET expires = ?2 WHERE id = ?1", (order, END.0 - 2)).map(drop),
+            }),
+        };
+        (kind, work)
+    }
+
+    /// Have changes made by one commit; which of them were kept.
+    fn together(store: &Store, works: Vec<Work>) -> Vec<bool> {
+        let (begins, has_begun) = channel();
+        let (go_on, may_go_on) = channel::<()>();
+        let (tell, told) = channel();
+        let count = works.len();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let first = move |_: &Write<'_>| {
+                    begins.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    Ok(())
+                };
+                store.change(first).unwrap();
+            });
+            has_begun.recv().unwrap();
+            for (number, work) in works.into_iter().enumerate() {
+                let tell = tell.clone();
+                store.change_then(work, move |result| tell.send((number, result.is_ok())).unwrap());
+            }
+            go_on.send(()).unwrap();
+        });
+        let mut results: Vec<(usize, bool)> = (0..count).map(|_| told.recv().unwrap()).collect();
+        results.sort_unstable();
+        results.into_iter().map(|(_, is_kept)| is_kept).collect()
+    }
+
     #[test]
     fn what_is_held_is_what_the_database_says_whatever_was_done() {
         let (_dir, store) = store();
-        let (mut seed, mut done, mut held) = (7u64, [0; 9], 0);
-        let mut dice = move |sides: i64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            i64::try_from(seed >> 33).unwrap() % sides
-        };
-        let (mut orders, mut authorizations, mut challenges) = (0, 0, 0);
-        for moment in 1..3_000 {
-            let now = Time(moment);
-            let account = dice(2) + 1;
-            let recent = |newest: i64, back: i64| (newest - back).max(1);
-            let order = recent(orders, dice(4));
-            let authorization = recent(authorizations, dice(4));
-            let challenge = recent(challenges, dice(8));
-            let name = format!("n{moment}.lan");
-            let what = dice(12);
-            let result: Result<()> = store.change(move |write| match what {
-                0 | 1 => ordered(write, account, &[(name.clone(), None), (format!("w.{name}"), None)], now).map(drop),
-                2 => ordered(write, account, &[(name, Some(authorization))], now).map(drop),
-                3 | 4 | 5 => {
-                    let result = ValidationResult::Valid { at: now, expires: Time(END.0 - 1), caa_checked: what == 3 };
-                    write.settle_validation(challenge, now, &result).map(drop)
-                }
-                6 if moment % 4 == 0 => {
-                    let result = ValidationResult::Invalid { at: now, class: "dns".into(), detail: "no".into() };
-                    write.settle_validation(challenge, now, &result).map(drop)
-                }
-                6 => write.request_validation(challenge, now).map(drop),
-                7 | 8 => finalized(write, account, order, now).map(drop),
-                9 if moment % 8 == 0 => write.deactivate_authorization(authorization, now),
-                9 if moment % 50 == 1 => write.deactivate_account(account, now),
-                9 => write.execute("UPDATE orders SET expires = ?2 WHERE id = ?1", (order, END.0 - 2)).map(drop),
-                10 => {
-                    ordered(write, account, &[(name, None)], now)?;
-                    write.execute("UPDATE authorizations SET deactivated = 1", [])?;
-                    write.settle_validation(
-                        challenge,
-                        now,
-                        &ValidationResult::Valid { at: now, expires: END, caa_checked: true },
-                    )?;
-                    Err(Error::conflict("undone"))
-                }
-                _ => Ok(()),
-            });
-            if let (Ok(()), Some(count)) = (&result, done.get_mut(usize::try_from(what).unwrap())) {
-                *count += 1;
+        let (mut dice, mut kept, mut held) = (Dice(7), [0; KINDS], [0; 4]);
+        for moment in 1..600 {
+            let batch = (0..=dice.roll(6)).map(|_| any_change(&mut dice, &store, Time(moment)));
+            let (kinds, works): (Vec<usize>, Vec<Work>) = batch.collect();
+            let before = store.commits_begun();
+            for (kind, is_kept) in kinds.iter().zip(together(&store, works)) {
+                kept[*kind] += usize::from(is_kept);
             }
-            let newest = |table: &str| {
-                let sql = format!("SELECT coalesce(max(id), 0) FROM {table}");
-                store.read(|read| read.optional(&sql, [], |row| row.get::<_, i64>(0))).unwrap().unwrap()
-            };
-            (orders, authorizations) = (newest("orders"), newest("authorizations"));
-            challenges = newest("challenges");
-            let certificates = newest("certificates");
-            for back in 0..6 {
-                let (order, certificate) = (orders - back, certificates - back);
-                held += usize::from(store.writer.recent.with(|held| held.order(order)).is_some());
-                assert_eq!(store.order(order), store.read(|read| read.order(order)), "{moment}: {what}");
-                assert_eq!(
-                    store.certificate(certificate),
-                    store.read(|read| read.certificate(certificate)).map(|c| c.map(Arc::new)),
-                    "{moment}: {what}"
-                );
-            }
-            for back in 0..12 {
-                let (authorization, challenge) = (authorizations - back, challenges - back);
-                let found = store.read(|read| read.authorization(authorization)).map(|a| a.map(Arc::new));
-                assert_eq!(store.authorization(authorization), found, "{moment}: {what}");
-                let found = store.read(|read| read.authorization_of(challenge)).map(|a| a.map(Arc::new));
-                assert_eq!(store.authorization_of(challenge), found, "{moment}: {what}");
+            assert!(store.commits_begun() <= before + 2, "one commit for all that waited");
+            let (orders, authorizations) = (newest(&store, "orders"), newest(&store, "authorizations"));
+            let (challenges, certificates) = (newest(&store, "challenges"), newest(&store, "certificates"));
+            for back in 0..8 {
+                let id = orders - back;
+                assert_eq!(store.order(id), store.read(|read| read.order(id)), "{moment}: {kinds:?}");
+                held[0] += usize::from(store.writer.recent.with(|held| held.order(id)).is_some());
+                let id = authorizations - back;
+                let found = store.read(|read| read.authorization(id)).map(|found| found.map(Arc::new));
+                assert_eq!(store.authorization(id), found, "{moment}: {kinds:?}");
+                held[1] += usize::from(store.writer.recent.with(|held| held.authorizations.contains_key(&id)));
+                let id = challenges - back;
+                let found = store.read(|read| read.authorization_of(id)).map(|found| found.map(Arc::new));
+                assert_eq!(store.authorization_of(id), found, "{moment}: {kinds:?}");
+                held[2] += usize::from(store.writer.recent.with(|held| held.authorization_of(id)).is_some());
+                let id = certificates - back;
+                let found = store.read(|read| read.certificate(id)).map(|found| found.map(Arc::new));
+                assert_eq!(store.certificate(id), found, "{moment}: {kinds:?}");
+                held[3] += usize::from(store.writer.recent.with(|held| held.certificates.contains_key(&id)));
             }
         }
-        assert!(done.iter().all(|count| *count > 10) && held > 1_000, "{done:?}, {held}");
+        let all_were_made = (0..KINDS).all(|kind| matches!(kind, 9 | 10) || kept[kind] > 10);
+        assert!(all_were_made && kept[9] + kept[10] == 0, "{kept:?}");
+        assert!(held.iter().all(|count| *count > 200), "{held:?}");
+    }
+
+    /// The database is what tests look at otherwise.
+    #[test]
+    fn what_is_held_is_given_without_the_database() {
+        let (dir, store) = store();
+        let order = store.change(|write| ordered(write, 1, &[("a.lan".into(), None)], Time(1))).unwrap();
+        let authorization = Arc::clone(&order.authorizations[0]);
+        let challenge = authorization.challenges[0].id;
+        let valid = ValidationResult::Valid { at: Time(2), expires: END, caa_checked: false };
+        store.change(move |write| write.settle_validation(challenge, Time(2), &valid)).unwrap();
+        let behind = Connection::open(dir.path().join("db")).unwrap();
+        behind.execute_batch("UPDATE orders SET profile = 'x'; UPDATE authorizations SET identifier = 'x'").unwrap();
+        assert_eq!(store.order(order.id).unwrap().unwrap().profile, None);
+        assert_eq!(store.authorization(authorization.id).unwrap().unwrap().identifier, "a.lan");
+        assert_eq!(store.authorization_of(challenge).unwrap().unwrap().identifier, "a.lan");
+        let id = store.change(move |write| finalized(write, 1, order.id, Time(3))).unwrap();
+        behind
+            .execute_batch("DROP TRIGGER certificates_are_never_changed; UPDATE certificates SET certificate = x'00'")
+            .unwrap();
+        assert_eq!(store.certificate(id).unwrap().unwrap().der, b"der");
     }
 
     #[test]
@@ -327,31 +411,50 @@ mod tests {
 
     #[test]
     fn a_commit_that_failed_leaves_nothing_held() {
-        let (dir, store) = store();
+        let (_dir, store) = store();
         let order = store.change(|write| ordered(write, 1, &[("a.lan".into(), None)], Time(1))).unwrap();
-        assert!(store.writer.recent.with(|held| held.order(order.id)).is_some());
-        let other = Connection::open(dir.path().join("db")).unwrap();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        store.change(|write| write.deactivate_authorization(1, Time(2))).unwrap_err();
-        assert!(store.writer.recent.with(|held| held.order(order.id)).is_none());
+        let is_held = || store.writer.recent.with(|held| held.order(order.id)).is_some();
+        assert!(is_held());
+        // A disk that is full at the end.
+        let lost = store.change(|write| {
+            ordered(write, 1, &[("b.lan".into(), None)], Time(1))?;
+            write.db.execute_batch("ROLLBACK")?;
+            Err::<(), _>(Error::unavailable("the disk is full"))
+        });
+        assert!(lost.is_err() && !is_held());
         assert_eq!(store.order(order.id), Ok(Some(order)));
+    }
+
+    #[test]
+    fn what_lists_many_keys_leaves_one_trace() {
+        let (_dir, store) = store();
+        let traces = store.change(|write| {
+            for _ in 0..1_000 {
+                write.execute("UPDATE orders SET expires = 1", [])?;
+                write.execute("INSERT OR IGNORE INTO blocked_keys (hash, since, why) VALUES (x'', 1, '')", [])?;
+            }
+            Ok(write.traces.borrow().len())
+        });
+        assert_eq!(traces, Ok(1));
     }
 
     #[test]
     fn statements_that_change_rows_that_may_be_held_are_told_from_others() {
         for changing in [
             "UPDATE authorizations SET deactivated = ?2 WHERE account = ?1",
-            "UPDATE challenges SET requested = ?2",
+            "UPDATE OR IGNORE main.challenges SET requested = ?2",
             "DELETE FROM orders WHERE id = ?1",
             "DELETE FROM order_authorizations WHERE order_id = ?1",
             "DELETE FROM certificates WHERE id = ?1",
             "DELETE FROM revocations WHERE certificate = ?1",
             "WITH x AS (SELECT 1) UPDATE orders SET csr_hash = ?1",
             "INSERT OR REPLACE INTO orders (id) VALUES (?1)",
+            "INSERT INTO orders (id) VALUES (?1) ON CONFLICT (id) DO UPDATE SET expires = 1",
         ] {
             assert!(may_change_held(changing), "{changing}");
         }
         assert!(!may_change_held("INSERT INTO orders (account) VALUES (?1)"), "nobody has asked for new rows yet");
+        assert!(!may_change_held("INSERT OR IGNORE INTO blocked_keys (hash) VALUES (?1)"));
         assert!(!may_change_held("UPDATE crls SET leaves = leaves + 1"));
     }
 }
