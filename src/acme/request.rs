@@ -9,6 +9,7 @@ use crate::jose::{Jws, KeyReference, json};
 use crate::keys::PublicKey;
 use crate::store::{Account, AccountStatus, Eab, Read};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -175,8 +176,8 @@ impl Acme {
         }
         let jws = Jws::parse(request.body)?;
         let target = match request.query {
-            Some(query) => format!("{}?{query}", request.path),
-            None => request.path.to_owned(),
+            Some(query) => Cow::from(format!("{}?{query}", request.path)),
+            None => Cow::from(request.path),
         };
         if !issuer.is_url_of_path(jws.url(), &target) {
             return Err(Error::unauthorized("\"url\" in the JWS is not the URL of this resource (RFC 8555, 6.4)"));

@@ -36,25 +36,28 @@ pub(super) enum Resource<'a> {
 
 impl<'a> Route<'a> {
     pub(super) fn parse(path: &'a str) -> Option<Route<'a>> {
-        let segments: Vec<&str> = path.strip_prefix("/acme/")?.split('/').collect();
-        let (display_id, rest) = segments.split_first()?;
-        let resource = match rest {
-            ["directory"] => Resource::Directory,
-            ["new-nonce"] => Resource::NewNonce,
-            ["new-account"] => Resource::NewAccount,
-            ["new-order"] => Resource::NewOrder,
-            ["new-authz"] => Resource::NewAuthz,
-            ["revoke-cert"] => Resource::RevokeCert,
-            ["key-change"] => Resource::KeyChange,
-            ["renewal-info", identifier] => Resource::RenewalInfo(identifier),
-            ["account", id] => Resource::Account(row_id(id)?),
-            ["account", id, "orders"] => Resource::AccountOrders(row_id(id)?),
-            ["order", id] => Resource::Order(row_id(id)?),
-            ["order", id, "finalize"] => Resource::Finalize(row_id(id)?),
-            ["authz", id] => Resource::Authorization(row_id(id)?),
-            ["challenge", id] => Resource::Challenge(row_id(id)?),
-            ["cert", id] => Resource::Certificate(row_id(id)?),
-            ["cert", id, number] => Resource::AlternateCertificate(row_id(id)?, row_id(number)?),
+        let mut segments = path.strip_prefix("/acme/")?.split('/');
+        let (display_id, first, second, third) = (segments.next()?, segments.next()?, segments.next(), segments.next());
+        if segments.next().is_some() {
+            return None;
+        }
+        let resource = match (first, second, third) {
+            ("directory", None, None) => Resource::Directory,
+            ("new-nonce", None, None) => Resource::NewNonce,
+            ("new-account", None, None) => Resource::NewAccount,
+            ("new-order", None, None) => Resource::NewOrder,
+            ("new-authz", None, None) => Resource::NewAuthz,
+            ("revoke-cert", None, None) => Resource::RevokeCert,
+            ("key-change", None, None) => Resource::KeyChange,
+            ("renewal-info", Some(identifier), None) => Resource::RenewalInfo(identifier),
+            ("account", Some(id), None) => Resource::Account(row_id(id)?),
+            ("account", Some(id), Some("orders")) => Resource::AccountOrders(row_id(id)?),
+            ("order", Some(id), None) => Resource::Order(row_id(id)?),
+            ("order", Some(id), Some("finalize")) => Resource::Finalize(row_id(id)?),
+            ("authz", Some(id), None) => Resource::Authorization(row_id(id)?),
+            ("challenge", Some(id), None) => Resource::Challenge(row_id(id)?),
+            ("cert", Some(id), None) => Resource::Certificate(row_id(id)?),
+            ("cert", Some(id), Some(number)) => Resource::AlternateCertificate(row_id(id)?, row_id(number)?),
             _ => return None,
         };
         Some(Route { display_id, resource })

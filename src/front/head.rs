@@ -102,35 +102,27 @@ fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         is_http_10,
         expects_continue: match fields.single("Expect")? {
             None => false,
-            Some(value) if value.eq_ignore_ascii_case("100-continue") => !is_http_10,
+            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => !is_http_10,
             Some(_) => return Err(Refusal::UnknownExpectation),
         },
-        content_type: fields.single("Content-Type")?,
+        content_type: fields.single("Content-Type")?.map(text),
         hops: Hops { forwarded: fields.joined("Forwarded"), x_forwarded_for: fields.joined("X-Forwarded-For") },
     })
 }
 
 struct Fields<'h>(&'h [httparse::Header<'h>]);
 
-impl Fields<'_> {
-    /// The values of a field. Bytes outside ASCII, which nobody behind understands, become question marks.
-    fn all(&self, name: &str) -> impl Iterator<Item = String> {
-        self.0.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| {
-            h.value
-                .iter()
-                .map(|b| if b.is_ascii_graphic() || *b == b' ' { char::from(*b) } else { '?' })
-                .collect::<String>()
-                .trim()
-                .to_owned()
-        })
+impl<'h> Fields<'h> {
+    fn all(&self, name: &str) -> impl Iterator<Item = &'h [u8]> {
+        self.0.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.trim_ascii())
     }
 
     /// The values of a field that is a list (RFC 9110, 5.3).
     fn joined(&self, name: &str) -> String {
-        self.all(name).collect::<Vec<_>>().join(",")
+        self.all(name).map(text).collect::<Vec<_>>().join(",")
     }
 
-    fn single(&self, name: &str) -> Result<Option<String>, Refusal> {
+    fn single(&self, name: &str) -> Result<Option<&'h [u8]>, Refusal> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
@@ -139,19 +131,24 @@ impl Fields<'_> {
     }
 }
 
+/// Bytes outside ASCII, which nobody behind understands, become question marks.
+fn text(value: &[u8]) -> String {
+    value.iter().map(|b| if b.is_ascii_graphic() || *b == b' ' { char::from(*b) } else { '?' }).collect()
+}
+
 fn framing(fields: &Fields<'_>, is_http_10: bool) -> Result<Framing, Refusal> {
     let length = fields.single("Content-Length")?;
     match (fields.single("Transfer-Encoding")?, length) {
         (Some(_), Some(_)) => Err(Refusal::Malformed("Content-Length and Transfer-Encoding do not go together")),
         (Some(_), None) if is_http_10 => Err(Refusal::Malformed("HTTP/1.0 has no Transfer-Encoding")),
-        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (Some(_), None) => Err(Refusal::Malformed("the only Transfer-Encoding is chunked")),
         (None, None) => Ok(Framing::Length(0)),
         (None, Some(digits)) => {
-            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
                 return Err(Refusal::Malformed("Content-Length is not a number"));
             }
-            match digits.parse::<usize>() {
+            match text(digits).parse::<usize>() {
                 Ok(length) if length <= LARGEST_BODY => Ok(Framing::Length(length)),
                 _ => Err(Refusal::BodyTooLarge),
             }
