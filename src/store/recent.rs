@@ -227,6 +227,10 @@ mod tests {
 
     fn finalized(write: &Write<'_>, account: i64, order: i64, now: Time) -> Result<i64> {
         write.finalize_order(order, b"hash", now)?;
+        certified(write, account, order, now)
+    }
+
+    fn certified(write: &Write<'_>, account: i64, order: i64, now: Time) -> Result<i64> {
         let new = NewCertificate {
             serial: order.to_be_bytes().to_vec(),
             purpose: Purpose::Acme,
@@ -297,8 +301,9 @@ mod tests {
             }),
             11 => Box::new(move |write| write.settle_validation(challenge, now, &invalid).map(drop)),
             12 => Box::new(move |write| write.deactivate_authorization(authorization, now)),
-            _ => Box::new(move |write| match now.0 % 2 {
+            _ => Box::new(move |write| match now.0 % 3 {
                 0 => write.deactivate_account(account, now),
+                1 => certified(write, account, order, now).map(drop),
                 _ => write.execute("UPDATE orders SET expires = ?2 WHERE id = ?1", (order, END.0 - 2)).map(drop),
             }),
         };
