@@ -172,6 +172,8 @@ mod tests {
             "/acme/x/order/-1",
             "/acme/x/order/99999999999999999999",
             "/acme/x/order/1/",
+            "/acme/x/order/1/finalize/",
+            "/acme/x/cert/7/1/x",
             "/other",
         ] {
             assert_eq!(Route::parse(path), None, "{path}");

@@ -1,6 +1,6 @@
 //! What clients ask for in the moments after it was made: orders, authorizations and certificates as the last commits left them.
-//! To read them in a snapshot costs more than all the rest of such a reply. Only whoever commits writes here, under the lock of
-//! the database and before anybody hears of the commit. What is not here is in the database. What is here may be older than that by
+//! To read them in a snapshot costs more than all the rest of such a reply. Only whoever commits puts anything here, under the lock
+//! of the database and before anybody hears of the commit. What is not here is in the database. What is here may be older than that by
 //! the moment between a commit and this, as a snapshot would be: what may have changed is read again in the transaction that
 //! decides.
 
@@ -8,6 +8,7 @@ use super::{Authorization, Certificate, Challenge, Order, Store, ValidationResul
 use crate::clock::Time;
 use crate::error::Result;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 /// Of each kind. Who comes later than so many others is answered from the database.
@@ -41,8 +42,8 @@ pub(super) fn may_hold(order: &Order) -> bool {
     order.names.len() <= MOST_NAMES
 }
 
-/// Whether a statement may change what is held. New rows change nothing that was there; what else names one of the tables, for
-/// whatever it does, is taken to change it.
+/// Whether a statement may change what is held. New rows do not, and where they belong to what may be held, whoever inserts them
+/// leaves a trace. What else names one of the tables, for whatever it does, is taken to change it.
 pub(super) fn may_change_held(sql: &str) -> bool {
     let is_new_row = sql.starts_with("INSERT INTO ") && !sql.contains("ON CONFLICT");
     !is_new_row && TABLES.iter().any(|table| sql.contains(table))
@@ -63,8 +64,13 @@ struct Held {
 impl Recent {
     /// What the changes of a commit did, in their order.
     pub(super) fn follow(&self, traces: Vec<Trace>) {
-        if !traces.is_empty() {
-            self.with(|held| traces.into_iter().for_each(|trace| held.follow(trace)));
+        if traces.is_empty() {
+            return;
+        }
+        let followed = || self.with(|held| traces.into_iter().for_each(|trace| held.follow(trace)));
+        // The next commit is made whatever happens, and what is half done is forgotten.
+        if catch_unwind(AssertUnwindSafe(followed)).is_err() {
+            log::error!("what was just committed could not be held in memory");
         }
     }
 
@@ -428,6 +434,18 @@ mod tests {
         });
         assert!(lost.is_err() && !is_held());
         assert_eq!(store.order(order.id), Ok(Some(order)));
+    }
+
+    #[test]
+    fn whoever_panics_in_the_middle_leaves_nothing_held() {
+        let (_dir, store) = store();
+        let order = store.change(|write| ordered(write, 1, &[("a.lan".into(), None)], Time(1))).unwrap();
+        let recent = &store.writer.recent;
+        assert!(recent.with(|held| held.order(order.id)).is_some());
+        let _ = catch_unwind(AssertUnwindSafe(|| recent.with(|_| panic!("on purpose"))));
+        assert!(recent.with(|held| held.order(order.id)).is_none());
+        let next = store.change(|write| ordered(write, 1, &[("b.lan".into(), None)], Time(1))).unwrap();
+        assert!(recent.with(|held| held.order(next.id)).is_some(), "and goes on");
     }
 
     #[test]

@@ -156,7 +156,8 @@ impl Write<'_> {
             self.execute("DELETE FROM tls_certificates WHERE certificate = ?1", [id])?;
         }
         self.execute("DELETE FROM expiry_notices WHERE subject = 'certificate' AND id = ?1", [id])?;
-        // Nobody remembers the revocations of leaves. A trigger removes the certificate of this one.
+        // Nobody remembers the revocations of leaves. A trigger removes the certificate of this one; what is held of it is forgotten
+        // with the next statement.
         self.execute_on_record("DELETE FROM revocations WHERE certificate = ?1", [id])?;
         self.execute("DELETE FROM certificates WHERE id = ?1", [id])?;
         if let Some(shard) = shard {
