@@ -131,9 +131,14 @@ impl<'h> Fields<'h> {
     }
 }
 
-/// Bytes outside ASCII, which nobody behind understands, become question marks.
+/// Tabs are white space (RFC 9110, 5.6.3); bytes outside ASCII, which nobody behind understands, become question marks.
 fn text(value: &[u8]) -> String {
-    value.iter().map(|b| if b.is_ascii_graphic() || *b == b' ' { char::from(*b) } else { '?' }).collect()
+    let character = |byte: &u8| match byte {
+        b'\t' => ' ',
+        byte if byte.is_ascii_graphic() || *byte == b' ' => char::from(*byte),
+        _ => '?',
+    };
+    value.iter().map(character).collect()
 }
 
 fn framing(fields: &Fields<'_>, is_http_10: bool) -> Result<Framing, Refusal> {
@@ -197,6 +202,14 @@ mod tests {
         assert_eq!((length, head.framing, head.target.as_str()), (end, Framing::Length(7), "/acme/x?y"));
         let request = head.into_request(b"1234567".to_vec(), IpAddr::from([1, 2, 3, 4]), Door::Tls);
         assert_eq!((request.address.as_str(), request.target.as_str()), ("1.2.3.4", "/acme/x?y"));
+    }
+
+    #[test]
+    fn white_space_in_a_field_may_be_tabs() {
+        let text = "POST / HTTP/1.1\r\nHost:\ta\r\nConnection: x,\tclose\r\nContent-Type:\ta/b;\tc=\u{e9}\t\r\nContent-Length: 5\t\r\n\r\n";
+        let (head, _) = scan(text).unwrap().unwrap();
+        assert!(!head.keep_alive && head.framing == Framing::Length(5), "{head:?}");
+        assert_eq!(head.content_type.as_deref(), Some("a/b; c=??"));
     }
 
     #[test]
