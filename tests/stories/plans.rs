@@ -1,6 +1,7 @@
 //! What a request costs does not grow with what the store holds: every statement on its way goes by an index. A step of tidying
 //! costs no more either.
 
+use crate::world::acme::{Client, Order};
 use crate::world::base64url;
 use crate::world::daemon::Ca;
 use crate::world::issuer::{CERTIFICATES, Issuer};
@@ -40,10 +41,16 @@ fn neither_a_request_of_a_client_nor_a_start_walks_over_a_table_that_grows() {
     let set = [&["set-limits", "--cert-issuer-name", &issuer.name][..], &limits, &["--certificates-per-week", "100"]];
     ca.run(&set.concat()).succeeded();
     let before = ca.log().len();
-    live(&ca, &issuer, &responder);
+    let client = live(&ca, &issuer, &responder);
     ca.restart();
+    look_again(&client);
     let statements = statements(&ca.log()[before..]);
     assert!(statements.len() > 60, "only {} statements were told of", statements.len());
+    for read in ["orders o WHERE o.id = ?1", "authorizations a WHERE a.id = ?1", "certificates c WHERE c.id = ?1"] {
+        assert!(statements.iter().any(|statement| statement.ends_with(read)), "nobody has read {read}");
+    }
+    let by_challenge = "WHERE a.id = (SELECT authorization FROM challenges WHERE id = ?1)";
+    assert!(statements.iter().any(|statement| statement.ends_with(by_challenge)), "nobody has read {by_challenge}");
 
     none_walks(&ca.state_dir(), &statements);
 }
@@ -206,7 +213,7 @@ fn walks_over_much(step: &str, statement: &str) -> bool {
 }
 
 /// What clients do, from the first account to a revocation.
-fn live(ca: &Ca, issuer: &Issuer, responder: &Responder) {
+fn live(ca: &Ca, issuer: &Issuer, responder: &Responder) -> Client {
     let client = ca.client(issuer);
     client.obtain(&["acme.com"], responder);
     let chain = client.obtain(&["acme.com"], responder);
@@ -216,6 +223,17 @@ fn live(ca: &Ca, issuer: &Issuer, responder: &Responder) {
     ca.unchallenged_client(issuer, "acme.com").order(&["acme.com"]);
     let certificate = base64url::encode(&certificates(&chain)[0]);
     client.post(&client.url("revokeCert"), &json!({"certificate": certificate})).expect(200);
+    client
+}
+
+/// A daemon that was just started holds nothing of what was made before.
+fn look_again(client: &Client) {
+    let list = client.fetch(&format!("{}/orders", client.account.as_ref().unwrap())).expect(200).json();
+    let url = list["orders"][0].as_str().unwrap();
+    let order = Order { url: url.into(), body: client.fetch(url).expect(200).json() };
+    let authorization = client.fetch(&order.authorizations()[0]).expect(200).json();
+    client.fetch(authorization["challenges"][0]["url"].as_str().unwrap()).expect(200);
+    client.fetch(order.body["certificate"].as_str().unwrap()).expect(200);
 }
 
 fn statements(log: &str) -> BTreeSet<String> {
