@@ -8,7 +8,7 @@ use super::route::Resource;
 use super::{Acme, Answer, Reply, no_such, problem};
 use crate::clock::Time;
 use crate::error::{Error, Result};
-use crate::store::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, LimitKind, ValidationJob};
+use crate::store::{Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ValidationJob};
 use std::sync::Arc;
 
 impl Acme {
@@ -31,7 +31,8 @@ impl Acme {
             return Ok(challenge_reply(&issuer, account, challenge).into());
         }
         let job = job(request, challenge, &authorization, now)?;
-        self.check_failures(&issuer, &job, now)?;
+        let limits = self.store.limits(issuer.item.id)?;
+        self.store.check_failures(&limits, job.account, &job.identifier, now)?;
         let challenge = challenge.clone();
         let (store, validation) = (Arc::clone(&self.store), Arc::clone(&self.validation));
         Ok(Answer::later(move |tell| {
@@ -44,16 +45,6 @@ impl Acme {
                 ),
             });
         }))
-    }
-}
-
-impl Acme {
-    fn check_failures(&self, issuer: &IssuerContext, job: &ValidationJob, now: Time) -> Result<()> {
-        let limits = self.store.limits(issuer.item.id)?;
-        if !limits.bound(LimitKind::FailedValidations) {
-            return Ok(());
-        }
-        self.store.read(|read| read.check_failures(&limits, job.account, &job.identifier, now))
     }
 }
 

@@ -6,10 +6,8 @@ use crate::error::{Error, Result};
 /// Strict textual encoding, lines of 64 characters.
 pub fn to_pem(label: &str, der: &[u8]) -> String {
     let base64 = to_base64(der);
-    let mut out = String::with_capacity(base64.len().saturating_mul(2));
-    for part in ["-----BEGIN ", label, "-----\n"] {
-        out.push_str(part);
-    }
+    let mut out = String::with_capacity(der.len().saturating_mul(2));
+    out.push_str(&format!("-----BEGIN {label}-----\n"));
     let mut rest = base64.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
@@ -17,9 +15,7 @@ pub fn to_pem(label: &str, der: &[u8]) -> String {
         out.push('\n');
         rest = after;
     }
-    for part in ["-----END ", label, "-----\n"] {
-        out.push_str(part);
-    }
+    out.push_str(&format!("-----END {label}-----\n"));
     out
 }
 

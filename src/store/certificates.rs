@@ -301,10 +301,9 @@ impl Write<'_> {
         }
         if let Some((account, order)) = new.ordered {
             self.leave(Trace::ChangedOrder(order));
-            let NewCertificate { serial, der, .. } = new.clone();
             self.leave(Trace::Certificate(Certificate {
                 id,
-                serial,
+                serial: new.serial.clone(),
                 issuer: new.issuer,
                 signer: new.signer,
                 account: Some(account),
@@ -313,7 +312,7 @@ impl Write<'_> {
                 not_after: new.not_after,
                 issued: now,
                 shard: new.shard,
-                der,
+                der: new.der.clone(),
             }));
         }
         Ok(id)

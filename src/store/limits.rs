@@ -47,13 +47,6 @@ pub struct Limits {
     of_accounts: bool,
 }
 
-impl Limits {
-    /// Whether anybody has a limit of this kind.
-    pub fn bound(&self, kind: LimitKind) -> bool {
-        self.of_accounts || self.values.contains_key(&kind)
-    }
-}
-
 impl Store {
     /// The limits of an issuer, as they were set last.
     ///
@@ -61,6 +54,17 @@ impl Store {
     /// The database's.
     pub fn limits(&self, issuer: i64) -> Result<Arc<Limits>> {
         self.limits.read(self, issuer, |read| read.limits_of(issuer))
+    }
+
+    /// As [`Read::check_failures`], which is read only where anybody has such a limit.
+    ///
+    /// # Errors
+    /// RateLimited, with how long to wait; the database's.
+    pub fn check_failures(&self, limits: &Limits, account: i64, identifier: &str, now: Time) -> Result<()> {
+        if !limits.of_accounts && !limits.values.contains_key(&LimitKind::FailedValidations) {
+            return Ok(());
+        }
+        self.read(|read| read.check_failures(limits, account, identifier, now))
     }
 }
 

@@ -4,7 +4,7 @@
 //! the moment between a commit and this, as a snapshot would be: what may have changed is read again in the transaction that
 //! decides.
 
-use super::{Authorization, Certificate, Challenge, Order, Store, ValidationResult};
+use super::{Authorization, Certificate, Challenge, Order, Read, Store, ValidationResult};
 use crate::clock::Time;
 use crate::error::Result;
 use std::collections::BTreeMap;
@@ -139,15 +139,24 @@ fn hold<T>(held: &mut BTreeMap<i64, T>, id: i64, value: T) {
 }
 
 impl Store {
+    /// What is held, or else what the database says.
+    fn recent<T>(
+        &self,
+        held: impl FnOnce(&Held) -> Option<T>,
+        read: impl FnOnce(&Read<'_>) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        match self.writer.recent.with(|all| held(all)) {
+            Some(held) => Ok(Some(held)),
+            None => self.read(read),
+        }
+    }
+
     /// An order with its authorizations.
     ///
     /// # Errors
     /// The database's.
     pub fn order(&self, id: i64) -> Result<Option<Order>> {
-        match self.writer.recent.with(|held| held.order(id)) {
-            Some(held) => Ok(Some(held)),
-            None => self.read(|read| read.order(id)),
-        }
+        self.recent(|held| held.order(id), |read| read.order(id))
     }
 
     /// An authorization with its challenges.
@@ -155,10 +164,8 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn authorization(&self, id: i64) -> Result<Option<Arc<Authorization>>> {
-        match self.writer.recent.with(|held| held.authorizations.get(&id).cloned()) {
-            Some(held) => Ok(Some(held)),
-            None => Ok(self.read(|read| read.authorization(id))?.map(Arc::new)),
-        }
+        let read = |read: &Read<'_>| Ok(read.authorization(id)?.map(Arc::new));
+        self.recent(|held| held.authorizations.get(&id).cloned(), read)
     }
 
     /// The authorization of a challenge, with its challenges.
@@ -166,10 +173,8 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn authorization_of(&self, challenge: i64) -> Result<Option<Arc<Authorization>>> {
-        match self.writer.recent.with(|held| held.authorization_of(challenge)) {
-            Some(held) => Ok(Some(held)),
-            None => Ok(self.read(|read| read.authorization_of(challenge))?.map(Arc::new)),
-        }
+        let read = |read: &Read<'_>| Ok(read.authorization_of(challenge)?.map(Arc::new));
+        self.recent(|held| held.authorization_of(challenge), read)
     }
 
     /// A certificate by its row id.
@@ -177,10 +182,8 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn certificate(&self, id: i64) -> Result<Option<Arc<Certificate>>> {
-        match self.writer.recent.with(|held| held.certificates.get(&id).cloned()) {
-            Some(held) => Ok(Some(held)),
-            None => Ok(self.read(|read| read.certificate(id))?.map(Arc::new)),
-        }
+        let read = |read: &Read<'_>| Ok(read.certificate(id)?.map(Arc::new));
+        self.recent(|held| held.certificates.get(&id).cloned(), read)
     }
 }
 

@@ -268,12 +268,13 @@ impl Commits {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         self.disk.begin(batch.len());
         let before = ROLE.replace(Role::Commits);
-        let committed = commit_together(&db, &mut batch, &self.begun);
-        ROLE.set(before);
-        let committed = committed.map(|effects| self.follow(effects)).inspect_err(|_| {
+        let (effects, committed) = match commit_together(&db, &mut batch, &self.begun) {
+            Ok(effects) => (effects, Ok(())),
             // Nothing is known for certain.
-            self.follow(Effects { changes_settings: true, traces: vec![Trace::ChangedAnything] });
-        });
+            Err(e) => (Effects { changes_settings: true, traces: vec![Trace::ChangedAnything] }, Err(e)),
+        };
+        ROLE.set(before);
+        self.follow(effects);
         drop(db);
         (batch, self.disk.end(committed))
     }
