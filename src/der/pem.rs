@@ -54,6 +54,9 @@ mod tests {
             let der: Vec<u8> = (0..length).map(|i| (i * 7) as u8).collect();
             let pem = to_pem("CERTIFICATE", &der);
             assert_eq!(from_pem("CERTIFICATE", &pem), Ok(vec![der]));
+            let lines: Vec<&str> = pem.lines().collect();
+            let [_, full @ .., last, _] = lines.as_slice() else { continue };
+            assert!(full.iter().all(|line| line.len() == 64) && (1..=64).contains(&last.len()), "{pem}");
         }
         assert!(from_pem("CERTIFICATE", "-----BEGIN CERTIFICATE-----\nAAAA\n").is_err());
         assert!(from_pem("CERTIFICATE", "-----BEGIN CERTIFICATE-----\nA*AA\n-----END CERTIFICATE-----\n").is_err());
