@@ -52,6 +52,18 @@ fn rfc8555_s6_6_failed_validations_can_be_limited() {
     client.order(&["other.limits.test"]);
 }
 
+/// Orders made beforehand do not get around it.
+#[test]
+fn rfc8555_s6_6_a_challenge_of_a_name_that_failed_too_often_is_not_tried() {
+    let issuer = scene().issuer("tried.limits.test");
+    let client = scene().ca.client(&issuer);
+    let [one, other] = [(); 2].map(|()| only(&client.order(&["tried.limits.test"])));
+    limit(&issuer, &["--failed-validations", "1"]);
+    assert_eq!(client.attempt(&one, "http-01")["status"], "invalid");
+    assert_limited(&client.start(&client.challenge(&other, "http-01")));
+    assert_eq!(client.fetch(&other).expect(200).json()["status"], "pending");
+}
+
 #[test]
 fn rfc8555_s6_6_certificates_can_be_limited() {
     let issuer = scene().issuer("certs.limits.test");

@@ -87,11 +87,13 @@ fn rfc8555_s6_6_failed_validations_of_a_name_are_limited() {
     let client = member(&issuer);
     limit_account(&issuer, &client, "--failed-validations", 1);
     let (fails, works) = (name(), name());
-    let order = client.order(&[&fails]);
+    let [order, beforehand] = [(); 2].map(|()| client.order(&[&fails]));
     // The responder does not know the token, and says so: a wrong answer is final.
     client.post(&text(&client.http_01(&order.authorizations()[0]), "url"), &json!({})).expect(200);
     assert_eq!(client.settled(&order.url, &["pending"])["status"], "invalid");
     assert_limited(&client.ask_for(&[&fails]));
+    let challenge = client.http_01(&beforehand.authorizations()[0]);
+    assert_limited(&client.post(&text(&challenge, "url"), &json!({})));
     client.ask_for(&[&works]).expect(201);
 }
 
