@@ -13,6 +13,7 @@ mod certificate_lists;
 mod certificates;
 mod challenges;
 mod clock_mark;
+mod company;
 mod copy;
 mod crls;
 mod disk;

@@ -1,10 +1,12 @@
 //! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so changes that are asked for
 //! at the same time share one: each runs in a savepoint, and one commit makes all of them last. A change that comes while nobody
 //! commits is made and committed by its own thread, which is woken by nobody. What comes meanwhile is left to the committer, a
-//! thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it.
+//! thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it. A commit waits a
+//! moment for as many as shared the one before.
 
 use super::Write;
 use super::batch::{Change, Effects, Job, commit_together, statement};
+use super::company::{Company, PATIENCE};
 use super::disk::Disk;
 use super::recent::{Recent, Trace};
 use crate::absence;
@@ -21,8 +23,6 @@ use std::time::{Duration, Instant};
 
 /// More than the requests and commands that can wait at once; a bound in case that ever changes.
 const LARGEST_BATCH: usize = 256;
-/// How long others are let go first.
-const LONGEST_GATHERING: Duration = Duration::from_micros(500);
 
 /// The committer with what it shares with those who ask; it ends with this.
 pub(super) struct Writer {
@@ -36,6 +36,10 @@ pub(super) struct Commits {
     queue: Mutex<Queue>,
     /// That a commit is left to the committer, or that it ends.
     left: Condvar,
+    /// That all are there for whom whoever commits waits.
+    complete: Condvar,
+    /// How long they are waited for.
+    patience: Duration,
     /// Counts the commits that changed settings.
     settings_version: AtomicU64,
     /// Counts the commits that had the database to themselves, whatever became of them.
@@ -48,6 +52,9 @@ pub(super) struct Commits {
 struct Queue {
     jobs: Vec<Box<dyn Job>>,
     committing: Committing,
+    company: Company,
+    /// How many jobs whoever commits waits for.
+    awaited: usize,
     /// Whether nothing more is taken.
     is_closed: bool,
     /// Whether the committer ends when it has nothing to do.
@@ -85,10 +92,16 @@ impl Writer {
     /// # Errors
     /// Unavailable when there is no thread for it.
     pub(super) fn start(db: Connection) -> Result<Writer> {
+        Writer::start_with(db, PATIENCE)
+    }
+
+    fn start_with(db: Connection, patience: Duration) -> Result<Writer> {
         let commits = Arc::new(Commits {
             db: Mutex::new(db),
             queue: Mutex::default(),
             left: Condvar::new(),
+            complete: Condvar::new(),
+            patience,
             settings_version: AtomicU64::new(1),
             begun: AtomicU64::default(),
             disk: Disk::default(),
@@ -184,6 +197,9 @@ impl Commits {
                 return then(Err(e));
             }
             queue.jobs.push(Box::new(Change::new(work, then)));
+            if queue.jobs.len() == queue.awaited {
+                self.complete.notify_one();
+            }
             let is_free = queue.committing == Committing::Nobody;
             // Whoever tells others lets none of them wait for a commit more.
             match (is_free, ROLE.get()) {
@@ -287,21 +303,22 @@ impl Commits {
         self.recent.follow(traces);
     }
 
-    /// What has queued up, and what is about to: threads that are ready to run come first, for as long as they bring more.
-    /// When nobody else is at work, that takes no time.
+    /// What has queued up, with those who are waited for.
     fn gather(&self) -> Vec<Box<dyn Job>> {
-        let (mut count, start) = (0, Instant::now());
-        // A thread that computes for itself would keep everybody waiting.
-        while start.elapsed() < LONGEST_GATHERING {
-            std::thread::yield_now();
-            let before = std::mem::replace(&mut count, self.queue().jobs.len());
-            if count == before {
-                break;
-            }
-        }
+        self.wait_for_company();
         let mut queue = self.queue();
         let end = queue.jobs.len().min(LARGEST_BATCH);
+        queue.company.share(end, Instant::now());
         queue.jobs.drain(..end).collect()
+    }
+
+    /// Wait for as many as shared the last commit, but not for long.
+    fn wait_for_company(&self) {
+        let mut queue = self.queue();
+        queue.awaited = queue.company.expected(Instant::now());
+        let are_missing = |queue: &mut Queue| queue.jobs.len() < queue.awaited;
+        let waited = self.complete.wait_timeout_while(queue, self.patience, are_missing);
+        waited.unwrap_or_else(PoisonError::into_inner).0.awaited = 0;
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -329,10 +346,14 @@ mod tests {
     use std::sync::mpsc::channel;
 
     fn counter() -> (tempfile::TempDir, Writer) {
+        patient_counter(PATIENCE)
+    }
+
+    fn patient_counter(patience: Duration) -> (tempfile::TempDir, Writer) {
         let dir = tempfile::tempdir().unwrap();
         let db = Connection::open(dir.path().join("db")).unwrap();
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
-        (dir, Writer::start(db).unwrap())
+        (dir, Writer::start_with(db, patience).unwrap())
     }
 
     fn insert(n: i64) -> impl FnOnce(&Write<'_>) -> Result<i64> {
@@ -474,6 +495,45 @@ mod tests {
         for id in ["a", "b"] {
             assert_eq!(told.recv().unwrap(), (Some(id.into()), Some(id.into())));
         }
+    }
+
+    /// So many shared a commit, which is not forgotten while the test runs.
+    fn shared_by(writer: &Writer, count: usize) {
+        writer.queue().company.share(count, Instant::now() + Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn a_commit_waits_for_as_many_as_shared_the_last_one() {
+        let (patience, start) = (Duration::from_secs(60), Instant::now());
+        let (_dir, writer) = patient_counter(patience);
+        writer.change(insert(0)).unwrap();
+        shared_by(&writer, 3);
+        let before = writer.begun();
+        let (tell, told) = channel();
+        let ask = |n| {
+            let tell = tell.clone();
+            writer.change_then(insert(n), move |made| tell.send(made.unwrap()).unwrap());
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| ask(1));
+            while writer.queue().awaited != 3 {
+                assert!(told.try_recv().is_err(), "the first did not wait for the others");
+                std::thread::yield_now();
+            }
+            ask(2);
+            ask(3);
+        });
+        assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(writer.begun() - before, 1, "they share a commit");
+        assert!(start.elapsed() < patience, "nobody was waited for any longer once all were there");
+    }
+
+    #[test]
+    fn who_does_not_come_is_waited_for_once_and_not_for_long() {
+        let (_dir, writer) = counter();
+        shared_by(&writer, 3);
+        writer.change(insert(1)).unwrap();
+        assert_eq!(writer.queue().company.expected(Instant::now()), 1);
     }
 
     #[test]
