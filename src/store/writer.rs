@@ -1,8 +1,8 @@
 //! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so changes that are asked for
 //! at the same time share one: each runs in a savepoint, and one commit makes all of them last. A change that comes while nobody
-//! commits is made and committed by its own thread, which is woken by nobody. What comes meanwhile is left to the committer, a
+//! commits is made and committed by its own thread, so that no other has to be woken. What comes meanwhile is left to the committer, a
 //! thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it. A commit waits a
-//! moment for as many as shared the one before.
+//! moment for as many as were there for the one before.
 
 use super::Write;
 use super::batch::{Change, Effects, Job, commit_together, statement};
@@ -232,6 +232,8 @@ impl Commits {
     /// Take nothing more, and return when what was asked for is committed.
     pub(super) fn close(&self) {
         self.queue().is_closed = true;
+        // Nobody comes any more.
+        self.complete.notify_one();
         while self.queue().committing != Committing::Nobody {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -292,6 +294,7 @@ impl Commits {
         ROLE.set(before);
         self.follow(effects);
         drop(db);
+        self.meet(batch.len());
         (batch, self.disk.end(committed))
     }
 
@@ -308,17 +311,23 @@ impl Commits {
         self.wait_for_company();
         let mut queue = self.queue();
         let end = queue.jobs.len().min(LARGEST_BATCH);
-        queue.company.share(end, Instant::now());
         queue.jobs.drain(..end).collect()
     }
 
-    /// Wait for as many as shared the last commit, but not for long.
+    /// Wait for as many as were there for the last commit, but not for long.
     fn wait_for_company(&self) {
         let mut queue = self.queue();
         queue.awaited = queue.company.expected(Instant::now());
-        let are_missing = |queue: &mut Queue| queue.jobs.len() < queue.awaited;
+        let are_missing = |queue: &mut Queue| queue.jobs.len() < queue.awaited && !queue.is_closed;
         let waited = self.complete.wait_timeout_while(queue, self.patience, are_missing);
         waited.unwrap_or_else(PoisonError::into_inner).0.awaited = 0;
+    }
+
+    /// A commit ends that so many shared.
+    fn meet(&self, shared: usize) {
+        let mut queue = self.queue();
+        let missed = queue.jobs.len();
+        queue.company.meet(shared, missed, Instant::now());
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -497,17 +506,17 @@ mod tests {
         }
     }
 
-    /// So many shared a commit, which is not forgotten while the test runs.
-    fn shared_by(writer: &Writer, count: usize) {
-        writer.queue().company.share(count, Instant::now() + Duration::from_secs(3600));
+    /// So many were there for a commit, which is not forgotten while the test runs.
+    fn after_a_commit_of(writer: &Writer, count: usize) {
+        writer.queue().company.meet(count, 0, Instant::now() + Duration::from_secs(3600));
     }
 
     #[test]
-    fn a_commit_waits_for_as_many_as_shared_the_last_one() {
+    fn a_commit_waits_for_as_many_as_were_there_for_the_last_one() {
         let (patience, start) = (Duration::from_secs(60), Instant::now());
         let (_dir, writer) = patient_counter(patience);
         writer.change(insert(0)).unwrap();
-        shared_by(&writer, 3);
+        after_a_commit_of(&writer, 3);
         let before = writer.begun();
         let (tell, told) = channel();
         let ask = |n| {
@@ -531,9 +540,46 @@ mod tests {
     #[test]
     fn who_does_not_come_is_waited_for_once_and_not_for_long() {
         let (_dir, writer) = counter();
-        shared_by(&writer, 3);
+        after_a_commit_of(&writer, 3);
+        let start = Instant::now();
         writer.change(insert(1)).unwrap();
+        assert!(start.elapsed() >= PATIENCE, "nobody was waited for");
         assert_eq!(writer.queue().company.expected(Instant::now()), 1);
+    }
+
+    #[test]
+    fn who_missed_a_commit_is_expected_for_the_next() {
+        let (_dir, writer) = counter();
+        let (writer, start) = (Arc::new(writer), Instant::now());
+        writer.queue().committing = Committing::Somebody;
+        let inner = Arc::clone(&writer);
+        let another_asks = move |_: &Write<'_>| {
+            std::thread::spawn(move || inner.change_then(insert(1), |_| ())).join().unwrap();
+            Ok(())
+        };
+        writer.queue().jobs.push(Box::new(Change::new(another_asks, |_| ())));
+        let (_, committed) = writer.commit();
+        committed.unwrap();
+        assert_eq!(writer.queue().company.expected(start), 2);
+        writer.commit_own();
+        assert_eq!(count(&writer), 1);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_after_its_close() {
+        let (patience, start) = (Duration::from_secs(60), Instant::now());
+        let (_dir, writer) = patient_counter(patience);
+        after_a_commit_of(&writer, 3);
+        std::thread::scope(|scope| {
+            let asker = scope.spawn(|| writer.change(insert(1)));
+            while writer.queue().awaited != 3 {
+                assert!(!asker.is_finished(), "nobody was waited for");
+                std::thread::yield_now();
+            }
+            writer.close();
+            assert_eq!(asker.join().unwrap(), Ok(1), "what was asked for before is made");
+        });
+        assert!(start.elapsed() < patience);
     }
 
     #[test]
