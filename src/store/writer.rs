@@ -1,8 +1,8 @@
 //! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so changes that are asked for
 //! at the same time share one: each runs in a savepoint, and one commit makes all of them last. A change that comes while nobody
-//! commits is made and committed by its own thread, so that no other has to be woken. What comes meanwhile is left to the committer, a
-//! thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it. A commit waits a
-//! moment for as many as were there for the one before.
+//! commits is made and committed by its own thread, so that no other has to be woken. What comes meanwhile is left to the
+//! committer, a thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it.
+//! A commit waits a moment for as many as were there for the one before.
 
 use super::Write;
 use super::batch::{Change, Effects, Job, commit_together, statement};
@@ -532,7 +532,8 @@ mod tests {
             ask(2);
             ask(3);
         });
-        assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+        drop(tell);
+        assert_eq!(told.iter().collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(writer.begun() - before, 1, "they share a commit");
         assert!(start.elapsed() < patience, "nobody was waited for any longer once all were there");
     }
