@@ -36,6 +36,8 @@ pub(super) struct Chains {
     /// By version: the chain, whether nobody revoked a part of it, and the PEM of each chain that is offered.
     own: Remembered<i64, SignerChain>,
     unrevoked: Remembered<i64, ()>,
+    /// The issuers that may have a certificate signed, each with its key and the version.
+    permitted: Remembered<(i64, i64, i64), ()>,
     pem: Remembered<i64, Vec<String>>,
     constraints: Remembered<i64, ChainConstraints>,
     roots: Remembered<i64, Vec<Vec<u8>>>,
@@ -182,6 +184,12 @@ impl Issuance {
         Ok((self.chain_of(version.id)?, self.vault.signer_of_version(&version)?))
     }
 
+    /// Whether it may sign for an issuer, by the settings of now.
+    pub(super) fn check_may_sign(&self, issuer: i64, key: i64, version: i64) -> Result<()> {
+        let check = |read: &Read<'_>| check_may_sign(read, issuer, key, version);
+        self.chains.permitted.read(&self.store, (issuer, key, version), check).map(|_| ())
+    }
+
     /// The chain above what a version signs.
     fn chain_of(&self, version: i64) -> Result<Arc<SignerChain>> {
         self.chains.unrevoked.read(&self.store, version, |read| check_chain(read, version))?;
@@ -241,8 +249,16 @@ fn above(read: &Read<'_>, certificate: &CaCertificate, deepest: usize) -> Result
     }
 }
 
+/// Whether a version of a signer key may sign for an issuer.
+pub(super) fn check_may_sign(read: &Read<'_>, issuer: i64, key: i64, version: i64) -> Result<()> {
+    if !read.is_usable(issuer)? || !read.is_usable(key)? {
+        return Err(Error::unavailable("the issuer or its signer key was disabled meanwhile"));
+    }
+    check_chain(read, version)
+}
+
 /// What nobody trusts signs nothing.
-pub(super) fn check_chain(read: &Read<'_>, version: i64) -> Result<()> {
+fn check_chain(read: &Read<'_>, version: i64) -> Result<()> {
     if is_chain_revoked(read, version, DEEPEST)? {
         return Err(Error::unavailable(
             "the signer's certificate, or one above it, is revoked; give the issuer another signer with \

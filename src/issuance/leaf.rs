@@ -1,7 +1,7 @@
 //! Leaves for ready orders: prepare, lint, sign, verify, commit; only then may the reply leave.
 
 use super::Issuance;
-use super::chains::check_chain;
+use super::chains::check_may_sign;
 use super::points::LeafPoints;
 use crate::ca::{CertificateRequest, Leaf, Serial, Validity, prepare_leaf, verify_for_names};
 use crate::clock::{Span, Time};
@@ -11,7 +11,7 @@ use crate::keys::hex;
 use crate::metrics;
 use crate::policy::{IssuerPolicy, Permission, Profile};
 use crate::store::{
-    AuditEntry, Authorization, ItemKind, LimitKind, Limits, NewCertificate, NewItem, Order, Purpose, Write,
+    AuditEntry, Authorization, ItemKind, LimitKind, Limits, NewCertificate, NewItem, Order, Purpose, Read, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -84,6 +84,8 @@ fn check_authorization(
 pub struct SignedLeaf {
     order: Order,
     csr_hash: Vec<u8>,
+    /// Of the settings that permit it.
+    settings_version: u64,
     signer_key: i64,
     spki: Vec<u8>,
     new: NewCertificate,
@@ -102,10 +104,13 @@ impl Issuance {
     pub fn leaf_for(&self, ready: ReadyOrder, address: &str) -> Result<SignedLeaf> {
         let now = self.clock.trusted()?;
         let spki = ready.request.public_key().to_spki();
-        let signer_key = ready.policy.signer_key;
+        let (issuer, signer_key) = (ready.policy.item, ready.policy.signer_key);
+        // Before anything of them is read.
+        let settings_version = self.store.settings_version();
         // Before anything is signed for it.
         self.store.check_not_blocked(&spki)?;
         let (ca, signer) = self.signing(signer_key)?;
+        self.check_may_sign(issuer, signer_key, ca.version)?;
         if !ca.validity.covers(now) {
             return Err(Error::unavailable(
                 "the issuer's own certificate has expired; its administrator has to make a new one",
@@ -132,7 +137,7 @@ impl Issuance {
         let new = NewCertificate {
             serial: signed.serial.octets().to_vec(),
             purpose: Purpose::Acme,
-            issuer: ready.policy.item,
+            issuer,
             signer: ca.version,
             ordered: Some((ready.order.account, ready.order.id)),
             item: None,
@@ -153,26 +158,29 @@ impl Issuance {
             ready.policy.destination_path.as_ref().zip(names.first()).map(|(folder, name)| item_name(folder, name));
         let limits = self.store.limits(new.issuer)?;
         let (order, csr_hash) = (ready.order, ready.csr_hash);
-        Ok(SignedLeaf { order, csr_hash, signer_key, spki, new, item, audit, limits, now })
+        Ok(SignedLeaf { order, csr_hash, settings_version, signer_key, spki, new, item, audit, limits, now })
     }
 
     /// Make a certificate that was signed last. `then` hears of the order as it is once that is so, or why it is not: Unavailable
     /// when the store cannot commit, or the issuer was disabled meanwhile, and the order stays ready; OrderNotReady when another
     /// request finalized it meanwhile.
     pub fn commit(&self, signed: SignedLeaf, then: impl FnOnce(Result<Order>) + Send + 'static) {
-        let SignedLeaf { mut order, csr_hash, signer_key, spki, new, item, audit, limits, now } = signed;
+        let SignedLeaf { mut order, csr_hash, settings_version, signer_key, spki, new, item, audit, limits, now } =
+            signed;
         let (id, account) = (order.id, order.account);
         order.csr_hash = Some(csr_hash.clone());
         let work = move |write: &Write<'_>| {
             // What may have changed since it was looked at.
-            if !write.is_usable(new.issuer)? || !write.is_usable(signer_key)? {
-                return Err(Error::unavailable("the issuer or its signer key was disabled meanwhile"));
+            if !write.has_settings_of(settings_version) {
+                check_may_sign(write, new.issuer, signer_key, new.signer)?;
+                write.check_not_blocked(&spki)?;
             }
-            check_chain(write, new.signer)?;
-            write.check_not_blocked(&spki)?;
             write.check_limits(&limits, account, &[LimitKind::CertificatesPerWeek], now)?;
-            write.finalize_order(id, &csr_hash, now)?;
-            let item = item.map(|item| certificate_item(write, &item, now)).transpose()?;
+            write.check_ready(id, now)?;
+            let place = item.map(|item| Place::find(write, item)).transpose()?;
+            write.refuse_no_more();
+            write.finalize_order(id, &csr_hash)?;
+            let item = place.map(|place| place.item(write, now)).transpose()?;
             let id = write.insert_certificate(&NewCertificate { item, ..new }, now)?;
             write.append_audit(now, &audit)?;
             Ok(id)
@@ -191,15 +199,29 @@ fn item_name(folder: &str, name: &str) -> String {
     format!("{folder}/{}", name.replace('*', "~"))
 }
 
-/// The item that the certificate is a version of, made if it is the first.
-fn certificate_item(write: &Write<'_>, name: &str, now: Time) -> Result<i64> {
-    match write.holder_of_name(name)? {
-        Some((item, ItemKind::Certificate)) => Ok(item),
-        Some((_, kind)) => Err(Error::conflict(format!(
-            "the certificate cannot be filed as {name}, which is a {}; its administrator has to move one of them",
-            kind.as_str()
-        ))),
-        None => write.insert_item(&NewItem::new(name, ItemKind::Certificate)?, now),
+/// Where a certificate is filed: under an item that is there, or one to be made for it, the first.
+enum Place {
+    There(i64),
+    New(NewItem),
+}
+
+impl Place {
+    fn find(read: &Read<'_>, name: String) -> Result<Place> {
+        match read.holder_of_name(&name)? {
+            Some((item, ItemKind::Certificate)) => Ok(Place::There(item)),
+            Some((_, kind)) => Err(Error::conflict(format!(
+                "the certificate cannot be filed as {name}, which is a {}; its administrator has to move one of them",
+                kind.as_str()
+            ))),
+            None => NewItem::new(name, ItemKind::Certificate).map(Place::New),
+        }
+    }
+
+    fn item(self, write: &Write<'_>, now: Time) -> Result<i64> {
+        match self {
+            Place::There(item) => Ok(item),
+            Place::New(item) => write.insert_item(&item, now),
+        }
     }
 }
 

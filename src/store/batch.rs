@@ -1,8 +1,8 @@
-//! A batch of changes in one transaction: each in a savepoint, so that one that is refused undoes nothing else, and one commit
-//! for all.
+//! A batch of changes in one transaction: each in a savepoint for as long as it can be refused, so that one that is undoes
+//! nothing else, and one commit for all.
 
-use super::Write;
 use super::recent::Trace;
+use super::{Undo, Write};
 use crate::error::{Error, Result};
 use crate::logging::{self, OfRequest};
 use rusqlite::Connection;
@@ -79,13 +79,18 @@ pub(super) struct Effects {
     pub(super) traces: Vec<Trace>,
 }
 
-/// Make the changes of a batch and commit them.
+/// Make the changes of a batch to a database with settings of this version, and commit them.
 ///
 /// # Errors
 /// Unavailable, and nothing was changed.
-pub(super) fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<Effects> {
+pub(super) fn commit_together(
+    db: &Connection,
+    batch: &mut [Box<dyn Job>],
+    settings_version: u64,
+    begun: &AtomicU64,
+) -> Result<Effects> {
     // Whatever happens, those who asked hear of it, and the next commit is made.
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch, begun)))
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_batch(db, batch, settings_version, begun)))
         .unwrap_or_else(|_| Err(Error::internal("a commit panicked")));
     if outcome.is_err() && !db.is_autocommit() {
         // The error that made the batch fail is the one to report.
@@ -96,25 +101,27 @@ pub(super) fn commit_together(db: &Connection, batch: &mut [Box<dyn Job>], begun
     })
 }
 
-fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], begun: &AtomicU64) -> Result<Effects> {
+fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], settings_version: u64, begun: &AtomicU64) -> Result<Effects> {
     statement(db, "BEGIN IMMEDIATE")?;
     begun.fetch_add(1, Ordering::Release);
     let mut effects = Effects::default();
     for job in batch {
-        statement(db, "SAVEPOINT change")?;
-        let write = Write::new(db);
+        let write = Write::among_others(db, (!effects.changes_settings).then_some(settings_version));
         let keep = job.run(&write);
-        // FULL, IOERR and NOMEM may have rolled the whole transaction back; a savepoint opened now would commit alone.
-        if db.is_autocommit() {
+        // FULL, IOERR and NOMEM may have rolled the whole transaction back; what is written now would be committed alone.
+        if db.is_autocommit() || !keep && write.undo.get() == Undo::WithAll {
             return Err(job.failure().cloned().unwrap_or_else(|| Error::internal("the transaction was lost")));
+        }
+        if write.undo.get() == Undo::Alone {
+            if !keep {
+                statement(db, "ROLLBACK TO change")?;
+            }
+            statement(db, "RELEASE change")?;
         }
         if keep {
             effects.changes_settings |= write.changes_settings.get();
             effects.traces.append(&mut write.traces.borrow_mut());
-        } else {
-            statement(db, "ROLLBACK TO change")?;
         }
-        statement(db, "RELEASE change")?;
     }
     statement(db, "COMMIT")?;
     Ok(effects)
@@ -146,25 +153,30 @@ mod tests {
     }
 
     fn commit(db: &Connection, mut batch: Vec<Box<dyn Job>>) {
-        let committed = commit_together(db, &mut batch, &AtomicU64::default()).map(|_| ());
+        let committed = commit_together(db, &mut batch, 1, &AtomicU64::default()).map(|_| ());
         batch.into_iter().for_each(|job| job.finish(&committed));
     }
 
     #[test]
     fn a_lost_transaction_fails_everybody_in_its_batch_and_nobody_after() {
-        for lost in 0..3 {
+        for (lost, is_decided) in (0..3).flat_map(|lost| [(lost, false), (lost, true)]) {
             let db = Connection::open_in_memory().unwrap();
             db.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
             let (batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
                 .map(|n| {
                     job(move |w| {
+                        if is_decided {
+                            w.refuse_no_more();
+                        }
                         insert(n)(w)?;
-                        if n == lost {
+                        if n != lost {
+                            return Ok(n);
+                        }
+                        if !is_decided {
                             // What SQLite does by itself when the disk is full or memory is short.
                             w.db.execute_batch("ROLLBACK")?;
-                            return Err(Error::unavailable("the disk is full"));
                         }
-                        Ok(n)
+                        Err(Error::unavailable("the disk is full"))
                     })
                 })
                 .unzip();
@@ -182,6 +194,25 @@ mod tests {
             commit(&db, vec![next]);
             assert!(answer.recv().unwrap() == Ok(10) && rows() == 1, "the next batch commits as ever");
         }
+    }
+
+    #[test]
+    fn settings_are_those_of_before_until_a_change_that_is_kept_has_written_some() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
+        let ask = |n, is_kept| {
+            job(move |w| {
+                let before = w.has_settings_of(1);
+                insert(n)(w)?;
+                assert!(!w.has_settings_of(1) && !w.has_settings_of(0));
+                if is_kept { Ok(before) } else { Err(Error::conflict(before.to_string())) }
+            })
+        };
+        let (batch, answers): (Vec<Box<dyn Job>>, Vec<_>) =
+            [ask(1, false), ask(2, true), ask(3, true)].into_iter().unzip();
+        commit(&db, batch);
+        let answers: Vec<_> = answers.iter().map(|answer| answer.recv().unwrap()).collect();
+        assert_eq!(answers, [Err(Error::conflict("true")), Ok(true), Ok(false)]);
     }
 
     #[test]

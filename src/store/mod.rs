@@ -180,6 +180,11 @@ impl Store {
         self.writer.waiting()
     }
 
+    /// Grows with each commit that changed settings, before whoever asked for that hears of it.
+    pub fn settings_version(&self) -> u64 {
+        self.writer.settings_version()
+    }
+
     /// What is left of the disk that it lies on, where the system tells.
     pub fn space(&self) -> Option<Space> {
         Space::at(self.path.parent()?)
@@ -219,15 +224,54 @@ pub struct Read<'c> {
 /// A transaction to change. What can be changed is added by the files of the nouns.
 pub struct Write<'c> {
     read: Read<'c>,
+    /// The version of the settings that it sees, if that has one.
+    settings_version: Option<u64>,
+    undo: Cell<Undo>,
     /// Whether it wrote anything that [`Remembered`] may hold.
     changes_settings: Cell<bool>,
     /// What it did to what is held in memory.
     traces: RefCell<Vec<Trace>>,
 }
 
+/// How what a change has written is undone, should it be refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// It has written nothing. The first statement that does opens a savepoint.
+    Needless,
+    /// By the savepoint, which keeps each page as it was.
+    Alone,
+    /// With all that its transaction holds.
+    WithAll,
+}
+
 impl<'c> Write<'c> {
+    /// In a transaction of its own.
     fn new(db: &'c Connection) -> Write<'c> {
-        Write { read: Read { db }, changes_settings: Cell::new(false), traces: RefCell::default() }
+        Write {
+            read: Read { db },
+            settings_version: None,
+            undo: Cell::new(Undo::WithAll),
+            changes_settings: Cell::new(false),
+            traces: RefCell::default(),
+        }
+    }
+
+    /// In a transaction with others, of which it is to undo nothing. They have not changed settings of a version that there is.
+    fn among_others(db: &'c Connection, settings_version: Option<u64>) -> Write<'c> {
+        Write { settings_version, undo: Cell::new(Undo::Needless), ..Write::new(db) }
+    }
+
+    /// Whether the settings are those of [`Store::settings_version`] at an earlier moment, so that what was found in them holds.
+    pub fn has_settings_of(&self, version: u64) -> bool {
+        self.settings_version == Some(version) && !self.changes_settings.get()
+    }
+
+    /// Nothing is refused from here on: what this change writes needs no savepoint, where it has none yet. Where it fails all the
+    /// same, so does every change that shares its commit, and whoever asked is told to try again.
+    pub fn refuse_no_more(&self) {
+        if self.undo.get() == Undo::Needless {
+            self.undo.set(Undo::WithAll);
+        }
     }
 
     /// Run one statement and say how many rows it changed.
@@ -240,6 +284,7 @@ impl<'c> Write<'c> {
     /// The same for a column that nobody remembers, in a table of which other columns are remembered, and for whoever leaves
     /// a trace.
     fn execute_on_record(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
+        self.about_to_write()?;
         tell(sql);
         Ok(self.db.prepare_cached(sql)?.execute(parameters)?)
     }
@@ -248,8 +293,17 @@ impl<'c> Write<'c> {
     fn insert(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
         self.note_settings(sql);
         self.note_held(sql);
+        self.about_to_write()?;
         tell(sql);
         Ok(self.db.prepare_cached(sql)?.insert(parameters)?)
+    }
+
+    fn about_to_write(&self) -> Result<()> {
+        if self.undo.get() == Undo::Needless {
+            batch::statement(self.db, "SAVEPOINT change")?;
+            self.undo.set(Undo::Alone);
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
 //! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so changes that are asked for
-//! at the same time share one: each runs in a savepoint, and one commit makes all of them last. A change that comes while nobody
+//! at the same time share one: each can be refused alone, and one commit makes all of them last. A change that comes while nobody
 //! commits is made and committed by its own thread, so that no other has to be woken. What comes meanwhile is left to the
 //! committer, a thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it.
 //! A commit waits a moment for as many as were there for the one before.
@@ -286,7 +286,7 @@ impl Commits {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         self.disk.begin(batch.len());
         let before = ROLE.replace(Role::Commits);
-        let (effects, committed) = match commit_together(&db, &mut batch, &self.begun) {
+        let (effects, committed) = match commit_together(&db, &mut batch, self.settings_version(), &self.begun) {
             Ok(effects) => (effects, Ok(())),
             // Nothing is known for certain.
             Err(e) => (Effects { changes_settings: true, traces: vec![Trace::ChangedAnything] }, Err(e)),
