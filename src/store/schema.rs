@@ -39,7 +39,8 @@ fn open_and(path: &Path, before: Before) -> Result<Connection> {
     let db = Connection::open_with_flags(path, flags).map_err(|e| named(e.into()))?;
     // page_size and auto_vacuum have to come before the first table. A commit writes the last page of each table and index
     // whole, so that smaller ones cost less. Without recursive_triggers INSERT OR REPLACE walks past the triggers that forbid
-    // deletion.
+    // deletion. After a commit that has split a page SQLite looks at each one in its cache, which is small for that; what it
+    // has to read again is in the system's.
     db.execute_batch(
         "PRAGMA page_size = 2048;
          PRAGMA auto_vacuum = INCREMENTAL;
@@ -48,7 +49,7 @@ fn open_and(path: &Path, before: Before) -> Result<Connection> {
          PRAGMA foreign_keys = ON;
          PRAGMA recursive_triggers = ON;
          PRAGMA wal_autocheckpoint = 8000;
-         PRAGMA cache_size = -8192;",
+         PRAGMA cache_size = -2048;",
     )
     .map_err(|e| named(e.into()))?;
     prepare(&db)?;
