@@ -2,7 +2,7 @@
 
 use super::challenge::write_challenge;
 use super::issuer::IssuerContext;
-use super::order::{PENDING_LIFETIME, check_new_authorization, dns_challenges, name_of, parse_identifier, tokens};
+use super::order::{PENDING_LIFETIME, dns_challenges, name_of, new_authorization, parse_identifier, tokens};
 use super::request::Authenticated;
 use super::route::Resource;
 use super::{Acme, Reply, no_such};
@@ -54,10 +54,7 @@ impl Acme {
             write.touch_account(account, now)?;
             match write.reusable_authorization(account, &new.name, subdomains, now, None, caa_since)? {
                 Some(id) => Ok((write.authorization(id)?.ok_or_else(|| no_such("authorization"))?, 200)),
-                None => {
-                    check_new_authorization(write, &limits, account, &new, now)?;
-                    Ok((write.insert_authorization(account, &new, now)?, 201))
-                }
+                None => Ok((new_authorization(write, &limits, account, &new, now)?, 201)),
             }
         })?;
         Ok(authorization_reply(status, issuer, &authorization, now)

@@ -12,7 +12,7 @@ use crate::jose::base64url;
 use crate::keys::random;
 use crate::policy::{ChallengeType, EabBounds, IssuerPolicy, Permission};
 use crate::store::{
-    Authorization, Eab, LimitKind, Limits, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Read, Write,
+    Authorization, Eab, LimitKind, Limits, Name, NewAuthorization, NewOrder, Order, OrderName, OrderStatus, Write,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -57,9 +57,6 @@ impl Acme {
             write.touch_account(account, now)?;
             let limited = [LimitKind::PendingOrders, LimitKind::CertificatesPerWeek];
             write.check_limits(&limits, account, &limited, now)?;
-            if let Some(replaced) = new.replaces {
-                write.check_not_replaced(replaced, now)?;
-            }
             let mut names: Vec<(OrderName, Arc<Authorization>)> = Vec::with_capacity(wanted.len());
             let mut made: Vec<(&Name, Arc<Authorization>)> = Vec::new();
             let proved = if subdomains { write.proved_domains(account, now)? } else { Vec::new() };
@@ -77,21 +74,13 @@ impl Acme {
                 let authorization = match (already, standing) {
                     (Some(already), _) => already,
                     (None, Some(id)) => Arc::new(write.authorization(id)?.ok_or_else(|| no_such("authorization"))?),
-                    (None, None) => {
-                        check_new_authorization(write, &limits, account, authorization, now)?;
-                        // Of most orders it is the only name.
-                        if names.len().saturating_add(1) == wanted.len() {
-                            write.refuse_no_more();
-                        }
-                        Arc::new(write.insert_authorization(account, authorization, now)?)
-                    }
+                    (None, None) => Arc::new(new_authorization(write, &limits, account, authorization, now)?),
                 };
                 if *below {
                     made.push((name, Arc::clone(&authorization)));
                 }
                 names.push((order_name.clone(), authorization));
             }
-            write.refuse_no_more();
             write.insert_order(new, names, now)
         };
         let (store, issuer) = (Arc::clone(&self.store), Arc::clone(issuer));
@@ -277,20 +266,20 @@ fn domain_instead(permission: &Permission, identifier: &Identifier, ancestor: &s
     Ok(ancestor)
 }
 
-/// Whether the limits that are set allow one more authorization.
-pub(super) fn check_new_authorization(
-    read: &Read<'_>,
+/// Make an authorization, within the limits that are set.
+pub(super) fn new_authorization(
+    write: &Write<'_>,
     limits: &Limits,
     account: i64,
     new: &NewAuthorization,
     now: Time,
-) -> Result<()> {
+) -> Result<Authorization> {
     // What needs no challenge is never pending and never fails.
     if !new.unchallenged {
-        read.check_limits(limits, account, &[LimitKind::PendingAuthorizations], now)?;
-        read.check_failures(limits, account, &new.name.base, now)?;
+        write.check_limits(limits, account, &[LimitKind::PendingAuthorizations], now)?;
+        write.check_failures(limits, account, &new.name.base, now)?;
     }
-    Ok(())
+    write.insert_authorization(account, new, now)
 }
 
 /// An identifier of an order, and the authorization that it would need.

@@ -11,7 +11,7 @@ use crate::keys::hex;
 use crate::metrics;
 use crate::policy::{IssuerPolicy, Permission, Profile};
 use crate::store::{
-    AuditEntry, Authorization, ItemKind, LimitKind, Limits, NewCertificate, NewItem, Order, Purpose, Read, Write,
+    AuditEntry, Authorization, ItemKind, LimitKind, Limits, NewCertificate, NewItem, Order, Purpose, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -176,11 +176,8 @@ impl Issuance {
                 write.check_not_blocked(&spki)?;
             }
             write.check_limits(&limits, account, &[LimitKind::CertificatesPerWeek], now)?;
-            write.check_ready(id, now)?;
-            let place = item.map(|item| Place::find(write, item)).transpose()?;
-            write.refuse_no_more();
-            write.finalize_order(id, &csr_hash)?;
-            let item = place.map(|place| place.item(write, now)).transpose()?;
+            write.finalize_order(id, &csr_hash, now)?;
+            let item = item.map(|item| certificate_item(write, &item, now)).transpose()?;
             let id = write.insert_certificate(&NewCertificate { item, ..new }, now)?;
             write.append_audit(now, &audit)?;
             Ok(id)
@@ -199,29 +196,15 @@ fn item_name(folder: &str, name: &str) -> String {
     format!("{folder}/{}", name.replace('*', "~"))
 }
 
-/// Where a certificate is filed: under an item that is there, or one to be made for it, the first.
-enum Place {
-    There(i64),
-    New(NewItem),
-}
-
-impl Place {
-    fn find(read: &Read<'_>, name: String) -> Result<Place> {
-        match read.holder_of_name(&name)? {
-            Some((item, ItemKind::Certificate)) => Ok(Place::There(item)),
-            Some((_, kind)) => Err(Error::conflict(format!(
-                "the certificate cannot be filed as {name}, which is a {}; its administrator has to move one of them",
-                kind.as_str()
-            ))),
-            None => NewItem::new(name, ItemKind::Certificate).map(Place::New),
-        }
-    }
-
-    fn item(self, write: &Write<'_>, now: Time) -> Result<i64> {
-        match self {
-            Place::There(item) => Ok(item),
-            Place::New(item) => write.insert_item(&item, now),
-        }
+/// The item that the certificate is a version of, made if it is the first.
+fn certificate_item(write: &Write<'_>, name: &str, now: Time) -> Result<i64> {
+    match write.holder_of_name(name)? {
+        Some((item, ItemKind::Certificate)) => Ok(item),
+        Some((_, kind)) => Err(Error::conflict(format!(
+            "the certificate cannot be filed as {name}, which is a {}; its administrator has to move one of them",
+            kind.as_str()
+        ))),
+        None => write.insert_item(&NewItem::new(name, ItemKind::Certificate)?, now),
     }
 }
 

@@ -99,7 +99,14 @@ impl IssuerPolicy {
             .iter()
             .map(|domain| DnsName::parse(domain).map_err(|e| e.context("--allowed-domains")))
             .collect::<Result<Vec<_>>>()?;
-        let challenges = issuer.challenges.iter().map(|c| ChallengeType::parse(c)).collect::<Result<Vec<_>>>()?;
+        let mut challenges = Vec::new();
+        for name in &issuer.challenges {
+            let kind = ChallengeType::parse(name)?;
+            // An authorization has one of each.
+            if !challenges.contains(&kind) {
+                challenges.push(kind);
+            }
+        }
         if challenges.is_empty() {
             return Err(Error::malformed("--challenges is empty; name at least one, such as http-01"));
         }

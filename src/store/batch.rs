@@ -1,8 +1,8 @@
-//! A batch of changes in one transaction: each in a savepoint for as long as it can be refused, so that one that is undoes
-//! nothing else, and one commit for all.
+//! A batch of changes in one transaction: each in a savepoint, so that one that is refused undoes nothing else, and one commit
+//! for all.
 
+use super::Write;
 use super::recent::Trace;
-use super::{Undo, Write};
 use crate::error::{Error, Result};
 use crate::logging::{self, OfRequest};
 use rusqlite::Connection;
@@ -106,22 +106,20 @@ fn run_batch(db: &Connection, batch: &mut [Box<dyn Job>], settings_version: u64,
     begun.fetch_add(1, Ordering::Release);
     let mut effects = Effects::default();
     for job in batch {
+        statement(db, "SAVEPOINT change")?;
         let write = Write::among_others(db, (!effects.changes_settings).then_some(settings_version));
         let keep = job.run(&write);
-        // FULL, IOERR and NOMEM may have rolled the whole transaction back; what is written now would be committed alone.
-        if db.is_autocommit() || !keep && write.undo.get() == Undo::WithAll {
+        // FULL, IOERR and NOMEM may have rolled the whole transaction back; a savepoint opened now would commit alone.
+        if db.is_autocommit() {
             return Err(job.failure().cloned().unwrap_or_else(|| Error::internal("the transaction was lost")));
-        }
-        if write.undo.get() == Undo::Alone {
-            if !keep {
-                statement(db, "ROLLBACK TO change")?;
-            }
-            statement(db, "RELEASE change")?;
         }
         if keep {
             effects.changes_settings |= write.changes_settings.get();
             effects.traces.append(&mut write.traces.borrow_mut());
+        } else {
+            statement(db, "ROLLBACK TO change")?;
         }
+        statement(db, "RELEASE change")?;
     }
     statement(db, "COMMIT")?;
     Ok(effects)
@@ -159,24 +157,19 @@ mod tests {
 
     #[test]
     fn a_lost_transaction_fails_everybody_in_its_batch_and_nobody_after() {
-        for (lost, is_decided) in (0..3).flat_map(|lost| [(lost, false), (lost, true)]) {
+        for lost in 0..3 {
             let db = Connection::open_in_memory().unwrap();
             db.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
             let (batch, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..3)
                 .map(|n| {
                     job(move |w| {
-                        if is_decided {
-                            w.refuse_no_more();
-                        }
                         insert(n)(w)?;
-                        if n != lost {
-                            return Ok(n);
-                        }
-                        if !is_decided {
+                        if n == lost {
                             // What SQLite does by itself when the disk is full or memory is short.
                             w.db.execute_batch("ROLLBACK")?;
+                            return Err(Error::unavailable("the disk is full"));
                         }
-                        Err(Error::unavailable("the disk is full"))
+                        Ok(n)
                     })
                 })
                 .unzip();

@@ -226,22 +226,10 @@ pub struct Write<'c> {
     read: Read<'c>,
     /// The version of the settings that it sees, if that has one.
     settings_version: Option<u64>,
-    undo: Cell<Undo>,
     /// Whether it wrote anything that [`Remembered`] may hold.
     changes_settings: Cell<bool>,
     /// What it did to what is held in memory.
     traces: RefCell<Vec<Trace>>,
-}
-
-/// How what a change has written is undone, should it be refused.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Undo {
-    /// It has written nothing. The first statement that does opens a savepoint.
-    Needless,
-    /// By the savepoint, which keeps each page as it was.
-    Alone,
-    /// With all that its transaction holds.
-    WithAll,
 }
 
 impl<'c> Write<'c> {
@@ -250,28 +238,19 @@ impl<'c> Write<'c> {
         Write {
             read: Read { db },
             settings_version: None,
-            undo: Cell::new(Undo::WithAll),
             changes_settings: Cell::new(false),
             traces: RefCell::default(),
         }
     }
 
-    /// In a transaction with others, of which it is to undo nothing. They have not changed settings of a version that there is.
+    /// In a transaction with others, which have not changed settings of a version that there is.
     fn among_others(db: &'c Connection, settings_version: Option<u64>) -> Write<'c> {
-        Write { settings_version, undo: Cell::new(Undo::Needless), ..Write::new(db) }
+        Write { settings_version, ..Write::new(db) }
     }
 
     /// Whether the settings are those of [`Store::settings_version`] at an earlier moment, so that what was found in them holds.
     pub fn has_settings_of(&self, version: u64) -> bool {
         self.settings_version == Some(version) && !self.changes_settings.get()
-    }
-
-    /// Nothing is refused from here on: what this change writes needs no savepoint, where it has none yet. Where it fails all the
-    /// same, so does every change that shares its commit, and whoever asked is told to try again.
-    pub fn refuse_no_more(&self) {
-        if self.undo.get() == Undo::Needless {
-            self.undo.set(Undo::WithAll);
-        }
     }
 
     /// Run one statement and say how many rows it changed.
@@ -284,7 +263,6 @@ impl<'c> Write<'c> {
     /// The same for a column that nobody remembers, in a table of which other columns are remembered, and for whoever leaves
     /// a trace.
     fn execute_on_record(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
-        self.about_to_write()?;
         tell(sql);
         Ok(self.db.prepare_cached(sql)?.execute(parameters)?)
     }
@@ -293,17 +271,8 @@ impl<'c> Write<'c> {
     fn insert(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
         self.note_settings(sql);
         self.note_held(sql);
-        self.about_to_write()?;
         tell(sql);
         Ok(self.db.prepare_cached(sql)?.insert(parameters)?)
-    }
-
-    fn about_to_write(&self) -> Result<()> {
-        if self.undo.get() == Undo::Needless {
-            batch::statement(self.db, "SAVEPOINT change")?;
-            self.undo.set(Undo::Alone);
-        }
-        Ok(())
     }
 }
 

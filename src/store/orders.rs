@@ -146,42 +146,13 @@ impl Read<'_> {
         Ok(Some(order))
     }
 
-    /// Whether an order can be finalized.
+    /// An order that is not invalid and replaces this certificate.
     ///
     /// # Errors
-    /// OrderNotReady when it is not ready at this time: it was finalized meanwhile, or has ended.
-    pub fn check_ready(&self, id: i64, now: Time) -> Result<()> {
-        let order = self.order(id)?.ok_or_else(|| Error::internal(format!("order {id} is gone")))?;
-        order.check_ready(now)?;
-        if order.authorizations.iter().any(|a| a.unchallenged) {
-            self.check_unchallenged(order.account, now)?;
-        }
-        Ok(())
-    }
-
-    /// What was given without a challenge holds as long as the credential does.
-    fn check_unchallenged(&self, account: i64, now: Time) -> Result<()> {
-        let kid = self.account(account)?.and_then(|a| a.eab);
-        let eab = match kid {
-            Some(kid) => self.eab(&kid)?,
-            None => None,
-        };
-        match eab {
-            Some(eab) if eab.authorizes(now) => Ok(()),
-            _ => Err(Error::unauthorized("the credential that needed no challenge was taken back or has ended")),
-        }
-    }
-
-    /// Whether a new order may replace a certificate (RFC 9773, 5).
-    ///
-    /// # Errors
-    /// AlreadyReplaced when another order that is not invalid does.
-    pub fn check_not_replaced(&self, certificate: i64, now: Time) -> Result<()> {
-        let sql = format!("SELECT 1 FROM orders o WHERE o.replaces = ?2 AND {NOT_INVALID} LIMIT 1");
-        match self.optional(&sql, (now, certificate), |_| Ok(()))? {
-            None => Ok(()),
-            Some(()) => Err(Error::new(Class::AlreadyReplaced, "another order replaces this certificate already")),
-        }
+    /// The database's.
+    pub fn replacing_order(&self, certificate: i64, now: Time) -> Result<Option<i64>> {
+        let sql = format!("SELECT o.id FROM orders o WHERE o.replaces = ?2 AND {NOT_INVALID} LIMIT 1");
+        self.optional(&sql, (now, certificate), |row| row.get(0))
     }
 
     /// The ids of an account's orders above `after` that are not invalid, at most `limit` of them.
@@ -204,16 +175,21 @@ pub(super) const NOT_INVALID: &str = "(EXISTS (SELECT 1 FROM certificates c WHER
             OR EXISTS (SELECT 1 FROM challenges f WHERE f.authorization = a.id AND f.failed IS NOT NULL)))))";
 
 impl Write<'_> {
-    /// Make an order for these names, each with its authorization. What it replaces is replaced by no other.
+    /// Make an order for these names, each with its authorization.
     ///
     /// # Errors
-    /// The database's.
+    /// AlreadyReplaced when another order replaces the same certificate.
     pub fn insert_order(
         &self,
         order: NewOrder,
         names: Vec<(OrderName, Arc<Authorization>)>,
         now: Time,
     ) -> Result<Order> {
+        if let Some(certificate) = order.replaces
+            && self.replacing_order(certificate, now)?.is_some()
+        {
+            return Err(Error::new(Class::AlreadyReplaced, "another order replaces this certificate already"));
+        }
         let id = self.insert(
             "INSERT INTO orders (account, created, expires, not_before, not_after, profile, replaces)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -248,13 +224,31 @@ impl Write<'_> {
         Ok(order)
     }
 
-    /// Note the CSR that an order is finalized with, in the same change as its certificate, once it was seen to be ready.
+    /// Note the CSR that an order is finalized with, in the same change as its certificate.
     ///
     /// # Errors
-    /// The database's.
-    pub fn finalize_order(&self, id: i64, csr_hash: &[u8]) -> Result<()> {
+    /// OrderNotReady when the order is not ready at this time: it was finalized meanwhile, or has ended.
+    pub fn finalize_order(&self, id: i64, csr_hash: &[u8], now: Time) -> Result<()> {
+        let order = self.order(id)?.ok_or_else(|| Error::internal(format!("order {id} is gone")))?;
+        order.check_ready(now)?;
+        if order.authorizations.iter().any(|a| a.unchallenged) {
+            self.check_unchallenged(order.account, now)?;
+        }
         self.leave(Trace::ChangedOrder(id));
         self.execute_on_record("UPDATE orders SET csr_hash = ?2 WHERE id = ?1", (id, csr_hash))?;
         Ok(())
+    }
+
+    /// What was given without a challenge holds as long as the credential does.
+    fn check_unchallenged(&self, account: i64, now: Time) -> Result<()> {
+        let kid = self.account(account)?.and_then(|a| a.eab);
+        let eab = match kid {
+            Some(kid) => self.eab(&kid)?,
+            None => None,
+        };
+        match eab {
+            Some(eab) if eab.authorizes(now) => Ok(()),
+            _ => Err(Error::unauthorized("the credential that needed no challenge was taken back or has ended")),
+        }
     }
 }

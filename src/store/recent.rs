@@ -235,8 +235,7 @@ mod tests {
     }
 
     fn finalized(write: &Write<'_>, account: i64, order: i64, now: Time) -> Result<i64> {
-        write.check_ready(order, now)?;
-        write.finalize_order(order, b"hash")?;
+        write.finalize_order(order, b"hash", now)?;
         certified(write, account, order, now)
     }
 
@@ -299,10 +298,7 @@ mod tests {
             3..=5 => Box::new(move |write| write.settle_validation(challenge, now, &valid).map(drop)),
             6 => Box::new(move |write| write.request_validation(challenge, now).map(drop)),
             7 => Box::new(move |write| finalized(write, account, order, now).map(drop)),
-            8 => Box::new(move |write| {
-                write.check_ready(order, now)?;
-                write.finalize_order(order, b"alone")
-            }),
+            8 => Box::new(move |write| write.finalize_order(order, b"alone", now)),
             9 => Box::new(move |write| {
                 ordered(write, account, &[(name, None)], now)?;
                 write.request_validation(challenge, now)?;

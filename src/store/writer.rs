@@ -1,5 +1,5 @@
 //! Shared commits. SQLite takes one writer at a time and a durable commit costs an fdatasync, so changes that are asked for
-//! at the same time share one: each can be refused alone, and one commit makes all of them last. A change that comes while nobody
+//! at the same time share one: each runs in a savepoint, and one commit makes all of them last. A change that comes while nobody
 //! commits is made and committed by its own thread, so that no other has to be woken. What comes meanwhile is left to the
 //! committer, a thread that makes commits for as long as there is anything to commit, so that whoever asks need not wait for it.
 //! A commit waits a moment for as many as were there for the one before.

@@ -234,10 +234,7 @@ fn attempt(scene: &Scene, ticket: &mut Ticket, patience: Duration) -> std::resul
 /// The change that stores what was found out.
 fn settlement(ticket: &Ticket, (_, result): &Found) -> impl FnOnce(&Write<'_>) -> Result<bool> + Send + use<> {
     let (challenge, asked, result) = (ticket.challenge, ticket.asked, result.clone());
-    move |write| {
-        write.refuse_no_more();
-        write.settle_validation(challenge, asked, &result)
-    }
+    move |write| write.settle_validation(challenge, asked, &result)
 }
 
 /// What becomes of a ticket now that this came of storing what was found out. Where that could not be, it is tried again: the

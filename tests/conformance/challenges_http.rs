@@ -147,3 +147,11 @@ fn rfc8555_s8_3_http_01_is_not_offered_for_wildcards() {
     let kinds: Vec<String> = body["challenges"].as_array().unwrap().iter().map(|one| text(one, "type")).collect();
     assert_eq!(kinds, ["dns-01"]);
 }
+
+/// An authorization has one challenge of each type, however often its issuer names it.
+#[test]
+fn rfc8555_s7_1_4_a_challenge_type_that_is_named_twice_is_offered_once() {
+    let client = scene().client_with("twice.http.test", &["--challenges", "http-01,http-01"]);
+    let authorization = client.fetch(&only(&client.order(&["twice.http.test"]))).expect(200).json();
+    assert_eq!(authorization["challenges"].as_array().unwrap().len(), 1, "{authorization}");
+}

@@ -3,7 +3,11 @@
 use crate::world::account_key::AccountKey;
 use crate::world::csr::Csr;
 use crate::world::daemon::Ca;
-use crate::world::issuer::text;
+use crate::world::faults::Faults;
+use crate::world::issuer::{ISSUER, SIGNER_KEY, text};
+use crate::world::outcome::assert_says;
+use crate::world::patience::{eventually, seconds};
+use crate::world::plain::{CHECKED, ask};
 use crate::world::responder::Responder;
 use crate::world::wire::Reply;
 use serde_json::json;
@@ -34,6 +38,54 @@ fn finalizes_that_race_make_one_certificate() {
         assert_eq!(ca.count_certificates(), round);
     }
     assert!(ca.stop().success());
+}
+
+/// It was signed already, and waited for a slow disk behind whoever disabled what it needs.
+#[test]
+fn a_certificate_is_not_issued_where_its_issuer_or_signer_was_disabled_before_its_commit() {
+    let mut ca = Ca::planned(&["--validation-allow", "127.0.0.0/8"]);
+    ca.add_flags(&["--metrics-listen", &format!("{}:0", ca.place.address)]);
+    let faults = Faults::of(&mut ca);
+    ca.launch();
+    let issuer = ca.make_issuer_with("acme.com", &CHECKED);
+    let metrics = text(&ca.status().unwrap(), "metrics_listen").parse().unwrap();
+    let wait_until_there_wait = |changes: usize| {
+        eventually("so many changes wait", seconds(20), || {
+            let shown = ask(metrics, "GET", "/metrics", &[], b"").unwrap().expect(200).text();
+            shown.lines().any(|line| line == format!("certwright_changes_waiting {changes}")).then_some(())
+        });
+    };
+    let [client, other] = [(); 2].map(|()| ca.unchallenged_client(&issuer, "acme.com"));
+    let wal = ca.state_dir().join("certwright.db-wal");
+    let length = || std::fs::metadata(&wal).unwrap().len();
+    let set_state = |item: &str, state: &str| {
+        ca.run(&["set-item-state", "--name", item, "--desired-state", state]).succeeded();
+    };
+    // The first certificate of a signer has more made for it.
+    client.finalize(&client.order(&["acme.com"]), &Csr::for_names(&["acme.com"])).expect(200);
+    let told = "SELECT (SELECT min(last) FROM event_cursors) >= (SELECT max(id) FROM audit)";
+    for item in [ISSUER, SIGNER_KEY] {
+        let order = client.order(&["acme.com"]);
+        eventually("nobody else has something to write", seconds(20), || (ca.query(told) == "1").then_some(()));
+        let (before, logged) = (length(), ca.log().len());
+        faults.order("slow 6000");
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| other.ask_for(&["acme.com"]));
+            eventually("a commit waits for the disk", seconds(20), || (length() > before).then_some(()));
+            let disabling = scope.spawn(|| set_state(item, "Disabled"));
+            wait_until_there_wait(1);
+            let finalizing = scope.spawn(|| client.finalize(&order, &Csr::for_names(&["acme.com"])));
+            wait_until_there_wait(2);
+            faults.order("");
+            first.join().unwrap().expect(201);
+            disabling.join().unwrap();
+            finalizing.join().unwrap().expect(503);
+        });
+        assert_says(&ca.log()[logged..], &["disabled meanwhile"]);
+        assert_eq!(client.fetch(&order.url).expect(200).json()["status"], "ready", "{item}");
+        set_state(item, "Enabled");
+        client.finalize(&order, &Csr::for_names(&["acme.com"])).expect(200);
+    }
 }
 
 #[test]
