@@ -36,8 +36,8 @@ pub(super) struct Chains {
     /// By version: the chain, whether nobody revoked a part of it, and the PEM of each chain that is offered.
     own: Remembered<i64, SignerChain>,
     unrevoked: Remembered<i64, ()>,
-    /// The issuers that may have a certificate signed, each with its key and the version.
-    permitted: Remembered<(i64, i64, i64), ()>,
+    /// Issuers that are enabled, each with its key, which is as well.
+    enabled: Remembered<(i64, i64), ()>,
     pem: Remembered<i64, Vec<String>>,
     constraints: Remembered<i64, ChainConstraints>,
     roots: Remembered<i64, Vec<Vec<u8>>>,
@@ -184,10 +184,9 @@ impl Issuance {
         Ok((self.chain_of(version.id)?, self.vault.signer_of_version(&version)?))
     }
 
-    /// Whether it may sign for an issuer, by the settings of now.
-    pub(super) fn check_may_sign(&self, issuer: i64, key: i64, version: i64) -> Result<()> {
-        let check = |read: &Read<'_>| check_may_sign(read, issuer, key, version);
-        self.chains.permitted.read(&self.store, (issuer, key, version), check).map(|_| ())
+    /// Whether an issuer and its key are enabled, by the settings of now.
+    pub(super) fn check_enabled(&self, issuer: i64, key: i64) -> Result<()> {
+        self.chains.enabled.read(&self.store, (issuer, key), |read| check_enabled(read, issuer, key)).map(|_| ())
     }
 
     /// The chain above what a version signs.
@@ -249,16 +248,17 @@ fn above(read: &Read<'_>, certificate: &CaCertificate, deepest: usize) -> Result
     }
 }
 
-/// Whether a version of a signer key may sign for an issuer.
-pub(super) fn check_may_sign(read: &Read<'_>, issuer: i64, key: i64, version: i64) -> Result<()> {
-    if !read.is_usable(issuer)? || !read.is_usable(key)? {
-        return Err(Error::unavailable("the issuer or its signer key was disabled meanwhile"));
+/// An issuer that is disabled gives nothing, nor does a key.
+pub(super) fn check_enabled(read: &Read<'_>, issuer: i64, key: i64) -> Result<()> {
+    if read.is_usable(issuer)? && read.is_usable(key)? {
+        Ok(())
+    } else {
+        Err(Error::unavailable("the issuer or its signer key was disabled meanwhile"))
     }
-    check_chain(read, version)
 }
 
 /// What nobody trusts signs nothing.
-fn check_chain(read: &Read<'_>, version: i64) -> Result<()> {
+pub(super) fn check_chain(read: &Read<'_>, version: i64) -> Result<()> {
     if is_chain_revoked(read, version, DEEPEST)? {
         return Err(Error::unavailable(
             "the signer's certificate, or one above it, is revoked; give the issuer another signer with \

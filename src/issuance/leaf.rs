@@ -1,7 +1,7 @@
 //! Leaves for ready orders: prepare, lint, sign, verify, commit; only then may the reply leave.
 
 use super::Issuance;
-use super::chains::check_may_sign;
+use super::chains::{check_chain, check_enabled};
 use super::points::LeafPoints;
 use crate::ca::{CertificateRequest, Leaf, Serial, Validity, prepare_leaf, verify_for_names};
 use crate::clock::{Span, Time};
@@ -110,7 +110,7 @@ impl Issuance {
         // Before anything is signed for it.
         self.store.check_not_blocked(&spki)?;
         let (ca, signer) = self.signing(signer_key)?;
-        self.check_may_sign(issuer, signer_key, ca.version)?;
+        self.check_enabled(issuer, signer_key)?;
         if !ca.validity.covers(now) {
             return Err(Error::unavailable(
                 "the issuer's own certificate has expired; its administrator has to make a new one",
@@ -172,7 +172,8 @@ impl Issuance {
         let work = move |write: &Write<'_>| {
             // What may have changed since it was looked at.
             if !write.has_settings_of(settings_version) {
-                check_may_sign(write, new.issuer, signer_key, new.signer)?;
+                check_enabled(write, new.issuer, signer_key)?;
+                check_chain(write, new.signer)?;
                 write.check_not_blocked(&spki)?;
             }
             write.check_limits(&limits, account, &[LimitKind::CertificatesPerWeek], now)?;

@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn a_change_knows_whether_settings_were_changed_since_somebody_looked() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("db")).unwrap();
+        let version = store.settings_version();
+        let holds = |version| store.change(move |write| Ok(write.has_settings_of(version))).unwrap();
+        store.change(|write| write.execute("UPDATE orders SET expires = 1 WHERE id = 0", [])).unwrap();
+        assert!(holds(version), "records are no settings");
+        store.change(|write| write.execute("UPDATE items SET enabled = 1 WHERE id = 0", [])).unwrap();
+        assert!(!holds(version) && holds(store.settings_version()));
+    }
+
+    #[test]
     fn statements_about_settings_are_told_from_those_about_records() {
         assert!(writes_records("INSERT INTO orders (account) VALUES (?1)"));
         assert!(writes_records("UPDATE challenges SET requested = ?2"));
